@@ -1,0 +1,66 @@
+/**
+ * Bundles src/cli/main.ts into dist/sipalg.js.
+ *
+ * - koffi stays outside: it loads its own native file from node_modules.
+ * - demo/ stays outside: it starts programs by their place in the checkout, and memory is no concern there.
+ * - One file and no minification: a stack trace in an operator's log has to be readable.
+ *
+ * `--if-stale` does nothing when the bundle is newer than every source.
+ */
+import { mkdir, readdir, rename, stat, utimes } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const bundle = join(root, 'dist', 'sipalg.js');
+
+const demoStaysOutside: Plugin = {
+  name: 'demo-stays-outside',
+  setup(build) {
+    build.onResolve({ filter: /^\.{1,2}\// }, (args) => {
+      const path = join(args.resolveDir, args.path);
+      if (!relative(root, path).startsWith('demo/')) return undefined;
+      return { path: `./${relative(dirname(bundle), path)}`.replace('./../', '../'), external: true };
+    });
+  },
+};
+
+async function newestSourceMs(): Promise<number> {
+  const files = await readdir(join(root, 'src'), { recursive: true, withFileTypes: true });
+  const paths = files.filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name));
+  paths.push(join(root, 'package.json'), join(root, 'package-lock.json'));
+  const times = await Promise.all(paths.map(async (path) => (await stat(path)).mtimeMs));
+  return Math.max(...times);
+}
+
+async function isFresh(): Promise<boolean> {
+  const built = await stat(bundle).catch(() => undefined);
+  return built !== undefined && built.mtimeMs >= (await newestSourceMs());
+}
+
+if (!(process.argv.includes('--if-stale') && (await isFresh()))) {
+  const startedAt = new Date();
+  const temporary = `${bundle}.${process.pid}`;
+  await mkdir(dirname(bundle), { recursive: true });
+  await build({
+    entryPoints: [join(root, 'src', 'cli', 'main.ts')],
+    outfile: temporary,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    external: ['koffi'],
+    plugins: [demoStaysOutside],
+    // CommonJS packages inside the bundle call require().
+    banner: {
+      js: "import { createRequire as sipalgCreateRequire } from 'node:module';\nconst require = sipalgCreateRequire(import.meta.url);",
+    },
+    logLevel: 'warning',
+    legalComments: 'none',
+  });
+  // A source that changed while we were building must make the bundle stale.
+  await utimes(temporary, startedAt, startedAt);
+  await rename(temporary, bundle);
+  process.stdout.write(`built ${relative(process.cwd(), bundle)} (${(await stat(bundle)).size} bytes)\n`);
+}

@@ -1,0 +1,131 @@
+/**
+ * Runs the tests and ends with node:test's own closing lines, counted over all stages.
+ *
+ * Stages: everything that needs nothing of the machine runs in parallel; test/linux and test/lab build network
+ * namespaces and measure time, so they run one file at a time, after the others.
+ *
+ * Exit code 0 only if something ran, nothing failed, and (with CI=true) nothing was skipped or left as a todo.
+ */
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+interface Stage {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly concurrency: number;
+  /** Longest time for one file. A hung file must not eat the whole budget. */
+  readonly fileTimeoutMs: number;
+}
+
+/** All stages together; CI gives fifteen minutes. */
+const TOTAL_TIMEOUT_MS = 14.5 * 60_000;
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+process.chdir(root);
+const filters = process.argv.slice(2);
+const strict = process.env['CI'] === 'true';
+
+const serialFolders = ['test/linux/', 'test/lab/'];
+const files = ['src', 'test', 'demo', 'bench']
+  .flatMap(testFilesUnder)
+  .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));
+const inFolder = (folder: string): string[] => files.filter((file) => file.startsWith(folder));
+
+const stages: Stage[] = [
+  {
+    name: 'unit',
+    files: files.filter((file) => !serialFolders.some((folder) => file.startsWith(folder))),
+    concurrency: Math.max(2, availableParallelism()),
+    fileTimeoutMs: 180_000,
+  },
+  ...serialFolders.map((folder) => ({
+    name: folder,
+    files: inFolder(folder),
+    concurrency: 1,
+    fileTimeoutMs: 10 * 60_000,
+  })),
+];
+
+const totals = { tests: 0, suites: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0, todo: 0 };
+const notRun: string[] = [];
+const startedAt = performance.now();
+const signal = AbortSignal.timeout(TOTAL_TIMEOUT_MS);
+
+/** All stages as one stream of events, so that the reporter lists the failures of all of them at the end. */
+async function* allEvents(): AsyncGenerator<unknown> {
+  for (const stage of stages) {
+    if (stage.files.length === 0) continue;
+    const events = run({
+      files: stage.files.map((file) => join(root, file)),
+      concurrency: stage.concurrency,
+      timeout: stage.fileTimeoutMs,
+      signal,
+    });
+    for await (const event of events) {
+      if (event.type === 'test:summary') {
+        // One summary for each file and one for the stage; only the latter has no file.
+        if (event.data.file !== undefined) continue;
+        const counts = event.data.counts;
+        for (const key of ['tests', 'suites', 'cancelled', 'skipped', 'todo'] as const)
+          totals[key] += counts[key];
+        totals.pass += counts.passed;
+        totals.fail += counts.tests - counts.passed - counts.cancelled - counts.skipped - counts.todo;
+        continue;
+      }
+      if (event.type === 'test:diagnostic' && event.data.file === undefined) continue;
+      if (event.type === 'test:pass') {
+        const reason = event.data.skip ?? event.data.todo;
+        if (reason !== undefined && reason !== false) {
+          notRun.push(
+            `${event.data.name}${typeof reason === 'string' && reason !== '' ? `: ${reason}` : ''}`,
+          );
+        }
+      }
+      yield event;
+    }
+  }
+  const durationMs = performance.now() - startedAt;
+  for (const [key, value] of Object.entries({ ...totals, duration_ms: durationMs.toFixed(0) })) {
+    yield { type: 'test:diagnostic', data: { nesting: 0, message: `${key} ${value}`, level: 'info' } };
+  }
+}
+
+if (files.length === 0) {
+  process.stderr.write(`no test file has ${filters.join(' or ')} in its path\n`);
+  process.exit(1);
+}
+const reporter = new spec();
+reporter.pipe(process.stdout);
+for await (const event of allEvents()) reporter.write(event);
+await new Promise<void>((resolve) => {
+  reporter.once('end', resolve);
+  reporter.end();
+});
+
+if (notRun.length > 0) {
+  process.stdout.write(`\nnot run:\n${notRun.map((line) => `  ${line}\n`).join('')}`);
+}
+const problems: string[] = [];
+if (totals.tests === 0) problems.push('no test ran');
+if (totals.fail + totals.cancelled > 0) problems.push(`${totals.fail + totals.cancelled} failed`);
+if (strict && totals.skipped + totals.todo > 0)
+  problems.push(`${totals.skipped + totals.todo} not run, and CI=true`);
+if (signal.aborted) problems.push(`not finished within ${TOTAL_TIMEOUT_MS / 60_000} minutes`);
+process.stdout.write(problems.length === 0 ? '\ntests: ok\n' : `\ntests: FAILED: ${problems.join('; ')}\n`);
+process.exit(problems.length === 0 ? 0 : 1);
+
+function testFilesUnder(folder: string): string[] {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
