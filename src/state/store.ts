@@ -1,0 +1,311 @@
+/**
+ * What survives a restart: rows of mappings, dialogs and ports, in one SQLite file in the state directory.
+ *
+ * `put` only notes a row; a timer writes all that has been noted in one transaction, at most 100 ms later. So a daemon
+ * that is killed loses the last 100 ms and nothing else, and a burst of registrations costs one write.
+ *
+ * Facts:
+ * - A transaction that was committed in WAL mode with synchronous=NORMAL survives the end of the process. A power cut
+ *   may take the last transactions back, and never damages the file (sqlite.org/pragma.html#pragma_synchronous).
+ * - With locking_mode=EXCLUSIVE the lock is held until the file is closed, and no shared memory is needed
+ *   (sqlite.org/wal.html#noshm). The system releases it when the process ends, however it ends.
+ *
+ * The file holds what can be learnt anew when phones register again, so it is never worth refusing to start for: what
+ * cannot be read is set aside under another name, never deleted, and an empty one takes its place.
+ */
+import { chmodSync, mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+
+export interface Store {
+  /** Notes a row: written within 100 ms. Undefined takes the row away. The value has to be JSON. */
+  put(table: string, key: string, value: unknown): void;
+  /** All rows of a table, those included that are only noted. */
+  load(table: string): Map<string, unknown>;
+  /** Writes now what is noted. */
+  flush(): void;
+  /** Writes what is noted and gives the file free. */
+  close(): void;
+}
+
+export interface StoreOptions {
+  /** Told what an operator should know; codes begin with `state.`. */
+  readonly notice?: (code: string, text: string) => void;
+  /** Milliseconds from a `put` to its transaction. Default 100. */
+  readonly flushAfterMs?: number;
+  /** Most rows that are kept noted while the disk refuses them. Default 100,000 (about 50 MB); then new rows are lost. */
+  readonly maxNoted?: number;
+}
+
+/** Thrown by `openStore`; everything else is mended or told as a notice. */
+export class StoreError extends Error {
+  readonly code: 'state.in-use' | 'state.directory';
+
+  constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
+
+const FILE = 'state.db';
+const FLUSH_AFTER_MS = 100;
+const RETRY_AFTER_MS = 1_000;
+const MAX_NOTED = 100_000;
+/** How long to wait for a daemon that is just leaving. */
+const BUSY_TIMEOUT_MS = 2_000;
+
+/**
+ * `migrations[n]` makes version n+1 of version n. Only ever appended to; `user_version` says where a file stands.
+ */
+const migrations: readonly string[] = [
+  'CREATE TABLE record (tbl TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID',
+];
+
+/** Result codes of SQLite, whose low byte is the primary one (sqlite.org/rescode.html). */
+const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+export function openStore(dir: string, options: StoreOptions = {}): Store {
+  const notice = options.notice ?? (() => {});
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new StoreError('state.directory', `The state directory ${dir} cannot be made: ${text(error)}`, {
+      cause: error,
+    });
+  }
+  return new SqliteStore(join(dir, FILE), notice, options);
+}
+
+class SqliteStore implements Store {
+  readonly #path: string;
+  readonly #notice: (code: string, text: string) => void;
+  readonly #flushAfterMs: number;
+  readonly #maxNoted: number;
+  /** By table and key, so that a row that changes often is noted once. Undefined: to be taken away. */
+  readonly #noted = new Map<string, Map<string, string | undefined>>();
+  #notedRows = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #failing = false;
+  #losing = false;
+  #closed = false;
+  #db: Database;
+
+  constructor(path: string, notice: (code: string, text: string) => void, options: StoreOptions) {
+    this.#path = path;
+    this.#notice = notice;
+    this.#flushAfterMs = options.flushAfterMs ?? FLUSH_AFTER_MS;
+    this.#maxNoted = options.maxNoted ?? MAX_NOTED;
+    this.#db = openOrReplace(path, notice);
+  }
+
+  put(table: string, key: string, value: unknown): void {
+    if (this.#closed) return;
+    const json = value === undefined ? undefined : JSON.stringify(value);
+    let rows = this.#noted.get(table);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#noted.set(table, rows);
+    }
+    if (!rows.has(key)) {
+      if (this.#notedRows >= this.#maxNoted) {
+        if (!this.#losing)
+          this.#notice(
+            'state.full',
+            `${this.#notedRows} rows wait for the disk; further rows will not survive.`,
+          );
+        this.#losing = true;
+        return;
+      }
+      this.#notedRows++;
+    }
+    rows.set(key, json);
+    this.#schedule(this.#flushAfterMs);
+  }
+
+  load(table: string): Map<string, unknown> {
+    this.flush();
+    const rows = new Map<string, unknown>();
+    try {
+      for (const row of this.#db.select.all(table)) {
+        const { key, value } = row as { key: string; value: string };
+        rows.set(key, JSON.parse(value));
+      }
+    } catch (error) {
+      this.#recover(error, `The table ${table} cannot be read`);
+    }
+    // What the disk refused is not lost as long as we run.
+    for (const [key, json] of this.#noted.get(table) ?? [])
+      if (json === undefined) rows.delete(key);
+      else rows.set(key, JSON.parse(json));
+    return rows;
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#closed || this.#notedRows === 0) return;
+    try {
+      this.#db.write(this.#noted);
+    } catch (error) {
+      this.#recover(error, 'The state cannot be written');
+      if (this.#noted.size > 0) this.#schedule(RETRY_AFTER_MS);
+      return;
+    }
+    this.#noted.clear();
+    this.#notedRows = 0;
+    this.#losing = false;
+    if (this.#failing) this.#notice('state.written', 'The state is being written again.');
+    this.#failing = false;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#db.close();
+  }
+
+  /** A full disk may pass, so the rows stay noted. A damaged file does not mend itself. */
+  #recover(error: unknown, what: string): void {
+    if (isDamage(error)) {
+      this.#db.close();
+      this.#db = replace(this.#path, 'damaged', text(error), this.#notice);
+    } else if (!this.#failing)
+      this.#notice('state.unwritable', `${what}: ${text(error)}. It is tried again every second.`);
+    this.#failing = true;
+  }
+
+  #schedule(afterMs: number): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.flush(), afterMs);
+  }
+}
+
+/** One open file, with its statements. */
+class Database {
+  readonly #db: DatabaseSync;
+  readonly select: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #delete: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+    this.select = db.prepare('SELECT key, value FROM record WHERE tbl = ?');
+    this.#insert = db.prepare(
+      'INSERT INTO record (tbl, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+    );
+    this.#delete = db.prepare('DELETE FROM record WHERE tbl = ? AND key = ?');
+  }
+
+  write(tables: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>): void {
+    this.#db.exec('BEGIN');
+    try {
+      for (const [table, rows] of tables)
+        for (const [key, value] of rows)
+          if (value === undefined) this.#delete.run(table, key);
+          else this.#insert.run(table, key, value);
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  close(): void {
+    try {
+      this.#db.close();
+    } catch {
+      // A damaged file need not close well.
+    }
+  }
+}
+
+function openOrReplace(path: string, notice: (code: string, text: string) => void): Database {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+    chmodSync(path, 0o600);
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+    // Takes the lock now, and not at the first write.
+    db.exec('BEGIN IMMEDIATE; COMMIT');
+    const problem = db.prepare('PRAGMA quick_check(1)').get()?.quick_check;
+    if (problem !== 'ok') {
+      db.close();
+      return replace(path, 'damaged', String(problem), notice);
+    }
+    const version = Number(db.prepare('PRAGMA user_version').get()?.user_version);
+    if (version > migrations.length) {
+      db.close();
+      const why = `it has version ${version}, and this sipalg knows ${migrations.length}: a newer one wrote it`;
+      return replace(path, 'newer', why, notice);
+    }
+    migrate(db, version);
+    return new Database(db);
+  } catch (error) {
+    try {
+      db?.close();
+    } catch {
+      // It is about to be set aside.
+    }
+    if (isDamage(error)) return replace(path, 'damaged', text(error), notice);
+    if (resultCode(error) === SQLITE_BUSY)
+      throw new StoreError(
+        'state.in-use',
+        `${path} is in use: does another sipalg run with this state directory?`,
+        {
+          cause: error,
+        },
+      );
+    throw new StoreError('state.directory', `${path} cannot be opened: ${text(error)}`, { cause: error });
+  }
+}
+
+function migrate(db: DatabaseSync, from: number): void {
+  if (from === migrations.length) return;
+  db.exec('BEGIN IMMEDIATE');
+  for (let version = from; version < migrations.length; version++) db.exec(migrations[version] as string);
+  db.exec(`PRAGMA user_version = ${migrations.length}; COMMIT`);
+}
+
+/** Renames the file, with what SQLite keeps beside it, and begins anew. */
+function replace(
+  path: string,
+  why: 'damaged' | 'newer',
+  detail: string,
+  notice: (code: string, text: string) => void,
+): Database {
+  const aside = `${path}.${why}-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
+  for (const suffix of ['', '-wal', '-shm'])
+    try {
+      renameSync(path + suffix, aside + suffix);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw new StoreError('state.directory', `${path}${suffix} cannot be set aside: ${text(error)}`, {
+        cause: error,
+      });
+    }
+  notice(
+    `state.${why}`,
+    `The state file is set aside as ${aside} (${detail}). A new one is begun; phones come back as they register again.`,
+  );
+  return openOrReplace(path, notice);
+}
+
+function resultCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === 'number' ? code & 0xff : undefined;
+}
+
+function isDamage(error: unknown): boolean {
+  const code = resultCode(error);
+  // A row whose value is no JSON was not written by us.
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB || error instanceof SyntaxError;
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
