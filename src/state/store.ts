@@ -91,7 +91,8 @@ class SqliteStore implements Store {
   #failing = false;
   #losing = false;
   #closed = false;
-  #db: Database;
+  /** Undefined while there is no usable file; every write tries again to make one. */
+  #db: Database | undefined;
 
   constructor(path: string, notice: (code: string, text: string) => void, options: StoreOptions) {
     this.#path = path;
@@ -129,7 +130,7 @@ class SqliteStore implements Store {
     this.flush();
     const rows = new Map<string, unknown>();
     try {
-      for (const row of this.#db.select.all(table)) {
+      for (const row of this.#open().select.all(table)) {
         const { key, value } = row as { key: string; value: string };
         rows.set(key, JSON.parse(value));
       }
@@ -148,10 +149,10 @@ class SqliteStore implements Store {
     this.#timer = undefined;
     if (this.#closed || this.#notedRows === 0) return;
     try {
-      this.#db.write(this.#noted);
+      this.#open().write(this.#noted);
     } catch (error) {
       this.#recover(error, 'The state cannot be written');
-      if (this.#noted.size > 0) this.#schedule(RETRY_AFTER_MS);
+      this.#schedule(RETRY_AFTER_MS);
       return;
     }
     this.#noted.clear();
@@ -166,16 +167,29 @@ class SqliteStore implements Store {
     this.flush();
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#db.close();
+    this.#db?.close();
   }
 
-  /** A full disk may pass, so the rows stay noted. A damaged file does not mend itself. */
+  #open(): Database {
+    this.#db ??= openOrReplace(this.#path, this.#notice);
+    return this.#db;
+  }
+
+  /** Never throws. A full disk may pass, so the rows stay noted. A damaged file does not mend itself. */
   #recover(error: unknown, what: string): void {
+    let problem = error;
     if (isDamage(error)) {
-      this.#db.close();
-      this.#db = replace(this.#path, 'damaged', text(error), this.#notice);
-    } else if (!this.#failing)
-      this.#notice('state.unwritable', `${what}: ${text(error)}. It is tried again every second.`);
+      this.#db?.close();
+      this.#db = undefined;
+      try {
+        this.#db = replace(this.#path, 'damaged', text(error), this.#notice);
+        return;
+      } catch (inTheWay) {
+        problem = inTheWay;
+      }
+    }
+    if (!this.#failing)
+      this.#notice('state.unwritable', `${what}: ${text(problem)}. It is tried again every second.`);
     this.#failing = true;
   }
 
