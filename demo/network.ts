@@ -1,0 +1,213 @@
+/**
+ * The network of the demo and of the lab, in namespaces:
+ *
+ *   phone1 192.168.1.10 ─┐
+ *   phone2 192.168.1.11 ─┤ br0 192.168.1.1 [router] eth0 203.0.113.1 ── 203.0.113.254 [provider]
+ *   pbx    192.168.1.20 ─┘                                             198.51.100.5  signalling
+ *                                                                      198.51.100.6  media
+ *                                                                      198.51.100.7  the far end
+ *                                                                      198.51.100.66 a stranger
+ *
+ * The router has what home and office routers have: masquerade, a firewall that drops what it does not know, strict
+ * reverse-path filtering. The provider's side has no way to 192.168.0.0/16: what is sent there ends in `void`, a link
+ * with nobody behind it, and is counted. (An unreachable route would tell the sender with an error; the Internet does not.)
+ *
+ * Bridge netfilter is off in the router: with it, frames between two bridge ports pass the IP hooks of the router.
+ */
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import type { Socket } from 'node:dgram';
+import { writeFileSync } from 'node:fs';
+import { Namespace, removeLeftovers } from './namespace.ts';
+
+export const addresses = {
+  phone1: '192.168.1.10',
+  phone2: '192.168.1.11',
+  pbx: '192.168.1.20',
+  routerInternal: '192.168.1.1',
+  routerExternal: '203.0.113.1',
+  provider: '198.51.100.5',
+  media: '198.51.100.6',
+  farEnd: '198.51.100.7',
+  stranger: '198.51.100.66',
+} as const;
+
+export const hosts = ['phone1', 'phone2', 'pbx', 'router', 'provider'] as const;
+export type Host = (typeof hosts)[number];
+
+export interface NetworkOptions {
+  /** `routed` is a router without NAT whose LAN the provider can reach: there every call must work as it is. */
+  readonly nat?: 'masquerade' | 'masquerade fully-random' | 'routed';
+  /** Firewall: drops on the way in and through what it does not know. Default: on. */
+  readonly firewall?: boolean;
+  /** Lifetime of the router's UDP flows in seconds, unreplied and assured. Default: the kernel's. */
+  readonly udpTimeoutSeconds?: number;
+  /** The operator forwards UDP port 5060 of the external address to the PBX. */
+  readonly forwardToPbx?: boolean;
+}
+
+export class Network {
+  readonly options: NetworkOptions;
+  readonly #spaces = new Map<Host, Namespace>();
+
+  constructor(options: NetworkOptions = {}) {
+    this.options = options;
+    removeLeftovers();
+    for (const host of hosts) this.#spaces.set(host, new Namespace(host));
+    try {
+      this.#link();
+      this.#route();
+      this.#filter();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  space(host: Host): Namespace {
+    return this.#spaces.get(host)!;
+  }
+
+  socket(host: Host, address: string, port: number): Promise<Socket> {
+    return this.space(host).socket(address, port);
+  }
+
+  run(host: Host, program: string, ...args: string[]): string {
+    return this.space(host).run(program, args);
+  }
+
+  spawn(host: Host, program: string, args: readonly string[], options?: SpawnOptions): ChildProcess {
+    return this.space(host).spawn(program, args, options);
+  }
+
+  /** How many packets the provider's side has sent to private addresses. */
+  sentIntoTheVoid(): number {
+    const links = JSON.parse(this.run('provider', 'ip', '-s', '-j', 'link', 'show', 'void')) as {
+      stats64: { tx: { packets: number } };
+    }[];
+    return links[0]?.stats64.tx.packets ?? 0;
+  }
+
+  /** Forgets all flows, as a router does that was switched off and on. */
+  forgetFlows(): void {
+    this.space('router').run('conntrack', ['-F']);
+  }
+
+  close(): void {
+    for (const space of this.#spaces.values()) space.remove();
+    this.#spaces.clear();
+  }
+
+  #link(): void {
+    const router = this.space('router');
+    router.run('ip', ['-batch', '-'], 'link set lo up\nlink add br0 type bridge forward_delay 0\n');
+    for (const host of ['phone1', 'phone2', 'pbx'] as const) {
+      const space = this.space(host);
+      router.run(
+        'ip',
+        ['-batch', '-'],
+        `link add ${host} type veth peer name eth0 netns ${space.name}\nlink set ${host} master br0 up\n`,
+      );
+      space.run(
+        'ip',
+        ['-batch', '-'],
+        [
+          'link set lo up',
+          'link set eth0 up',
+          `addr add ${addresses[host]}/24 dev eth0`,
+          `route add default via ${addresses.routerInternal}`,
+          '',
+        ].join('\n'),
+      );
+    }
+    router.run(
+      'ip',
+      ['-batch', '-'],
+      [
+        `addr add ${addresses.routerInternal}/24 dev br0`,
+        'link set br0 up',
+        `link add eth0 type veth peer name eth0 netns ${this.space('provider').name}`,
+        `addr add ${addresses.routerExternal}/24 dev eth0`,
+        'link set eth0 up',
+        '',
+      ].join('\n'),
+    );
+    this.space('provider').run(
+      'ip',
+      ['-batch', '-'],
+      [
+        'link set lo up',
+        'link set eth0 up',
+        'addr add 203.0.113.254/24 dev eth0',
+        ...[addresses.provider, addresses.media, addresses.farEnd, addresses.stranger].map(
+          (address) => `addr add ${address}/32 dev eth0`,
+        ),
+        'link add void type veth peer name nobody',
+        'link set void arp off up',
+        'link set nobody up',
+        this.options.nat === 'routed'
+          ? `route add 192.168.1.0/24 via ${addresses.routerExternal}`
+          : 'route add 192.168.0.0/16 dev void src 198.51.100.5',
+        '',
+      ].join('\n'),
+    );
+  }
+
+  #route(): void {
+    const router = this.space('router');
+    router.run('ip', ['route', 'add', 'default', 'via', '203.0.113.254']);
+    const { udpTimeoutSeconds } = this.options;
+    router.enter(() => {
+      const set = (key: string, value: number): void => writeFileSync(`/proc/sys/net/${key}`, String(value));
+      set('ipv4/ip_forward', 1);
+      // A router that redirects is a router that leaves the path: a hairpin would be lost.
+      set('ipv4/conf/all/send_redirects', 0);
+      for (const name of ['all', 'default', 'br0', 'eth0']) set(`ipv4/conf/${name}/rp_filter`, 1);
+      try {
+        set('bridge/bridge-nf-call-iptables', 0);
+      } catch {
+        // No bridge netfilter in this kernel: nothing to switch off.
+      }
+      if (udpTimeoutSeconds !== undefined) {
+        set('netfilter/nf_conntrack_udp_timeout', udpTimeoutSeconds);
+        set('netfilter/nf_conntrack_udp_timeout_stream', udpTimeoutSeconds);
+      }
+    });
+  }
+
+  #filter(): void {
+    const { nat = 'masquerade', firewall = true, forwardToPbx = false } = this.options;
+    const rules = [
+      'table inet firewall {',
+      '  chain sip { }',
+      '  chain input {',
+      `    type filter hook input priority filter; policy ${firewall ? 'drop' : 'accept'};`,
+      '    iifname { "lo", "br0" } accept',
+      '    ct state established,related accept',
+      '    icmp type echo-request accept',
+      '    jump sip',
+      '  }',
+      '  chain forward {',
+      `    type filter hook forward priority filter; policy ${firewall && nat !== 'routed' ? 'drop' : 'accept'};`,
+      '    iifname "br0" oifname "eth0" accept',
+      '    ct state established,related accept',
+      '    ct status dnat accept',
+      '  }',
+      '}',
+    ];
+    if (nat !== 'routed') {
+      rules.push(
+        'table ip nat {',
+        '  chain prerouting {',
+        '    type nat hook prerouting priority dstnat;',
+        forwardToPbx ? `    iifname "eth0" udp dport 5060 dnat to ${addresses.pbx}:5060` : '',
+        '  }',
+        '  chain postrouting {',
+        '    type nat hook postrouting priority srcnat;',
+        `    oifname "eth0" ${nat}`,
+        '  }',
+        '}',
+      );
+    }
+    this.space('router').run('nft', ['-f', '-'], rules.join('\n'));
+  }
+}
