@@ -27,7 +27,7 @@ const TOTAL_TIMEOUT_MS = 14.5 * 60_000;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const filters = process.argv.slice(2);
-const strict = process.env['CI'] === 'true';
+const strict = process.env.CI === 'true';
 
 const serialFolders = ['test/linux/', 'test/lab/'];
 const files = ['src', 'test', 'demo', 'bench']

@@ -1,0 +1,136 @@
+/** What one value alone cannot show: keys that contradict each other. */
+import { formatPrefix } from './prefix.ts';
+import type { ConfigValues } from './schema.ts';
+import type { PortRange, Refusal } from './value.ts';
+
+export interface Contradiction extends Refusal {
+  /** The value to blame. */
+  readonly path: readonly (string | number)[];
+}
+
+/** Reserved by the kernel: unspec, default, main, local. */
+const kernelRouteTables: readonly number[] = [0, 253, 254, 255];
+
+export function contradictions(values: ConfigValues): Contradiction[] {
+  return [
+    ...interfaceProblems(values),
+    ...portProblems(values),
+    ...linuxProblems(values),
+    ...repeated(values.provider.map((provider) => provider.name)).map(
+      ([index, name]): Contradiction => ({
+        path: ['provider', index, 'name'],
+        code: 'config/duplicate',
+        what: `there is another provider "${name}"`,
+        remedy: 'give each provider a name of its own, or put all addresses into one',
+      }),
+    ),
+    ...repeated(values.phone.map((phone) => formatPrefix(phone.address))).map(
+      ([index, address]): Contradiction => ({
+        path: ['phone', index, 'address'],
+        code: 'config/duplicate',
+        what: `${address} has an entry above`,
+        remedy: 'keep one [[phone]] for each address',
+      }),
+    ),
+  ];
+}
+
+function* interfaceProblems(values: ConfigValues): Generator<Contradiction> {
+  for (const side of ['internal', 'external'] as const) {
+    for (const [index, name] of repeated(values[side])) {
+      yield {
+        path: [side, index],
+        code: 'config/duplicate',
+        what: `${side} names ${name} twice`,
+        remedy: 'name it once',
+      };
+    }
+  }
+  for (const [index, name] of values.external.entries()) {
+    if (!values.internal.includes(name)) continue;
+    yield {
+      path: ['external', index],
+      code: 'config/interface-both-sides',
+      what: `${name} is internal and external`,
+      remedy: 'phones are on the internal side, the provider is on the external side: leave it on one',
+    };
+  }
+  if (values.listen.length > 0 && values.internal.length + values.external.length > 0) {
+    yield {
+      path: ['listen'],
+      code: 'config/two-modes',
+      what: 'listen (explicit mode) stands beside interfaces (transparent mode)',
+      remedy: 'take out listen to intercept on the interfaces, or take out internal and external',
+    };
+  }
+}
+
+function* portProblems(values: ConfigValues): Generator<Contradiction> {
+  const media = values.media.ports;
+  const external = values.signalling['external-ports'];
+  if (external.low <= media.high && media.low <= external.high) {
+    yield {
+      path: ['media', 'ports'],
+      code: 'config/port-range-overlap',
+      what: `media ports ${rangeText(media)} overlap the signalling ports ${rangeText(external)}`,
+      remedy: 'move one of the two ranges (media ports, signalling external-ports)',
+    };
+  }
+  for (const [index, port] of values.signalling.ports.entries()) {
+    if (port < media.low || port > media.high) continue;
+    yield {
+      path: ['signalling', 'ports', index],
+      code: 'config/port-range-overlap',
+      what: `SIP port ${port} is inside the media ports ${rangeText(media)}`,
+      remedy: 'move the media ports',
+    };
+  }
+  for (const [index, port] of repeated(values.signalling.ports.map(String))) {
+    yield {
+      path: ['signalling', 'ports', index],
+      code: 'config/duplicate',
+      what: `port ${port} stands twice`,
+      remedy: 'name it once',
+    };
+  }
+  for (const [index, endpoint] of values.listen.entries()) {
+    if (endpoint.port < media.low || endpoint.port > media.high) continue;
+    yield {
+      path: ['listen', index],
+      code: 'config/port-range-overlap',
+      what: `the listening port ${endpoint.port} is inside the media ports ${rangeText(media)}`,
+      remedy: 'listen on another port, or move the media ports',
+    };
+  }
+}
+
+function* linuxProblems(values: ConfigValues): Generator<Contradiction> {
+  const intercept = values.linux['fwmark-intercept'];
+  const accept = values.linux['fwmark-accept'];
+  // Bitwise AND is signed in JavaScript, which makes no difference to whether it is zero.
+  if ((intercept & accept) !== 0) {
+    yield {
+      path: ['linux', 'fwmark-accept'],
+      code: 'config/mark-overlap',
+      what: `fwmark-intercept 0x${intercept.toString(16)} and fwmark-accept 0x${accept.toString(16)} share bits`,
+      remedy: 'give each of them bits of its own, such as 0x10000000 and 0x20000000',
+    };
+  }
+  if (kernelRouteTables.includes(values.linux['route-table'])) {
+    yield {
+      path: ['linux', 'route-table'],
+      code: 'config/not-a-number-in-range',
+      what: `routing table ${values.linux['route-table']} belongs to the kernel`,
+      remedy: 'choose a number that `ip route show table all` does not show, such as 5060',
+    };
+  }
+}
+
+/** Index and value of everything that stands in the list before. */
+function repeated(list: readonly string[]): [number, string][] {
+  return [...list.entries()].filter(([index, value]) => list.indexOf(value) < index);
+}
+
+function rangeText(range: PortRange): string {
+  return `${range.low}-${range.high}`;
+}

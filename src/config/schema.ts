@@ -1,0 +1,277 @@
+/**
+ * Every key of the configuration, in one table: its values, its default, its unit and one sentence. The reader, the
+ * error texts and docs/reference/config.md all come from here, so that they cannot disagree.
+ */
+import * as v from 'valibot';
+import {
+  absolutePath,
+  addressValue,
+  chainValue,
+  endpointValue,
+  integerBetween,
+  interfaceName,
+  pairedPortRange,
+  portRange,
+  prefixValue,
+  sipPort,
+} from './value.ts';
+
+export interface KeyNote {
+  /** One sentence: what the key decides. */
+  readonly summary: string;
+  /** What the value counts or holds, where the summary does not make it plain. */
+  readonly unit?: string;
+  /** A line that can be copied. */
+  readonly example: string;
+  /** What happens without the key, where it has no fixed default. */
+  readonly without?: string;
+  /** The command-line option of `sipalg gateway` that overrides it. */
+  readonly option?: string;
+}
+
+/** A key with a default. */
+function key<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
+  schema: Schema,
+  fallback: Default,
+  note: KeyNote,
+) {
+  return v.optional(v.pipe(schema, v.metadata({ note })), fallback);
+}
+
+/** A key that may be absent. */
+function openKey<const Schema extends v.GenericSchema>(schema: Schema, note: KeyNote) {
+  return v.optional(v.pipe(schema, v.metadata({ note })));
+}
+
+/** A key that its table cannot do without. */
+function requiredKey<const Schema extends v.GenericSchema>(schema: Schema, note: KeyNote) {
+  return v.pipe(schema, v.metadata({ note }));
+}
+
+const mode = v.picklist(['assist', 'off']);
+
+/** The order here is the order of the reference. */
+export const configSchema = v.object({
+  internal: key(v.array(interfaceName), [], {
+    summary: 'The interfaces on which the phones are (transparent mode).',
+    example: 'internal = ["br0"]',
+    option: '--internal IF',
+  }),
+  external: key(v.array(interfaceName), [], {
+    summary: 'The interfaces that lead to the provider (transparent mode).',
+    example: 'external = ["eth0"]',
+    option: '--external IF',
+  }),
+  listen: key(v.array(endpointValue), [], {
+    summary:
+      'Explicit mode: where the phones, which name the gateway as outbound proxy, reach it. Excludes the two keys above.',
+    example: 'listen = ["0.0.0.0:5060"]',
+    option: '--listen ADDR:PORT',
+  }),
+  advertise: openKey(addressValue, {
+    summary:
+      'Explicit mode: our own address as the provider sees it, where that is not the address of the outgoing interface.',
+    without: 'the local address of the route to the provider',
+    example: 'advertise = "203.0.113.7"',
+  }),
+  'state-dir': key(absolutePath, '/var/lib/sipalg', {
+    summary: 'The directory for what has to survive a restart: mappings, dialogs and ports in use.',
+    example: 'state-dir = "/var/lib/sipalg"',
+    option: '--state-dir DIR',
+  }),
+  'accept-chains': key(v.array(chainValue), [], {
+    summary:
+      'Chains of your own firewall in which the gateway may add one rule that accepts the providers of registered phones, for providers that call from addresses other than the registrar.',
+    example: 'accept-chains = ["inet filter forward"]',
+    option: "--accept-chain 'FAMILY TABLE CHAIN'",
+  }),
+
+  signalling: table({
+    ports: key(v.array(sipPort), [5060], {
+      summary: 'The destination ports of the providers whose traffic is taken for SIP.',
+      unit: 'UDP and TCP ports',
+      example: 'ports = [5060, 5070]',
+      option: '--sip-port PORT',
+    }),
+    'external-ports': key(portRange, '20000-29999', {
+      summary:
+        "Where a phone's own port is taken already, its external signalling port comes from this range.",
+      unit: 'UDP and TCP ports, both ends included',
+      example: 'external-ports = "20000-29999"',
+    }),
+  }),
+
+  media: table({
+    ports: key(pairedPortRange, '30000-39999', {
+      summary: 'External ports for RTP and RTCP. A call with one audio stream takes two.',
+      unit: 'UDP ports, both ends included; even first, odd last',
+      example: 'ports = "30000-39999"',
+    }),
+  }),
+
+  policy: table({
+    origin: key(v.picklist(['keep', 'translate']), 'keep', {
+      summary:
+        'Whether the address in the origin line of an SDP (o=) is translated as well. It is an identifier, so nobody needs it.',
+      example: 'origin = "keep"',
+    }),
+    received: key(v.picklist(['restore', 'expose']), 'restore', {
+      summary:
+        'Whether received and rport in responses name the phone as it sees itself (restore), or show it the external endpoint (expose).',
+      example: 'received = "restore"',
+    }),
+    ice: key(v.picklist(['leave', 'translate-all']), 'leave', {
+      summary:
+        'Media descriptions with ICE candidates find their own way and are left alone (leave), or are translated like any other (translate-all).',
+      example: 'ice = "leave"',
+    }),
+  }),
+
+  limits: table({
+    mappings: limit('mappings', 4096, 'signalling mappings, one for each phone endpoint', 1, 60_000),
+    dialogs: limit('dialogs', 8192, 'dialogs at the same time', 1, 1_000_000),
+    media: limit('media', 16_384, 'media mappings at the same time', 1, 1_000_000),
+    transactions: limit('transactions', 65_536, 'transactions whose responses are awaited', 1, 10_000_000),
+    pending: limit('pending', 256, 'messages held back until their media ports are open', 1, 100_000),
+    'message-bytes': limit(
+      'message-bytes',
+      65_535,
+      'bytes in one message; longer ones pass untouched',
+      1_500,
+      65_535,
+    ),
+    connections: limit('connections', 1024, 'TCP connections at the same time', 1, 60_000),
+  }),
+
+  log: table({
+    level: key(v.picklist(['error', 'warn', 'info', 'debug']), 'info', {
+      summary:
+        'How much is logged: info tells every message that was translated, debug also every message that passed untouched.',
+      example: 'level = "info"',
+      option: '--log-level LEVEL',
+    }),
+    reveal: key(v.boolean(), false, {
+      summary:
+        'Whether user names and credentials appear in the log in the clear. Addresses always do: they are the point.',
+      example: 'reveal = false',
+    }),
+  }),
+
+  linux: table({
+    'fwmark-intercept': key(integerBetween(1, 0xffff_ffff), 0x1000_0000, {
+      summary:
+        'The bits of the packet mark that send an intercepted packet to the gateway. Only these bits are read and written.',
+      unit: 'bit mask',
+      example: 'fwmark-intercept = 0x10000000',
+    }),
+    'fwmark-accept': key(integerBetween(1, 0xffff_ffff), 0x2000_0000, {
+      summary: "The bits of the packet mark that stand for the gateway's own traffic.",
+      unit: 'bit mask',
+      example: 'fwmark-accept = 0x20000000',
+    }),
+    'route-table': key(integerBetween(1, 0xffff_ffff), 5060, {
+      summary: 'The number of the routing table that delivers intercepted packets to this machine.',
+      unit: 'routing table number',
+      example: 'route-table = 5060',
+    }),
+  }),
+
+  provider: v.optional(
+    v.array(
+      v.object({
+        name: requiredKey(v.string(), {
+          summary: 'What the provider is called in the log and by `sipalg on` and `sipalg off`.',
+          example: 'name = "example-voip"',
+        }),
+        addresses: requiredKey(v.array(prefixValue), {
+          summary: 'The addresses and networks from which it sends and at which it is reached.',
+          unit: 'addresses or CIDR',
+          example: 'addresses = ["198.51.100.0/24"]',
+        }),
+        mode: key(mode, 'assist', {
+          summary: 'Whether its messages are translated (assist), or never intercepted (off).',
+          example: 'mode = "assist"',
+        }),
+      }),
+    ),
+    [],
+  ),
+
+  phone: v.optional(
+    v.array(
+      v.object({
+        address: requiredKey(prefixValue, {
+          summary: 'The address of the phone, or the network of the phones.',
+          unit: 'address or CIDR',
+          example: 'address = "192.168.1.50"',
+        }),
+        mode: key(mode, 'assist', {
+          summary: 'Whether its messages are translated (assist), or never intercepted (off).',
+          example: 'mode = "off"',
+        }),
+      }),
+    ),
+    [],
+  ),
+});
+
+export type ConfigValues = v.InferOutput<typeof configSchema>;
+
+export interface ConfigKey {
+  /** `['signalling', 'ports']`. */
+  readonly path: readonly string[];
+  /** The table is an array of tables: `[[provider]]`. */
+  readonly repeated: boolean;
+  readonly required: boolean;
+  /** As it would be written in TOML; undefined where there is none. */
+  readonly fallback: unknown;
+  readonly note: KeyNote;
+  /** The words, where only some words are allowed. */
+  readonly words: readonly string[] | undefined;
+}
+
+/** The tables with the `[[…]]` form. */
+export const repeatedTables: readonly string[] = ['provider', 'phone'];
+
+export const configKeys: readonly ConfigKey[] = Object.freeze(collect(configSchema.entries, [], false));
+
+function table<const Entries extends v.ObjectEntries>(entries: Entries) {
+  return v.optional(v.object(entries), {} as never);
+}
+
+function limit(name: string, fallback: number, unit: string, low: number, high: number) {
+  return key(integerBetween(low, high), fallback, {
+    summary: `At most so many ${unit.split(/[,;]/)[0]}.`,
+    unit,
+    example: `${name} = ${fallback}`,
+  });
+}
+
+/** Only what this file itself builds: optional, pipe, object, array of objects, picklist. */
+interface Shape {
+  readonly type: string;
+  readonly wrapped?: Shape;
+  readonly default?: unknown;
+  readonly entries?: Record<string, Shape>;
+  readonly item?: Shape;
+  readonly options?: readonly string[];
+  readonly pipe?: readonly { readonly type: string; readonly metadata?: { readonly note?: KeyNote } }[];
+}
+
+function collect(
+  entries: Record<string, unknown>,
+  prefix: readonly string[],
+  repeated: boolean,
+): ConfigKey[] {
+  return Object.entries(entries as Record<string, Shape>).flatMap(([name, shape]): ConfigKey[] => {
+    const path = [...prefix, name];
+    const inner = shape.wrapped ?? shape;
+    const note = inner.pipe?.find((item) => item.metadata?.note !== undefined)?.metadata?.note;
+    if (note !== undefined) {
+      const required = shape.wrapped === undefined;
+      return [{ path, repeated, required, fallback: shape.default, note, words: inner.options }];
+    }
+    if (inner.entries !== undefined) return collect(inner.entries, path, false);
+    return collect(inner.item?.entries ?? {}, path, true);
+  });
+}
