@@ -1,0 +1,121 @@
+/**
+ * The log: readable lines, or one JSON object a line (pino's form) for programs.
+ *
+ * User names and credentials are hidden unless `reveal` is set. Matching on the text of a line is not supported; in
+ * JSON, `msg` is the kind of the event and stable.
+ */
+import { writeSync } from 'node:fs';
+import pino, { type DestinationStream, type Logger } from 'pino';
+import type { AlgEvent } from '../core/alg/event.ts';
+import { redact } from './redaction.ts';
+import { eventSentence } from './sentence.ts';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export interface LogOptions {
+  readonly json: boolean;
+  /** Default: info. */
+  readonly level?: LogLevel;
+  /** Show user names and credentials. Default: false. */
+  readonly reveal?: boolean;
+  /** Default: standard output. */
+  readonly write?: (line: string) => void;
+  /** Milliseconds since the epoch; for tests. */
+  readonly now?: () => number;
+}
+
+/** A value of a log record: plain data. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  event(event: AlgEvent): void;
+  /** Something an operator should know that is not about one message. `code` is `area/kebab-case`. */
+  notice(code: string, text: string, level?: LogLevel): void;
+  /** The gateway takes traffic from now on: `"msg":"ready"`, the line that scripts wait for. */
+  ready(fields: LogFields, text: string): void;
+  /** Anything else, such as the start and the end. */
+  info(message: string, fields?: LogFields): void;
+  /** Cheap question for callers that would have to build something first. */
+  enabled(level: LogLevel): boolean;
+}
+
+const severity: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info: 30, debug: 20 };
+
+/** What is not named here is info. */
+const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
+  'message.passed': 'debug',
+  'mapping.failed': 'warn',
+  'limit.reached': 'warn',
+  'engine.fault': 'error',
+};
+
+export function createLog(options: LogOptions): Log {
+  const level = options.level ?? 'info';
+  const write = options.write ?? writeStandardOutput;
+  const now = options.now ?? Date.now;
+  const hide = options.reveal === true ? <T>(value: T): T => value : redact;
+  const record = options.json ? jsonRecord(level, write, now) : textRecord(level, write, now);
+  return {
+    event(event) {
+      const at = eventLevels[event.kind] ?? 'info';
+      if (severity[at] < severity[level]) return;
+      const shown = hide(event);
+      record(at, shown.kind, shown as unknown as LogFields, eventSentence(shown));
+    },
+    notice(code, text, at = 'warn') {
+      const shown = hide(text);
+      record(at, 'notice', { code, text: shown }, `${code}: ${shown}`);
+    },
+    ready(fields, text) {
+      record('info', 'ready', fields, text);
+    },
+    info(message, fields = {}) {
+      const shown = hide(fields);
+      const details = Object.entries(shown).map(([name, value]) => `${name}=${plain(value)}`);
+      record('info', message, shown, [message, ...details].join('  '));
+    },
+    enabled: (at) => severity[at] >= severity[level],
+  };
+}
+
+type WriteRecord = (level: LogLevel, message: string, fields: LogFields, sentence: string) => void;
+
+function jsonRecord(level: LogLevel, write: (line: string) => void, now: () => number): WriteRecord {
+  const destination: DestinationStream = { write };
+  const logger: Logger = pino(
+    {
+      level,
+      // No pid and host: the journal knows them, and they make lines longer.
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: () => `,"time":${now()}`,
+    },
+    destination,
+  );
+  return (at, message, fields) => logger[at](fields, message);
+}
+
+function textRecord(level: LogLevel, write: (line: string) => void, now: () => number): WriteRecord {
+  return (at, _message, _fields, sentence) => {
+    if (severity[at] < severity[level]) return;
+    // Control characters come from messages, and a log line is one line.
+    const safe = sentence.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+    write(`${new Date(now()).toISOString()} ${at.padEnd(5)} ${safe}\n`);
+  };
+}
+
+function plain(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/**
+ * Whole lines, in order, without a queue that a crash would lose. A reader that has gone away, or that does not keep
+ * up, costs lines and never the gateway.
+ */
+function writeStandardOutput(line: string): void {
+  try {
+    writeSync(1, line);
+  } catch {
+    // EPIPE or EAGAIN: there is nobody to tell.
+  }
+}
