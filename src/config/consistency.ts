@@ -1,7 +1,9 @@
 /** What one value alone cannot show: keys that contradict each other. */
+
+import type { PortRange } from '../core/nat/port-pool.ts';
 import { formatPrefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
-import type { PortRange, Refusal } from './value.ts';
+import type { Refusal } from './value.ts';
 
 export interface Contradiction extends Refusal {
   /** The value to blame. */

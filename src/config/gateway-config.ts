@@ -1,8 +1,10 @@
 /** The configuration as the gateway uses it: typed, checked as a whole, frozen. */
+import type { Limits, Policy } from '../core/alg/policy.ts';
+import type { PortRange } from '../core/nat/port-pool.ts';
 import type { Address, Endpoint } from '../core/net/address.ts';
 import type { Prefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
-import type { Chain, PortRange } from './value.ts';
+import type { Chain } from './value.ts';
 
 export type PolicyMode = 'assist' | 'off';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
@@ -18,13 +20,8 @@ export interface PhoneConfig {
   readonly mode: PolicyMode;
 }
 
-/** Each limit's unit is in the table of schema.ts. */
-export interface LimitsConfig {
-  readonly mappings: number;
-  readonly dialogs: number;
-  readonly media: number;
-  readonly transactions: number;
-  readonly pending: number;
+/** Each limit's meaning is in the table of schema.ts. */
+export interface LimitsConfig extends Limits {
   readonly messageBytes: number;
   readonly connections: number;
 }
@@ -42,11 +39,7 @@ export interface GatewayConfig {
   readonly acceptChains: readonly Chain[];
   readonly signalling: { readonly ports: readonly number[]; readonly externalPorts: PortRange };
   readonly media: { readonly ports: PortRange };
-  readonly policy: {
-    readonly origin: 'keep' | 'translate';
-    readonly received: 'restore' | 'expose';
-    readonly ice: 'leave' | 'translate-all';
-  };
+  readonly policy: Policy;
   readonly limits: LimitsConfig;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   readonly linux: {
@@ -69,12 +62,15 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
     acceptChains: values['accept-chains'],
     signalling: { ports: values.signalling.ports, externalPorts: values.signalling['external-ports'] },
     media: values.media,
-    policy: values.policy,
+    policy: { ...values.policy, rules: {} },
     limits: {
       mappings: values.limits.mappings,
       dialogs: values.limits.dialogs,
       media: values.limits.media,
       transactions: values.limits.transactions,
+      mediaPerDescription: values.limits['media-per-description'],
+      contactsPerMapping: values.limits['contacts-per-mapping'],
+      peersPerMapping: values.limits['peers-per-mapping'],
       pending: values.limits.pending,
       messageBytes: values.limits['message-bytes'],
       connections: values.limits.connections,

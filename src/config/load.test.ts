@@ -19,7 +19,7 @@ test('an empty file is the defaults', () => {
   assert.equal(config.stateDir, '/var/lib/sipalg');
   assert.deepEqual(config.signalling, { ports: [5060], externalPorts: { low: 20000, high: 29999 } });
   assert.deepEqual(config.media.ports, { low: 30000, high: 39999 });
-  assert.deepEqual(config.policy, { origin: 'keep', received: 'restore', ice: 'leave' });
+  assert.deepEqual(config.policy, { origin: 'keep', received: 'restore', ice: 'leave', rules: {} });
   assert.deepEqual(config.log, { level: 'info', reveal: false });
 });
 

@@ -3,6 +3,7 @@
  * error texts and docs/reference/config.md all come from here, so that they cannot disagree.
  */
 import * as v from 'valibot';
+import { defaultLimits, defaultPolicy } from '../core/alg/policy.ts';
 import {
   absolutePath,
   addressValue,
@@ -110,17 +111,17 @@ export const configSchema = v.object({
   }),
 
   policy: table({
-    origin: key(v.picklist(['keep', 'translate']), 'keep', {
+    origin: key(v.picklist(['keep', 'translate']), defaultPolicy.origin, {
       summary:
         'Whether the address in the origin line of an SDP (o=) is translated as well. It is an identifier, so nobody needs it.',
       example: 'origin = "keep"',
     }),
-    received: key(v.picklist(['restore', 'expose']), 'restore', {
+    received: key(v.picklist(['restore', 'expose']), defaultPolicy.received, {
       summary:
         'Whether received and rport in responses name the phone as it sees itself (restore), or show it the external endpoint (expose).',
       example: 'received = "restore"',
     }),
-    ice: key(v.picklist(['leave', 'translate-all']), 'leave', {
+    ice: key(v.picklist(['leave', 'translate-all']), defaultPolicy.ice, {
       summary:
         'Media descriptions with ICE candidates find their own way and are left alone (leave), or are translated like any other (translate-all).',
       example: 'ice = "leave"',
@@ -128,19 +129,52 @@ export const configSchema = v.object({
   }),
 
   limits: table({
-    mappings: limit('mappings', 4096, 'signalling mappings, one for each phone endpoint', 1, 60_000),
-    dialogs: limit('dialogs', 8192, 'dialogs at the same time', 1, 1_000_000),
-    media: limit('media', 16_384, 'media mappings at the same time', 1, 1_000_000),
-    transactions: limit('transactions', 65_536, 'transactions whose responses are awaited', 1, 10_000_000),
-    pending: limit('pending', 256, 'messages held back until their media ports are open', 1, 100_000),
+    mappings: limit(
+      'mappings',
+      defaultLimits.mappings,
+      'signalling mappings, one for each phone endpoint',
+      60_000,
+    ),
+    dialogs: limit('dialogs', defaultLimits.dialogs, 'dialogs at the same time', 1_000_000),
+    media: limit('media', defaultLimits.media, 'media mappings at the same time', 1_000_000),
+    transactions: limit(
+      'transactions',
+      defaultLimits.transactions,
+      'transactions remembered; the oldest goes first',
+      10_000_000,
+    ),
+    'media-per-description': limit(
+      'media-per-description',
+      defaultLimits.mediaPerDescription,
+      'media descriptions with a mapping in one SDP',
+      256,
+    ),
+    'contacts-per-mapping': limit(
+      'contacts-per-mapping',
+      defaultLimits.contactsPerMapping,
+      'contact bindings remembered for one mapping',
+      4096,
+    ),
+    'peers-per-mapping': limit(
+      'peers-per-mapping',
+      defaultLimits.peersPerMapping,
+      'provider addresses to which one mapping has sent',
+      4096,
+    ),
+    pending: limit(
+      'pending',
+      defaultLimits.pending,
+      'datagrams held back until one mapping is open',
+      100_000,
+    ),
     'message-bytes': limit(
       'message-bytes',
       65_535,
-      'bytes in one message; longer ones pass untouched',
-      1_500,
+      'bytes in one message; a longer one passes untouched',
       65_535,
+      1_500,
     ),
-    connections: limit('connections', 1024, 'TCP connections at the same time', 1, 60_000),
+    connections: limit('connections', 1024, 'TCP connections at the same time', 60_000),
   }),
 
   log: table({
@@ -239,10 +273,10 @@ function table<const Entries extends v.ObjectEntries>(entries: Entries) {
   return v.optional(v.object(entries), {} as never);
 }
 
-function limit(name: string, fallback: number, unit: string, low: number, high: number) {
+function limit(name: string, fallback: number, unit: string, high: number, low = 1) {
   return key(integerBetween(low, high), fallback, {
-    summary: `At most so many ${unit.split(/[,;]/)[0]}.`,
-    unit,
+    summary: `At most so many ${unit}.`,
+    unit: 'count',
     example: `${name} = ${fallback}`,
   });
 }

@@ -1,14 +1,9 @@
 /** What one value of the configuration may be: its text form, what it becomes, and what to say where it is wrong. */
 import * as v from 'valibot';
+import type { PortRange } from '../core/nat/port-pool.ts';
 import { type Address, type Endpoint, parseAddress, parseEndpoint } from '../core/net/address.ts';
 import { type Prefix, parsePrefix } from './prefix.ts';
 import type { ProblemCode } from './problem.ts';
-
-export interface PortRange {
-  readonly low: number;
-  /** Included. */
-  readonly high: number;
-}
 
 /** A chain of the operator's own firewall. */
 export interface Chain {
