@@ -1,0 +1,90 @@
+/** `sipalg gateway` as the demo and the lab run it: in the router, or on loopback. Its log is a journal of events. */
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Journal } from './journal.ts';
+import type { Network } from './network.ts';
+import { Program } from './program.ts';
+
+const PROGRAM = fileURLToPath(new URL('../bin/sipalg', import.meta.url));
+const READY_MS = 15_000;
+
+export function gatewayExists(): boolean {
+  return existsSync(PROGRAM);
+}
+
+export interface LogLine {
+  readonly msg: string;
+  readonly [key: string]: unknown;
+}
+
+export interface GatewayOptions {
+  readonly args?: readonly string[];
+  /** A state directory to share between two runs; otherwise one of its own, removed at `close`. */
+  readonly stateDir?: string;
+}
+
+export class Gateway {
+  readonly log = new Journal<LogLine>((line) => JSON.stringify(line));
+  readonly program: Program;
+  readonly stateDir: string;
+
+  private constructor(child: ChildProcess, stateDir: string) {
+    this.stateDir = stateDir;
+    this.program = new Program('sipalg gateway', child);
+    const add = this.program.lines.add.bind(this.program.lines);
+    this.program.lines.add = (text) => {
+      add(text);
+      try {
+        this.log.add(JSON.parse(text) as LogLine);
+      } catch {
+        // Not every line is a log line: a crash speaks plainly.
+      }
+    };
+  }
+
+  /** On the kernel data plane, in the router of the network. */
+  static async inRouter(network: Network, options: GatewayOptions = {}): Promise<Gateway> {
+    const stateDir = options.stateDir ?? newStateDir();
+    const args = ['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'];
+    const child = network.spawn('router', PROGRAM, [...args, ...(options.args ?? [])], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return Gateway.#ready(new Gateway(child, stateDir));
+  }
+
+  /** Any other way of starting it; `start` gets the program and the arguments that are always needed. */
+  static started(start: (program: string, args: readonly string[]) => ChildProcess): Promise<Gateway> {
+    const stateDir = newStateDir();
+    return Gateway.#ready(
+      new Gateway(start(PROGRAM, ['gateway', '--state-dir', stateDir, '--json']), stateDir),
+    );
+  }
+
+  static async #ready(gateway: Gateway): Promise<Gateway> {
+    try {
+      await gateway.program.says(/"msg":"ready"/, READY_MS);
+      return gateway;
+    } catch (error) {
+      await gateway.close();
+      throw error;
+    }
+  }
+
+  /** Stops it; the state stays. */
+  stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    return this.program.stop(signal);
+  }
+
+  async close(): Promise<void> {
+    this.program.signal('SIGCONT');
+    await this.program.stop();
+    rmSync(this.stateDir, { recursive: true, force: true });
+  }
+}
+
+function newStateDir(): string {
+  return mkdtempSync(join(tmpdir(), 'sipalg-state-'));
+}

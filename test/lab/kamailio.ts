@@ -1,0 +1,112 @@
+/**
+ * Kamailio as registrar and proxy that trusts what messages say: no force_rport, no fix_contact, no received_avp, no RTP
+ * proxy. It sends by the Contact as registered and records its route. (What it cannot be kept from: responses go to
+ * the address that the request came from, with the port of the Via.)
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addresses, type Network } from '../../demo/network.ts';
+import { Program } from '../../demo/program.ts';
+
+const MODULES = '/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/';
+
+export interface KamailioOptions {
+  /** Passwords by user: with them, REGISTER and INVITE of these users are challenged. */
+  readonly passwords?: Readonly<Record<string, string>>;
+}
+
+export class Kamailio {
+  readonly #program: Program;
+  readonly #directory: string;
+
+  private constructor(program: Program, directory: string) {
+    this.#program = program;
+    this.#directory = directory;
+  }
+
+  static async start(network: Network, options: KamailioOptions = {}): Promise<Kamailio> {
+    const directory = mkdtempSync(join(tmpdir(), 'lab-kamailio-'));
+    const file = join(directory, 'kamailio.cfg');
+    writeFileSync(file, configuration(options));
+    const child = network.spawn(
+      'provider',
+      'kamailio',
+      ['-f', file, '-DD', '-E', '-n', '1', '-m', '32', '-M', '4', '-Y', directory, '-w', directory],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const kamailio = new Kamailio(new Program('kamailio', child), directory);
+    try {
+      await kamailio.#program.says(/lab registrar is up/, 8000);
+      return kamailio;
+    } catch (error) {
+      await kamailio.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#program.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function configuration({ passwords }: KamailioOptions): string {
+  const users = Object.entries(passwords ?? {});
+  const challenge = (method: string, check: string, ask: string): string =>
+    users.length === 0
+      ? ''
+      : `if (is_method("${method}")) {
+        $var(password) = "";
+        ${users.map(([user, password]) => `if ($fU == "${user}") $var(password) = "${password}";`).join('\n        ')}
+        if ($var(password) != "" && !${check}("lab", "$var(password)", "0")) { ${ask}("lab", "1"); exit; }
+        consume_credentials();
+      }`;
+  return `#!KAMAILIO
+debug=1
+log_stderror=yes
+children=1
+auto_aliases=no
+listen=udp:${addresses.provider}:5060
+alias="${addresses.provider}:5060"
+disable_tcp=yes
+mpath="${MODULES}"
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+loadmodule "xlog.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "default_expires", 300)
+modparam("registrar", "min_expires", 1)
+modparam("registrar", "max_contacts", 1)
+modparam("rr", "append_fromtag", 0)
+modparam("tm", "fr_timer", 3000)
+modparam("tm", "fr_inv_timer", 30000)
+event_route[core:worker-one-init] { xlog("L_ALERT", "lab registrar is up\\n"); }
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  if (has_totag()) {
+    if (loose_route()) { t_relay(); exit; }
+    if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
+    sl_send_reply("404", "Not here");
+    exit;
+  }
+  t_check_trans();
+  ${challenge('REGISTER', 'pv_www_authenticate', 'www_challenge')}
+  if (is_method("REGISTER")) { save("location"); exit; }
+  ${challenge('INVITE', 'pv_proxy_authenticate', 'proxy_challenge')}
+  if (is_method("INVITE|SUBSCRIBE")) record_route();
+  if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+  t_relay();
+}
+`;
+}
