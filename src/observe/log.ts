@@ -4,7 +4,6 @@
  * User names and credentials are hidden unless `reveal` is set. Matching on the text of a line is not supported; in
  * JSON, `msg` is the kind of the event and stable.
  */
-import { writeSync } from 'node:fs';
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { AlgEvent } from '../core/alg/event.ts';
 import { redact } from './redaction.ts';
@@ -108,14 +107,29 @@ function plain(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
+/** Lines that wait for a slow reader; what comes on top of them is lost. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+
+let standardOutput: ReturnType<typeof pino.destination> | undefined;
+
 /**
- * Whole lines, in order, without a queue that a crash would lose. A reader that has gone away, or that does not keep
- * up, costs lines and never the gateway.
+ * Off the main loop: a reader that has stopped reading, or gone away, costs lines and never a packet. What is waiting
+ * when the process ends is written then.
  */
 function writeStandardOutput(line: string): void {
-  try {
-    writeSync(1, line);
-  } catch {
-    // EPIPE or EAGAIN: there is nobody to tell.
+  if (standardOutput === undefined) {
+    const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_WAITING_BYTES });
+    output.on('error', () => {
+      // EPIPE: there is nobody left to tell.
+    });
+    process.once('exit', () => {
+      try {
+        output.flushSync();
+      } catch {
+        // As above; or the process ends before the destination was ready.
+      }
+    });
+    standardOutput = output;
   }
+  standardOutput.write(line);
 }
