@@ -1,0 +1,321 @@
+/**
+ * The user-space media relay: two sockets for each port of a media mapping, one towards the phone and one towards the
+ * provider. What arrives on one leaves from the other, where core/relay allows it and says to whom.
+ *
+ * Every socket is bound to the exact address that an SDP names, so that what the other end sees as our source is what
+ * was advertised.
+ *
+ * Two phones behind this gateway that call each other have a mapping each, and each one's source is the other phone.
+ * The relay then hands a packet from the one stream to the other inside the process: each phone hears its own inner
+ * endpoint, which is the only one that it knows.
+ */
+import type { RemoteInfo } from 'node:dgram';
+import type { MappingId, MediaCommand, MediaMapping } from '../../core/alg/io.ts';
+import {
+  type Address,
+  type Endpoint,
+  endpointKey,
+  formatEndpoint,
+  parseAddress,
+} from '../../core/net/address.ts';
+import type { Side } from '../../core/net/flow.ts';
+import {
+  type AdvertisedEndpoints,
+  endpointAt,
+  RelayStream,
+  type StreamReport,
+} from '../../core/relay/stream.ts';
+import type { Tally } from './tally.ts';
+import { openUdpSocket, type UdpSocket } from './udp-socket.ts';
+
+export interface MediaRelayOptions {
+  /** Mappings at once; default 512, which is 256 calls through the gateway between two phones behind it. */
+  readonly maxMappings?: number;
+  /** Ports of one mapping; default 16. */
+  readonly maxPorts?: number;
+  /** Where to bind what is advertised as this endpoint; default: there. */
+  readonly bindAt?: (advertised: Endpoint) => Endpoint;
+}
+
+export interface MediaRelayHandler {
+  opened(id: MappingId): void;
+  failed(id: MappingId, reason: string): void;
+}
+
+export interface MediaSnapshot {
+  readonly id: MappingId;
+  readonly external: Endpoint;
+  readonly inner: Endpoint;
+  /** One for each port, in order. */
+  readonly streams: readonly StreamReport[];
+}
+
+const MAX_MAPPINGS = 512;
+const MAX_PORTS = 16;
+
+interface Stream {
+  readonly relay: RelayStream;
+  sockets: Readonly<Record<Side, UdpSocket>> | undefined;
+  phone: Endpoint | undefined;
+}
+
+interface OpenMapping {
+  mapping: MediaMapping;
+  readonly inner: Endpoint;
+  readonly streams: readonly Stream[];
+  closed: boolean;
+}
+
+export class MediaRelay {
+  readonly #handler: MediaRelayHandler;
+  readonly #tally: Tally;
+  readonly #maxMappings: number;
+  readonly #maxPorts: number;
+  readonly #bindAt: (advertised: Endpoint) => Endpoint;
+  readonly #mappings = new Map<MappingId, OpenMapping>();
+  /** Streams by their phone's port, to find the other phone's stream in a hairpin. */
+  readonly #byPhonePort = new Map<number, Set<Stream>>();
+  /** Our own endpoints by port: nothing may be sent to an inner one, or a lie in an SDP would make a loop. */
+  readonly #own: Readonly<Record<Side, Map<string, UdpSocket>>> = {
+    internal: new Map(),
+    external: new Map(),
+  };
+  /** Sockets that are being bound or closed. */
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(handler: MediaRelayHandler, tally: Tally, options: MediaRelayOptions = {}) {
+    this.#handler = handler;
+    this.#tally = tally;
+    this.#maxMappings = options.maxMappings ?? MAX_MAPPINGS;
+    this.#maxPorts = options.maxPorts ?? MAX_PORTS;
+    this.#bindAt = options.bindAt ?? ((advertised) => advertised);
+  }
+
+  command(command: MediaCommand): void {
+    if (command.action === 'open') this.#open(command);
+    else if (command.action === 'update') this.#update(command);
+    else this.#close(command.id);
+  }
+
+  snapshot(): readonly MediaSnapshot[] {
+    return [...this.#mappings.values()].map((open) => ({
+      id: open.mapping.id,
+      external: open.mapping.external,
+      inner: open.inner,
+      streams: open.streams.map((stream) => stream.relay.report()),
+    }));
+  }
+
+  async stop(): Promise<void> {
+    for (const id of [...this.#mappings.keys()]) this.#close(id);
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  }
+
+  #open(mapping: MediaMapping): void {
+    const { id, inner } = mapping;
+    const refusal = this.#refusal(mapping);
+    if (refusal !== undefined || inner === undefined) {
+      this.#handler.failed(id, refusal ?? 'the relay needs an inner endpoint');
+      return;
+    }
+    const streams: Stream[] = [];
+    for (let offset = 0; offset < mapping.ports; offset++)
+      streams.push({
+        relay: new RelayStream(advertised(mapping, offset)),
+        sockets: undefined,
+        phone: undefined,
+      });
+    const open: OpenMapping = { mapping, inner, streams, closed: false };
+    this.#mappings.set(id, open);
+    this.#findPhones(open);
+    this.#wait(this.#bindAll(open));
+  }
+
+  #refusal(mapping: MediaMapping): string | undefined {
+    if (this.#mappings.has(mapping.id)) return `mapping ${mapping.id} is open already`;
+    if (this.#mappings.size >= this.#maxMappings) return `${this.#maxMappings} media mappings are open`;
+    if (mapping.ports < 1 || mapping.ports > this.#maxPorts)
+      return `${mapping.ports} ports are not within 1 and ${this.#maxPorts}`;
+    return undefined;
+  }
+
+  async #bindAll(open: OpenMapping): Promise<void> {
+    const { id } = open.mapping;
+    const results = await Promise.allSettled(
+      open.streams.map((stream, offset) => this.#bind(open, stream, offset)),
+    );
+    const problem = results.find((result) => result.status === 'rejected');
+    if (open.closed) this.#handler.failed(id, 'closed before it was open');
+    else if (problem === undefined) this.#handler.opened(id);
+    else {
+      this.#close(id);
+      this.#handler.failed(id, (problem.reason as Error).message);
+    }
+  }
+
+  async #bind(open: OpenMapping, stream: Stream, offset: number): Promise<void> {
+    const external = endpointAt(open.mapping.external, offset);
+    const inner = endpointAt(open.inner, offset);
+    if (external === undefined || inner === undefined) throw new Error('the ports go beyond 65535');
+    const [outside, inside] = await Promise.allSettled([
+      this.#socket(this.#bindAt(external), stream, 'external'),
+      this.#socket(inner, stream, 'internal'),
+    ]);
+    if (outside.status === 'fulfilled' && inside.status === 'fulfilled' && !open.closed) {
+      stream.sockets = { external: outside.value, internal: inside.value };
+      this.#own.external.set(endpointKey(external), outside.value);
+      this.#own.internal.set(endpointKey(inner), inside.value);
+      return;
+    }
+    for (const one of [outside, inside]) if (one.status === 'fulfilled') this.#closeSocket(one.value);
+    for (const one of [outside, inside]) if (one.status === 'rejected') throw one.reason;
+  }
+
+  #socket(at: Endpoint, stream: Stream, side: Side): Promise<UdpSocket> {
+    return openUdpSocket(at, {
+      onDatagram: (bytes, source) => this.#relay(stream, side, bytes, source),
+      onSendError: (error) =>
+        this.#tally.count('media.send', `A media packet could not be sent: ${error.message}`),
+    });
+  }
+
+  #relay(stream: Stream, side: Side, bytes: Uint8Array, source: RemoteInfo): void {
+    const { sockets } = stream;
+    if (sockets === undefined) return;
+    const now = Date.now();
+    const from = source.family === 'IPv6' ? canonical(source) : source;
+    const decision = stream.relay.packet(side, from, bytes, now);
+    if (decision.kind === 'drop') return;
+    if (side === 'external') {
+      this.#send(sockets.internal, bytes, decision.to, !this.#isOwn(decision.to));
+      return;
+    }
+    const { to } = decision;
+    const peer = this.#hairpin(stream, to);
+    if (peer === undefined) {
+      // To another stream's external endpoint it is a hairpin through two sockets, and ends at that stream's phone.
+      const loops = this.#own.internal.has(endpointKey(to)) || this.#isSocket(sockets.external, to);
+      this.#send(sockets.external, bytes, to, !loops);
+      return;
+    }
+    const through = peer.relay.packet('external', from, bytes, now);
+    if (through.kind === 'forward')
+      this.#send(peer.sockets?.internal, bytes, through.to, !this.#isOwn(through.to));
+  }
+
+  #send(socket: UdpSocket | undefined, bytes: Uint8Array, to: Endpoint, allowed: boolean): void {
+    if (allowed) socket?.send(bytes, to);
+    else
+      this.#tally.count(
+        'media.loop',
+        `An SDP sends media back to the relay itself (${formatEndpoint(to)}); dropped.`,
+      );
+  }
+
+  /** The stream of the phone at `to`, if that phone is behind this gateway and expects this one's. */
+  #hairpin(stream: Stream, to: Endpoint): Stream | undefined {
+    const candidates = this.#byPhonePort.get(to.port);
+    if (candidates === undefined || stream.phone === undefined) return undefined;
+    for (const peer of candidates)
+      if (
+        peer !== stream &&
+        peer.phone?.address === to.address &&
+        peer.relay.advertises('external', stream.phone.address)
+      )
+        return peer;
+    return undefined;
+  }
+
+  #isOwn(to: Endpoint): boolean {
+    const key = endpointKey(to);
+    return this.#own.internal.has(key) || this.#own.external.has(key);
+  }
+
+  #isSocket(socket: UdpSocket, to: Endpoint): boolean {
+    return this.#own.external.get(endpointKey(to)) === socket;
+  }
+
+  #update(mapping: MediaMapping): void {
+    const open = this.#mappings.get(mapping.id);
+    if (open === undefined) return;
+    // The sockets stay: external, inner and ports of an id do not change.
+    open.mapping = {
+      ...mapping,
+      external: open.mapping.external,
+      inner: open.inner,
+      ports: open.mapping.ports,
+    };
+    open.streams.forEach((stream, offset) => {
+      stream.relay.update(advertised(mapping, offset));
+    });
+    this.#findPhones(open);
+  }
+
+  #findPhones(open: OpenMapping): void {
+    open.streams.forEach((stream, offset) => {
+      this.#forgetPhone(stream);
+      const phone = open.mapping.internal && endpointAt(open.mapping.internal, offset);
+      if (phone === undefined) return;
+      stream.phone = phone;
+      let streams = this.#byPhonePort.get(phone.port);
+      if (streams === undefined) {
+        streams = new Set();
+        this.#byPhonePort.set(phone.port, streams);
+      }
+      streams.add(stream);
+    });
+  }
+
+  #forgetPhone(stream: Stream): void {
+    if (stream.phone === undefined) return;
+    const streams = this.#byPhonePort.get(stream.phone.port);
+    streams?.delete(stream);
+    if (streams?.size === 0) this.#byPhonePort.delete(stream.phone.port);
+    stream.phone = undefined;
+  }
+
+  #close(id: MappingId): void {
+    const open = this.#mappings.get(id);
+    if (open === undefined) return;
+    open.closed = true;
+    this.#mappings.delete(id);
+    open.streams.forEach((stream, offset) => {
+      this.#forgetPhone(stream);
+      const { sockets } = stream;
+      if (sockets === undefined) return;
+      stream.sockets = undefined;
+      const external = endpointAt(open.mapping.external, offset);
+      const inner = endpointAt(open.inner, offset);
+      if (external !== undefined) this.#own.external.delete(endpointKey(external));
+      if (inner !== undefined) this.#own.internal.delete(endpointKey(inner));
+      this.#closeSocket(sockets.external);
+      this.#closeSocket(sockets.internal);
+    });
+  }
+
+  #closeSocket(socket: UdpSocket): void {
+    this.#wait(socket.close());
+  }
+
+  #wait(work: Promise<void>): void {
+    const waited = work.finally(() => this.#underWay.delete(waited));
+    this.#underWay.add(waited);
+  }
+}
+
+function advertised(mapping: MediaMapping, offset: number): AdvertisedEndpoints {
+  const at = (first: Endpoint): readonly Endpoint[] => {
+    const one = endpointAt(first, offset);
+    return one === undefined ? [] : [one];
+  };
+  return {
+    internal: mapping.internal === undefined ? [] : at(mapping.internal),
+    external: mapping.sources.flatMap(at),
+  };
+}
+
+/** The system writes IPv6 with a zone where there is one, and mapped addresses in its own way. */
+function canonical(source: RemoteInfo): Endpoint {
+  const bare: Address = source.address.replace(/%.*$/, '');
+  return { address: parseAddress(bare) ?? bare, port: source.port };
+}
