@@ -1,0 +1,60 @@
+/** What the machine has to offer before a command starts; every lack comes with the way to mend it. */
+import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { EnvironmentError } from './failure.ts';
+
+/** Bit of CAP_NET_ADMIN in the capability masks of /proc (linux/capability.h). */
+const CAP_NET_ADMIN = 12n;
+
+/** Throws unless this process may change the network of this machine. */
+export function requireNetworkRights(what: string, otherwise: string): void {
+  if (process.platform !== 'linux') {
+    throw new EnvironmentError(
+      'cli/not-linux',
+      `${what} needs Linux, this is ${process.platform}`,
+      otherwise,
+    );
+  }
+  if (hasNetworkRights()) return;
+  throw new EnvironmentError(
+    'cli/not-permitted',
+    `${what} needs root (or CAP_NET_ADMIN and CAP_NET_BIND_SERVICE)`,
+    `run it with sudo, or give the service these capabilities.\n${otherwise}`,
+  );
+}
+
+export function hasNetworkRights(): boolean {
+  try {
+    const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+    if (mask !== null) return ((BigInt(`0x${mask[1]}`) >> CAP_NET_ADMIN) & 1n) === 1n;
+  } catch {
+    // No /proc: the user id has to do.
+  }
+  return process.getuid?.() === 0;
+}
+
+/** Throws where one of the interfaces does not exist. */
+export function requireInterfaces(names: readonly string[], option: string): void {
+  const known = knownInterfaces();
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    throw new EnvironmentError(
+      'cli/no-such-interface',
+      `${option} ${name}: there is no such interface on this machine`,
+      `known here: ${known.join(', ')}. \`ip -br addr\` shows them with their addresses.`,
+    );
+  }
+}
+
+function knownInterfaces(): string[] {
+  try {
+    // /proc follows the network namespace of the process; a mounted /sys shows the one in which it was mounted.
+    return readFileSync('/proc/self/net/dev', 'utf8')
+      .split('\n')
+      .slice(2)
+      .map((line) => line.split(':')[0]!.trim())
+      .filter((name) => name !== '');
+  } catch {
+    return Object.keys(networkInterfaces());
+  }
+}

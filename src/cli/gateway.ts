@@ -1,0 +1,23 @@
+/** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
+import { type ConfigOptions, configFrom } from './config-options.ts';
+import { requireInterfaces, requireNetworkRights } from './environment.ts';
+import { exitCode } from './exit-code.ts';
+
+export interface GatewayOptions extends ConfigOptions {
+  readonly json?: boolean;
+}
+
+const WITHOUT_ROOT =
+  'Without root there is the explicit mode, in which phones name the gateway as outbound proxy: --listen ADDR:PORT';
+
+export async function gateway(options: GatewayOptions): Promise<number> {
+  const config = configFrom(options);
+  if (config === undefined) return exitCode.usage;
+  if (config.mode === 'transparent') {
+    requireNetworkRights('intercepting SIP on a router', WITHOUT_ROOT);
+    requireInterfaces(config.internal, '--internal');
+    requireInterfaces(config.external, '--external');
+  }
+  const { runGateway } = await import('../gateway/gateway.ts');
+  return runGateway(config, { json: options.json === true });
+}

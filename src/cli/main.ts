@@ -1,0 +1,170 @@
+/**
+ * The command line. Each command is a file of its own and is loaded only when it is called, so that the gateway does
+ * not carry what it never runs.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
+import { addConfigOptions, collect } from './config-options.ts';
+import { exitCode } from './exit-code.ts';
+import { failureFrom } from './failure.ts';
+
+/** What a command gives back once it is done. */
+type Run = (...args: never[]) => Promise<number>;
+
+let result: number = exitCode.ok;
+
+function running(run: Run): (...args: unknown[]) => Promise<void> {
+  return async (...args) => {
+    result = await (run as (...args: unknown[]) => Promise<number>)(...args);
+  };
+}
+
+const program = new Command('sipalg')
+  .description('A SIP ALG that gets it right: phones behind NAT, reachable, with every other byte as it was.')
+  .version(manifest.version, '-V, --version')
+  .showHelpAfterError('(sipalg --help shows the commands, sipalg COMMAND --help the options of one)')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .addHelpText(
+    'after',
+    `
+First steps:
+  sipalg explain samples/register.sip          what would change in a message, and why; no root, no network
+  sudo sipalg demo                             a whole telephone network on this machine, with a call through it
+  sudo sipalg preflight -i br0 -e eth0         what stands in the way on this router
+  sudo sipalg gateway   -i br0 -e eth0         the real thing; Ctrl-C stops it and leaves plain NAT behind
+
+Exit codes: 0 fine, 1 the answer is no, 2 command line or configuration, 3 this machine, 70 a bug of ours`,
+  );
+
+addConfigOptions(program.command('gateway').summary('run the gateway'))
+  .description(
+    `Runs the gateway in the foreground until it is told to stop.
+
+Transparent mode (--internal and --external): it intercepts SIP on this Linux router. Nothing changes on the phones.
+Explicit mode (--listen): phones name this address as outbound proxy. It needs no root.
+
+SIGTERM and Ctrl-C leave plain NAT and nothing else behind; SIGHUP reads the configuration again.`,
+  )
+  .option('--json', 'the log as one JSON object a line; "msg":"ready" says that it takes traffic')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  sudo sipalg gateway --internal br0 --external eth0
+  sudo sipalg gateway --config /etc/sipalg/gateway.toml --json
+  sudo sipalg gateway -i br0 -e ppp0 --accept-chain 'inet filter forward'
+  sipalg gateway --listen 192.0.2.10:5060 --state-dir /tmp/sipalg`,
+  )
+  .action(running(async (options) => (await import('./gateway.ts')).gateway(options)));
+
+program
+  .command('demo')
+  .summary('a telephone network on this machine, with a call through the gateway')
+  .description(
+    `Builds a phone, a NAT router with the gateway and a provider in network namespaces of their own, registers, makes a
+call every few seconds and shows what happens and what is rewritten. Ctrl-C removes all of it. Without root it runs the
+explicit mode on loopback instead.`,
+  )
+  .option('--once', 'one registration and one call, then stop; exit code 1 if the call fails')
+  .option('--json', 'one JSON object a line')
+  .action(running(async (options) => (await import('./demo.ts')).demo(options)));
+
+addConfigOptions(program.command('preflight').summary('what stands in the way on this machine'))
+  .description(
+    'Checks everything that the gateway needs before it starts, and names the way to mend what is missing. Changes nothing.',
+  )
+  .option('--json', 'the checks as JSON')
+  .action(running(async (options) => (await import('./preflight.ts')).preflight(options)));
+
+addConfigOptions(program.command('rules').summary('print the kernel rules that the gateway would set'))
+  .description(
+    'Prints the nftables ruleset and the policy routes that the gateway would set, and sets nothing.',
+  )
+  .action(running(async (options) => (await import('./rules.ts')).rules(options)));
+
+addSwitchOptions(program.command('on').summary('translate again what was switched off'))
+  .description(
+    'Takes back `sipalg off`: for everything, one phone or one provider. Doing it twice does no harm.',
+  )
+  .action(running(async (options) => (await import('./switch.ts')).switchOn(options)));
+
+addSwitchOptions(program.command('off').summary('plain NAT at once: for all, one phone or one provider'))
+  .description(
+    `Switches the gateway off: from this moment there is plain NAT, and no rule is left behind. It survives restarts
+and upgrades, until \`sipalg on\`. Doing it twice does no harm.`,
+  )
+  .action(running(async (options) => (await import('./switch.ts')).switchOff(options)));
+
+program
+  .command('explain')
+  .summary('what the gateway would change in a message, and why')
+  .description(
+    'Shows what the gateway would do to one SIP message, as a diff with rule and RFC section. No root, no network.',
+  )
+  .argument('<file>', 'a file with one SIP message, or - for standard input')
+  .option('--direction <way>', 'out: from the phone to the provider; in: the other way', 'out')
+  .option(
+    '--mapping <int=ext>',
+    'signalling mapping, such as 192.168.1.50:5060=203.0.113.7:61002 (repeatable)',
+    collect,
+  )
+  .option(
+    '--media <int=ext>',
+    'media mapping in the same form (repeatable); other ports come from a pool',
+    collect,
+  )
+  .option('--origin <policy>', 'the address in o= of an SDP: keep or translate', 'keep')
+  .option('--received <policy>', 'received and rport in responses: restore or expose', 'restore')
+  .option('--ice <policy>', 'media with ICE candidates: leave or translate-all', 'leave')
+  .option('--json', 'verdict, edits and defects as JSON')
+  .option('--raw', 'exactly the bytes that would be sent, and nothing else')
+  .addHelpText(
+    'after',
+    `
+A mapping without ports (192.168.1.50=203.0.113.7) covers the whole host and keeps the ports. IPv6 stands in brackets.
+
+Examples:
+  sipalg explain samples/register.sip --mapping 192.168.1.50:5060=203.0.113.7:61002
+  sipalg explain samples/invite.sip --mapping 192.168.1.50=203.0.113.7 --json
+  sipalg explain --raw - < invite.sip > translated.sip`,
+  )
+  .action(running(async (file, options) => (await import('./explain.ts')).explain(file, options)));
+
+program
+  .command('check-config')
+  .summary('check a configuration file')
+  .description(
+    'Reads a configuration file and prints all of its problems at once, each with its line and the way to mend it.',
+  )
+  .argument('<file>', 'the TOML file')
+  .option('--json', 'the problems, and the configuration with all defaults filled in, as JSON')
+  .action(running(async (file, options) => (await import('./check-config.ts')).checkConfig(file, options)));
+
+function addSwitchOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--phone <address>', 'only this phone').conflicts('provider'))
+    .option('--provider <name>', 'only this provider')
+    .option('--state-dir <dir>', 'as given to the gateway', '/var/lib/sipalg')
+    .option('-c, --config <file>', 'the configuration file of the gateway');
+}
+
+// Commands were added before this could be inherited.
+for (const command of program.commands)
+  command.exitOverride().showHelpAfterError('(--help shows all options)');
+
+try {
+  if (process.argv.length <= 2) program.outputHelp();
+  else await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed its text already.
+    result = error.exitCode === 0 ? exitCode.ok : exitCode.usage;
+  } else {
+    const failure = failureFrom(error);
+    process.stderr.write(`sipalg: ${failure.text}\n`);
+    result = failure.exitCode;
+  }
+}
+// A command that is done is done: no forgotten timer may keep the process.
+process.exit(result);
