@@ -149,9 +149,7 @@ function addSwitchOptions(command: Command): Command {
     .option('-c, --config <file>', 'the configuration file of the gateway');
 }
 
-// Commands were added before this could be inherited.
-for (const command of program.commands)
-  command.exitOverride().showHelpAfterError('(--help shows all options)');
+for (const command of program.commands) command.showHelpAfterError('(--help shows all options)');
 
 try {
   if (process.argv.length <= 2) program.outputHelp();
