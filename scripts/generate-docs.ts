@@ -1,0 +1,143 @@
+/**
+ * Writes the reference pages that come from tables in the code: a page that can be generated is never hand-written.
+ *
+ *   node scripts/generate-docs.ts            writes docs/reference/*.md
+ *   node scripts/generate-docs.ts --check    exit code 1 if a page is not what the tables say
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { problemCodes } from '../src/config/problem.ts';
+import { type ConfigKey, configKeys } from '../src/config/schema.ts';
+import { type Rule, rules } from '../src/core/alg/rules.ts';
+
+const folder = fileURLToPath(new URL('../docs/reference/', import.meta.url));
+
+const pages: Readonly<Record<string, string>> = {
+  'config.md': configPage(),
+  'rules.md': rulesPage(rules),
+};
+
+const stale = Object.entries(pages).filter(([name, text]) => readOrUndefined(join(folder, name)) !== text);
+if (process.argv.includes('--check')) {
+  for (const [name] of stale)
+    process.stderr.write(`docs/reference/${name} is not what the tables say: npm run docs\n`);
+  process.exitCode = stale.length === 0 ? 0 : 1;
+} else {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, text] of stale) {
+    writeFileSync(join(folder, name), text);
+    process.stdout.write(`wrote docs/reference/${name}\n`);
+  }
+}
+
+function configPage(): string {
+  const tables = [...new Set(configKeys.map(tableOf))];
+  return `${generatedFrom('src/config/schema.ts')}
+# Configuration
+
+\`sipalg gateway\` needs no file: \`--internal\` and \`--external\` are enough. Everything else is in one TOML file, which
+\`--config FILE\` names. Options of the command line win over the file. \`sipalg check-config FILE\` prints all problems
+of a file at once, each with its line and the way to mend it.
+
+A file that says nothing but the defaults:
+
+\`\`\`toml
+${wholeFile()}
+\`\`\`
+${tables.map(tableSection).join('')}
+## Problems
+
+Programs match on the code; the text may change.
+
+| code | meaning |
+|---|---|
+${Object.entries(problemCodes)
+  .map(([code, meaning]) => `| \`${code}\` | ${cell(meaning)} |`)
+  .join('\n')}
+`;
+}
+
+function tableSection(table: string): string {
+  const keys = configKeys.filter((key) => tableOf(key) === table);
+  const rows = keys.map((key) => {
+    const unit = key.note.unit === undefined || key.note.unit === 'count' ? '' : ` Unit: ${key.note.unit}.`;
+    const words =
+      key.words === undefined ? '' : ` One of ${key.words.map((word) => `\`${word}\``).join(', ')}.`;
+    const option = key.note.option === undefined ? '' : ` Option: \`${key.note.option}\`.`;
+    return `| \`${key.path.at(-1)}\` | ${defaultText(key)} | ${cell(`${key.note.summary}${words}${unit}${option}`)} | \`${key.note.example}\` |`;
+  });
+  const heading = table === '' ? 'At the top of the file' : `\`${table}\``;
+  const repeated = keys[0]?.repeated === true ? 'May stand any number of times.\n\n' : '';
+  return `
+## ${heading}
+
+${repeated}| key | default | meaning | example |
+|---|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+function tableOf(key: ConfigKey): string {
+  const table = key.path.slice(0, -1).join('.');
+  return table === '' ? '' : key.repeated ? `[[${table}]]` : `[${table}]`;
+}
+
+function defaultText(key: ConfigKey): string {
+  if (key.required) return 'required';
+  return key.fallback === undefined ? (key.note.without ?? 'none') : `\`${tomlValue(key)}\``;
+}
+
+function tomlValue(key: ConfigKey): string {
+  const value = key.fallback;
+  if (typeof value === 'number' && key.path.at(-1)?.startsWith('fwmark')) return `0x${value.toString(16)}`;
+  return JSON.stringify(value);
+}
+
+function wholeFile(): string {
+  const lines: string[] = [];
+  let table = '';
+  for (const key of configKeys) {
+    if (key.repeated || key.fallback === undefined) continue;
+    if (tableOf(key) !== table) {
+      table = tableOf(key);
+      lines.push('', table);
+    }
+    lines.push(`${key.path.at(-1)} = ${tomlValue(key)}`);
+  }
+  return lines.join('\n').trim();
+}
+
+function rulesPage(table: readonly Rule[]): string {
+  const ways = { out: 'phone → provider', in: 'provider → phone', both: 'both ways' };
+  const rows = table.map(
+    (rule) =>
+      `| \`${rule.id}\` | ${rule.source} | ${ways[rule.direction]} | ${rule.default ? 'on' : 'off'} | ${cell(rule.summary)} | ${cell(rule.without)} |`,
+  );
+  return `${generatedFrom('src/core/alg/rules.ts')}
+# Rules
+
+Every reason for which a byte of a message may change. What has no rule here is never touched: Call-ID, From, To, tags,
+CSeq, branch, credentials and identity header fields pass as they are.
+
+| rule | source | direction | default | what it does | without it |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+function generatedFrom(path: string): string {
+  return `<!-- Generated from ${path} by \`npm run docs\`. Do not edit. -->`;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+function readOrUndefined(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
