@@ -22,13 +22,16 @@ export interface HopTarget {
 }
 
 export type Addressee =
-  /** The Routes in order, then the Request-URI: the first that is not ourselves is the next hop. */
-  | { readonly kind: 'request'; readonly targets: readonly HopTarget[] }
+  /**
+   * The Routes in order, then the Request-URI: the first that is not ourselves is the next hop. Not `complete`: what
+   * follows cannot be read, or is of a scheme that names no host (tel:) or needs TLS (sips:).
+   */
+  | { readonly kind: 'request'; readonly targets: readonly HopTarget[]; readonly complete: boolean }
   /** `transaction` is the key under which the request was remembered. */
   | { readonly kind: 'response'; readonly transaction: string; readonly sentBy: HopTarget }
   /**
-   * Not SIP, not understood, or of a scheme that names no host (tel:) or needs TLS (sips:). `target` is what a request
-   * line names, if there is one to be read: a guess, for a phone of which nothing better is known.
+   * Not SIP, or not understood. `target` is what a request line names, if there is one to be read: a guess, for a phone
+   * of which nothing better is known.
    */
   | { readonly kind: 'unknown'; readonly target: HopTarget | undefined };
 
@@ -46,17 +49,17 @@ export function readAddressee(bytes: Uint8Array): Addressee {
   for (const field of message.fields) {
     if (field.name !== 'route') continue;
     const routes: NameAddr[] = [];
-    if (!scanNameAddrs(bytes, field.value, routes)) return unroutable(targets);
+    if (!scanNameAddrs(bytes, field.value, routes)) return { kind: 'request', targets, complete: false };
     for (const route of routes) {
       const target = uriTarget(bytes, route.uri);
-      if (target === undefined) return unroutable(targets);
+      if (target === undefined) return { kind: 'request', targets, complete: false };
       targets.push(target);
     }
   }
   const target = uriTarget(bytes, message.requestUri);
-  if (target === undefined) return unroutable(targets);
+  if (target === undefined) return { kind: 'request', targets, complete: false };
   targets.push(target);
-  return { kind: 'request', targets };
+  return { kind: 'request', targets, complete: true };
 }
 
 /** The key of a request that goes to a phone, under which its responses are known; undefined for anything else. */
@@ -74,11 +77,6 @@ function transactionKey(message: Message): string {
   const sentBy = targetOf(bytes, via.sentBy);
   const unique = branch.startsWith(MAGIC_COOKIE) ? '' : ` ${message.callId} ${message.cseq}`;
   return `${branch} ${sentBy.host} ${sentBy.port ?? ''}${unique}`;
-}
-
-/** What comes after the Routes already read cannot be followed. */
-function unroutable(targets: readonly HopTarget[]): Addressee {
-  return targets.length > 0 ? { kind: 'request', targets } : { kind: 'unknown', target: undefined };
 }
 
 const LONGEST_REQUEST_LINE = 2048;

@@ -292,7 +292,8 @@ class Plane implements ExplicitPlane {
     const addressee = readAddressee(bytes);
     switch (addressee.kind) {
       case 'request': {
-        const found = this.#firstNotOwn(phone, addressee.targets, 0);
+        const { targets, complete } = addressee;
+        const found = this.#firstNotOwn(phone, targets, 0, complete ? undefined : phone.provider);
         return found instanceof Promise
           ? found.then((provider) => this.#remember(phone, provider))
           : this.#remember(phone, found);
@@ -327,6 +328,7 @@ class Plane implements ExplicitPlane {
     phone: Phone,
     targets: readonly HopTarget[],
     from: number,
+    otherwise?: Endpoint,
   ): Endpoint | undefined | Promise<Endpoint | undefined> {
     for (let i = from; i < targets.length; i++) {
       const target = targets[i] as HopTarget;
@@ -335,11 +337,12 @@ class Plane implements ExplicitPlane {
       if (found instanceof Promise)
         return found.then((at) =>
           at !== undefined && this.#isOwn(at)
-            ? this.#firstNotOwn(phone, targets, i + 1)
+            ? this.#firstNotOwn(phone, targets, i + 1, otherwise)
             : this.#checked(phone, target, at),
         );
       if (found === undefined || !this.#isOwn(found)) return this.#checked(phone, target, found);
     }
+    if (otherwise !== undefined) return otherwise;
     this.#tally.count(
       'explicit.addressed-to-us',
       `${formatEndpoint(phone.endpoint)} addresses the gateway itself: it has to name its provider as registrar, and the gateway as outbound proxy.`,
