@@ -1,0 +1,221 @@
+/**
+ * What a message does to its dialog and to the dialog's media: begins, confirms, changes or ends it.
+ *
+ * Facts: a 2xx to INVITE confirms a dialog (RFC 3261 §12.1); a failed re-INVITE or UPDATE leaves everything as it was
+ * before (§14.1, RFC 3311 §5.2); BYE ends it for its sender at once (§15.1.1); 481 and 408 inside it end it (§12.2.1.2).
+ */
+import type { Address, Endpoint } from '../net/address.ts';
+import type { Span } from '../net/span.ts';
+import type { TimeMs } from '../net/time.ts';
+import { type Description, scanDescription } from '../sdp/description.ts';
+import { firstField, type Message } from '../sip/message.ts';
+import { equalsIgnoreCase, SEMICOLON, skipToken, textOf, trimEnd } from '../sip/octets.ts';
+import {
+  BYE_LINGER_MS,
+  CONFIRMED_MS,
+  type Dialog,
+  type Dialogs,
+  EARLY_MS,
+  ENDED_MS,
+  FAILED_LINGER_MS,
+  keepOnlyRemote,
+  learnRemote,
+  remoteTag,
+} from './dialogs.ts';
+import type { MappingId, Output } from './io.ts';
+import type { MediaTable } from './media.ts';
+import { remoteMedia } from './session.ts';
+
+export type Direction = 'out' | 'in';
+
+/** The dialog that a message belongs to or opens; undefined where it has none, or the table is full. */
+export function dialogOf(
+  dialogs: Dialogs,
+  message: Message,
+  direction: Direction,
+  phone: Address,
+  mapping: MappingId,
+  peer: Endpoint,
+  now: TimeMs,
+  carriesSession: boolean,
+): Dialog | undefined {
+  const found = dialogs.find(message, direction, phone);
+  const opens = message.kind === 'request' && message.method === 'INVITE';
+  if (found !== undefined) {
+    // The same INVITE again after its end, with credentials for instance, begins anew; what is retransmitted does not.
+    if (found.state !== 'ended' || !opens || message.cseq <= found.inviteCSeq) return found;
+    dialogs.remove(found);
+  }
+  if (!opens && !carriesSession) return undefined;
+  return dialogs.create(message, direction, phone, mapping, peer, now);
+}
+
+/** Takes a message into account, before its media. Returns whether the dialog was confirmed by it. */
+export function advance(
+  dialogs: Dialogs,
+  dialog: Dialog,
+  message: Message,
+  direction: Direction,
+  now: TimeMs,
+): boolean {
+  if (dialog.state === 'ended') return false;
+  const { method, status, kind } = message;
+  if (kind === 'request') {
+    if (method === 'INVITE') {
+      dialog.inviteCSeq = message.cseq;
+      if (dialog.state === 'ending' && dialog.why === 'failed') dialog.state = 'early';
+    } else if (method === 'BYE' && isConfirmedFork(dialog, message, direction)) {
+      end(dialogs, dialog, 'BYE', now + BYE_LINGER_MS);
+      return false;
+    }
+  } else if (method === 'INVITE' && status >= 200) {
+    if (status < 300) {
+      const first = dialog.state === 'early' || (dialog.state === 'ending' && dialog.why === 'failed');
+      if (first) {
+        dialog.state = 'confirmed';
+        dialog.confirmedTag = remoteTag(message, direction);
+        if (direction === 'in') keepOnlyRemote(dialog, dialog.confirmedTag);
+      }
+      if (dialog.state === 'confirmed') dialogs.putOff(dialog, now + CONFIRMED_MS);
+      return first;
+    }
+    if (dialog.state === 'early' && message.cseq === dialog.inviteCSeq) {
+      end(dialogs, dialog, 'failed', now + FAILED_LINGER_MS);
+      return false;
+    }
+    if (dialog.state === 'confirmed' && (status === 481 || status === 408))
+      end(dialogs, dialog, String(status), now);
+  } else if (method === 'BYE' && status >= 200 && dialog.state === 'ending') {
+    end(dialogs, dialog, 'BYE', now);
+    return false;
+  }
+  if (dialog.state === 'early') dialogs.putOff(dialog, now + EARLY_MS);
+  else if (dialog.state === 'confirmed') dialogs.putOff(dialog, now + CONFIRMED_MS);
+  return false;
+}
+
+/** Notes the other side's description. */
+export function learn(dialog: Dialog, message: Message, description: Description, peer: Endpoint): void {
+  const tag = remoteTag(message, 'in');
+  const offersAnew = message.kind === 'request' && dialog.state === 'confirmed' && message.method !== 'ACK';
+  if (offersAnew) dialog.agreed ??= new Map(dialog.remotes);
+  const before = dialog.remotes.get(tag) ?? dialog.agreed?.get(tag);
+  learnRemote(dialog, tag, remoteMedia(description, before, peer));
+}
+
+/** What the phone's description names is now on offer. What was on offer before and never agreed on is let go. */
+export function offer(dialog: Dialog, named: ReadonlySet<MappingId>, media: MediaTable, out: Output[]): void {
+  for (const id of dialog.offered)
+    if (!named.has(id) && !dialog.committed.has(id)) {
+      dialog.offered.delete(id);
+      media.release(id, dialog, out);
+    }
+  dialog.offered.clear();
+  for (const id of named) dialog.offered.add(id);
+}
+
+/** Where a message settles an offer: agreed, and the old media goes; refused, and the new media goes. */
+export function settle(dialog: Dialog, message: Message, media: MediaTable, out: Output[]): void {
+  if (dialog.state !== 'confirmed') return;
+  const { kind, method, status } = message;
+  const isAnswer = kind === 'request' ? method === 'ACK' : method === 'INVITE' || method === 'UPDATE';
+  if (!isAnswer || (kind === 'response' && status < 200)) return;
+  if (kind === 'response' && status >= 300) {
+    if (dialog.agreed !== undefined) dialog.remotes = dialog.agreed;
+    for (const id of dialog.offered) if (!dialog.committed.has(id)) media.release(id, dialog, out);
+    dialog.offered.clear();
+    for (const id of dialog.committed) dialog.offered.add(id);
+  } else {
+    for (const id of dialog.committed) if (!dialog.offered.has(id)) media.release(id, dialog, out);
+    dialog.committed.clear();
+    for (const id of dialog.offered) dialog.committed.add(id);
+  }
+  dialog.agreed = undefined;
+}
+
+/** Lets everything of the dialog go; it is known for a while still, so that a retransmission does not open it again. */
+export function finish(
+  dialogs: Dialogs,
+  dialog: Dialog,
+  media: MediaTable,
+  now: TimeMs,
+  out: Output[],
+): void {
+  for (const id of new Set([
+    ...dialog.offered,
+    ...dialog.committed,
+    ...dialog.byDescription.filter((one) => one !== undefined),
+  ]))
+    media.release(id, dialog, out);
+  dialog.offered.clear();
+  dialog.committed.clear();
+  dialog.byDescription.length = 0;
+  dialog.remotes.clear();
+  dialog.agreed = undefined;
+  dialog.state = 'ended';
+  dialogs.putOff(dialog, now + ENDED_MS);
+  out.push({ kind: 'event', event: { kind: 'dialog.ended', callId: dialog.callId, why: dialog.why } });
+}
+
+/** The description in the body of a message that may carry an offer or an answer; a reason where it is left alone. */
+export function sessionOf(
+  message: Message,
+): { description: Description } | { leave: LeaveReason | undefined } {
+  const { bytes, body } = message;
+  if (body.end === body.start || !carriesOffers(message)) return { leave: undefined };
+  const type = firstField(message, 'content-type');
+  if (type === undefined || !isSdp(bytes, type.value)) return { leave: undefined };
+  const encoding = firstField(message, 'content-encoding');
+  if (
+    encoding !== undefined &&
+    !equalsIgnoreCase(bytes, encoding.value.start, encoding.value.end, 'identity')
+  )
+    return { leave: 'encoded' };
+  if (isCoveredByDigest(message)) return { leave: 'auth-int' };
+  const description = scanDescription(bytes, body);
+  return description === undefined ? { leave: 'sdp' } : { description };
+}
+
+export type LeaveReason = 'encoded' | 'auth-int' | 'sdp';
+
+function end(dialogs: Dialogs, dialog: Dialog, why: string, at: TimeMs): void {
+  dialog.state = 'ending';
+  dialog.why = why;
+  dialogs.putOff(dialog, at);
+}
+
+/** A BYE of a fork that lost ends that fork, not the call. */
+function isConfirmedFork(dialog: Dialog, message: Message, direction: Direction): boolean {
+  return dialog.confirmedTag === undefined
+    ? dialog.remotes.size <= 1
+    : remoteTag(message, direction) === dialog.confirmedTag;
+}
+
+/** Methods in which an offer or an answer may stand (RFC 3261 §13.2.1, 3262 §5, 3311 §5). */
+function carriesOffers({ kind, method, status }: Message): boolean {
+  if (method === 'INVITE') return kind === 'request' || status < 300;
+  if (method === 'ACK') return kind === 'request';
+  return (method === 'PRACK' || method === 'UPDATE') && (kind === 'request' || status < 300);
+}
+
+function isSdp(bytes: Uint8Array, value: Span): boolean {
+  let end = value.start;
+  while (end < value.end && bytes[end] !== SEMICOLON) end++;
+  const start = value.start;
+  const typeEnd = skipToken(bytes, start, end);
+  const subtype = typeEnd + 1;
+  return (
+    bytes[typeEnd] === 0x2f &&
+    equalsIgnoreCase(bytes, start, typeEnd, 'application') &&
+    equalsIgnoreCase(bytes, subtype, trimEnd(bytes, subtype, end), 'sdp')
+  );
+}
+
+/** Digest with qop=auth-int covers the body (RFC 7616 §3.4.3): an edited one would be refused. */
+function isCoveredByDigest(message: Message): boolean {
+  return message.fields.some(
+    ({ name, value }) =>
+      (name === 'authorization' || name === 'proxy-authorization') &&
+      /\bqop\s*=\s*"?auth-int\b/i.test(textOf(message.bytes, value.start, value.end)),
+  );
+}

@@ -1,0 +1,255 @@
+/**
+ * Which header fields of a message change, and into what. Pure: facts in, edits out; the policy's table says which rules
+ * are on.
+ *
+ * Facts: only the topmost Via is ours to touch (RFC 3261 §16.7, §18.1.2); a Contact is where the phone is to be reached
+ * in whatever it stands (§8.1.1.8), but only a sip: URI, without maddr, for the transport of the mapping; an absent port
+ * is 5060 (§19.1.2), and stays absent where 5060 is right; a URI with an explicit port is not equal to one without
+ * (§19.1.4), so the phone gets back what it wrote, to the octet.
+ */
+import { type Address, type Endpoint, formatHost } from '../net/address.ts';
+import type { Span } from '../net/span.ts';
+import type { Edit } from '../sip/edit.ts';
+import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
+import type { NameAddr } from '../sip/name-addr.ts';
+import { COLON, equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
+import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
+import { receivedAddress } from '../sip/via.ts';
+import { SIP_PORT } from './classify.ts';
+import type { SignallingMapping } from './mappings.ts';
+import type { Policy } from './policy.ts';
+import { type RuleId, ruleById } from './rules.ts';
+import type { Transaction } from './transactions.ts';
+
+export type HeaderEdit = Edit<RuleId>;
+
+export interface OutboundFacts {
+  readonly policy: Policy;
+  /** The address from which the phone sent. */
+  readonly phone: Address;
+  /** The phone's own signalling mappings: internal endpoint → external endpoint, or undefined where there is none. */
+  readonly external: (internal: Endpoint) => Endpoint | undefined;
+  /** The same, of every phone. */
+  readonly anyExternal: (internal: Endpoint) => Endpoint | undefined;
+  /** Our own endpoints, as the phone may name them in Route (explicit mode). */
+  readonly own: readonly Endpoint[];
+}
+
+export interface InboundFacts {
+  readonly policy: Policy;
+  readonly mapping: SignallingMapping;
+  /** The transaction that a response belongs to. */
+  readonly transaction: Transaction | undefined;
+  /** The phone's own mapping that has this external endpoint. */
+  readonly ownMapping: (external: Endpoint) => SignallingMapping | undefined;
+  readonly anyInternal: (external: Endpoint) => Endpoint | undefined;
+}
+
+export function ruleIsOn(policy: Policy, rule: RuleId): boolean {
+  if (rule === 'sdp.origin') return policy.rules[rule] ?? policy.origin === 'translate';
+  if (rule === 'via.received.restore') return policy.rules[rule] ?? policy.received === 'restore';
+  return policy.rules[rule] ?? ruleById(rule).default;
+}
+
+/** Edits of the header of what a phone sends to its provider. */
+export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEdit[] {
+  const edits: HeaderEdit[] = [];
+  const { policy } = facts;
+  if (message.kind === 'request') {
+    const { sentBy } = message.via;
+    if (ruleIsOn(policy, 'via.sent-by') && sentBy.address === facts.phone) {
+      const external = facts.external(endpointOf(sentBy.address, sentBy));
+      if (external !== undefined)
+        edits.push(...hostPortEdits(message.bytes, sentBy, external, 'via.sent-by'));
+    }
+    if (facts.own.length > 0 && ruleIsOn(policy, 'route.own'))
+      edits.push(...ownRouteEdits(message, facts.own));
+    if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, facts.anyExternal));
+  }
+  if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
+    for (const contact of message.contacts) {
+      const uri = contactUri(message, contact);
+      if (uri?.address === undefined || uri.address !== facts.phone) continue;
+      const external = facts.external(endpointOf(uri.address, uri));
+      if (external !== undefined)
+        edits.push(...hostPortEdits(message.bytes, uri, external, 'contact.host-port'));
+    }
+  }
+  return edits;
+}
+
+/** Edits of the header of what a provider sends to a phone. */
+export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit[] {
+  return message.kind === 'request' ? decideRequest(message, facts) : decideResponse(message, facts);
+}
+
+/** A sip: URI of a Contact that is an address of the mapping's transport; undefined for every other. */
+export function contactUri(message: Message, contact: NameAddr): SipUri | undefined {
+  const uri = scanSipUri(message.bytes, contact.uri.start, contact.uri.end);
+  if (uri === undefined || uriParameter(message.bytes, uri, 'maddr') !== undefined) return undefined;
+  const transport = uriParameter(message.bytes, uri, 'transport');
+  return transport === undefined || equalsIgnoreCase(message.bytes, transport.start, transport.end, 'udp')
+    ? uri
+    : undefined;
+}
+
+export function endpointOf(address: Address, written: HostPort): Endpoint {
+  return { address, port: written.port ?? SIP_PORT };
+}
+
+function decideRequest(message: Message, { policy, mapping, anyInternal }: InboundFacts): HeaderEdit[] {
+  const edits: HeaderEdit[] = [];
+  if (ruleIsOn(policy, 'request-uri.host-port')) {
+    const uri = scanSipUri(message.bytes, message.requestUri.start, message.requestUri.end);
+    if (uri !== undefined && names(uri, mapping.external)) {
+      const user = textOf(message.bytes, uri.user.start, uri.user.end);
+      const replacement = mapping.contacts.get(user) ?? plainHostPort(mapping.internal, uri);
+      edits.push({ span: uri.span, replacement, rule: 'request-uri.host-port' });
+    }
+  }
+  if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, anyInternal));
+  return edits;
+}
+
+function decideResponse(message: Message, facts: InboundFacts): HeaderEdit[] {
+  const { policy, mapping, transaction } = facts;
+  const { bytes, via } = message;
+  const edits: HeaderEdit[] = [];
+  if (ruleIsOn(policy, 'via.sent-by.restore') && names(via.sentBy, mapping.external)) {
+    edits.push({
+      span: via.sentBy.span,
+      replacement: transaction?.sentBy ?? plainHostPort(mapping.internal, via.sentBy),
+      rule: 'via.sent-by.restore',
+    });
+  }
+  if (ruleIsOn(policy, 'via.received.restore')) edits.push(...receivedEdits(message, facts));
+  if (ruleIsOn(policy, 'contact.restore') && message.method === 'REGISTER') {
+    for (const contact of message.contacts) {
+      const uri = contactUri(message, contact);
+      if (uri?.address === undefined) continue;
+      const own = facts.ownMapping(endpointOf(uri.address, uri));
+      if (own === undefined) continue;
+      const user = textOf(bytes, uri.user.start, uri.user.end);
+      edits.push({
+        span: uri.span,
+        replacement: own.contacts.get(user) ?? plainHostPort(own.internal, uri),
+        rule: 'contact.restore',
+      });
+    }
+  }
+  return edits;
+}
+
+/**
+ * received and rport, where both name our external endpoint: the phone then sees itself. Where one of them names
+ * something else, there is another NAT upstream, and both stay.
+ */
+function receivedEdits(message: Message, { mapping, transaction }: InboundFacts): HeaderEdit[] {
+  const { bytes, via } = message;
+  const rule = 'via.received.restore';
+  const { received, rport } = via;
+  if (received === undefined || receivedAddress(bytes, via) !== mapping.external.address) return [];
+  const edits: HeaderEdit[] = [{ span: received, replacement: mapping.internal.address, rule }];
+  if (rport !== undefined && rport.end > rport.start) {
+    if (textOf(bytes, rport.start, rport.end) !== String(mapping.external.port)) return [];
+    edits.push({ span: rport, replacement: String(transaction?.peer.port ?? mapping.sourcePort), rule });
+  }
+  return edits;
+}
+
+/** Refer-To: only a host and port that are a live mapping as a whole; what is escaped in its header fields never. */
+function referToEdits(message: Message, translate: (from: Endpoint) => Endpoint | undefined): HeaderEdit[] {
+  const edits: HeaderEdit[] = [];
+  for (const field of message.fields) {
+    if (field.name !== 'refer-to') continue;
+    const values: NameAddr[] = [];
+    if (!scanNameAddrs(message.bytes, field.value, values)) continue;
+    for (const value of values) {
+      const uri = scanSipUri(message.bytes, value.uri.start, value.uri.end);
+      if (uri?.address === undefined) continue;
+      const target = translate(endpointOf(uri.address, uri));
+      if (target !== undefined)
+        edits.push(...hostPortEdits(message.bytes, uri, target, 'refer-to.host-port'));
+    }
+  }
+  return edits;
+}
+
+/** The topmost Route, where it names us, with the comma or the whole field that it leaves behind (RFC 3261 §16.4). */
+function ownRouteEdits(message: Message, own: readonly Endpoint[]): HeaderEdit[] {
+  const field = firstField(message, 'route');
+  if (field === undefined) return [];
+  const values: NameAddr[] = [];
+  if (!scanNameAddrs(message.bytes, field.value, values)) return [];
+  const [first, second] = values;
+  const uri = first === undefined ? undefined : scanSipUri(message.bytes, first.uri.start, first.uri.end);
+  if (first === undefined || uri?.address === undefined) return [];
+  const named = endpointOf(uri.address, uri);
+  if (
+    !own.some(
+      (one) => one.port === named.port && (one.address === named.address || one.address === '0.0.0.0'),
+    )
+  )
+    return [];
+  const span: Span =
+    second === undefined
+      ? { start: field.line.start, end: field.line.end + 2 }
+      : { start: field.value.start, end: first.end + 1 };
+  return [{ span, replacement: '', rule: 'route.own' }];
+}
+
+/**
+ * Whether a Contact in it is a place to be reached. In a response to REGISTER it is the registrar's list, and in other
+ * final failures it is somebody else's (RFC 3261 §8.1.3.4, §20.10, table 2).
+ */
+function contactIsTarget(message: Message): boolean {
+  if (message.kind === 'request') return true;
+  const { status } = message;
+  return status < 400 || status === 485;
+}
+
+/** Edits that make a written host and port name `to`. An absent port stays absent where it means the same. */
+function hostPortEdits(bytes: Uint8Array, written: HostPort, to: Endpoint, rule: RuleId): HeaderEdit[] {
+  const host = formatHost(to.address);
+  if (written.port === undefined)
+    return [{ span: written.span, replacement: to.port === SIP_PORT ? host : `${host}:${to.port}`, rule }];
+  const colon = find(bytes, COLON, written.host.end, written.span.end);
+  const portStart = firstDigit(bytes, colon + 1);
+  if (colon === written.host.end && portStart === colon + 1)
+    return [{ span: written.span, replacement: `${host}:${to.port}`, rule }];
+  // White space and folds around the colon of a sent-by stay where they are.
+  return [
+    { span: written.host, replacement: host, rule },
+    { span: { start: portStart, end: written.span.end }, replacement: String(to.port), rule },
+  ];
+}
+
+function firstDigit(bytes: Uint8Array, from: number): number {
+  let i = from;
+  while (bytes[i]! < 0x30 || bytes[i]! > 0x39) i++;
+  return i;
+}
+
+/** The endpoint, with a port only where one was written or it is not the default. */
+function plainHostPort(to: Endpoint, written: HostPort): string {
+  const host = formatHost(to.address);
+  return written.port === undefined && to.port === SIP_PORT ? host : `${host}:${to.port}`;
+}
+
+function names(written: HostPort, endpoint: Endpoint): boolean {
+  return written.address === endpoint.address && (written.port ?? SIP_PORT) === endpoint.port;
+}
+
+/** The value of a URI parameter; an empty span where it has none; undefined where it is absent. */
+function uriParameter(bytes: Uint8Array, uri: SipUri, lowerName: string): Span | undefined {
+  let i = uri.rest.start;
+  while (i < uri.rest.end && bytes[i] === SEMICOLON) {
+    let end = i + 1;
+    while (end < uri.rest.end && bytes[end] !== SEMICOLON && bytes[end] !== 0x3f) end++;
+    const equals = find(bytes, 0x3d, i + 1, end);
+    const nameEnd = equals < 0 ? end : equals;
+    if (equalsIgnoreCase(bytes, i + 1, nameEnd, lowerName)) return { start: Math.min(nameEnd + 1, end), end };
+    i = end;
+  }
+  return undefined;
+}

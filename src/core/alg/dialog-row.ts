@@ -1,0 +1,81 @@
+/** A dialog as a row that survives a restart, and back. */
+import type { Address, Endpoint } from '../net/address.ts';
+import type { TimeMs } from '../net/time.ts';
+import type { Dialog, Initiator, RemoteMedia } from './dialogs.ts';
+import type { MappingId } from './io.ts';
+import type { MediaRow, MediaTable } from './media.ts';
+
+export interface DialogRow {
+  readonly key: string;
+  readonly callId: string;
+  readonly initiator: Initiator;
+  readonly tag: string;
+  readonly phone: Address;
+  /** The key of the mapping's row. */
+  readonly mapping: string;
+  readonly state: 'early' | 'confirmed' | 'ending';
+  readonly why: string;
+  readonly confirmedTag: string | undefined;
+  readonly inviteCSeq: number;
+  readonly peer: Endpoint;
+  readonly remotes: readonly (readonly [string, readonly RemoteMedia[]])[];
+  readonly media: readonly MediaRow[];
+  readonly endsAt: TimeMs;
+}
+
+export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): DialogRow {
+  const media: MediaRow[] = [];
+  for (const id of new Set([...dialog.committed, ...dialog.offered])) {
+    const record = table.byId(id);
+    if (record === undefined) continue;
+    for (const index of record.users.get(dialog.key) ?? [])
+      media.push({
+        internal: record.internal,
+        external: record.external,
+        inner: record.inner,
+        ports: record.ports,
+        index,
+        committed: dialog.committed.has(id),
+        offered: dialog.offered.has(id),
+      });
+  }
+  return {
+    key: dialog.key,
+    callId: dialog.callId,
+    initiator: dialog.initiator,
+    tag: dialog.tag,
+    phone: dialog.phone,
+    mapping,
+    state: dialog.state === 'ended' ? 'ending' : dialog.state,
+    why: dialog.why,
+    confirmedTag: dialog.confirmedTag,
+    inviteCSeq: dialog.inviteCSeq,
+    peer: dialog.peer,
+    remotes: [...dialog.remotes],
+    media,
+    endsAt: dialog.dueAt,
+  };
+}
+
+export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
+  return {
+    key: row.key,
+    callId: row.callId,
+    initiator: row.initiator,
+    tag: row.tag,
+    phone: row.phone,
+    mapping,
+    state: row.state,
+    why: row.why,
+    confirmedTag: row.confirmedTag,
+    inviteCSeq: row.inviteCSeq,
+    peer: row.peer,
+    committed: new Set(),
+    offered: new Set(),
+    remotes: new Map(row.remotes),
+    agreed: undefined,
+    byDescription: [],
+    dueAt: row.endsAt,
+    queuedAt: Number.POSITIVE_INFINITY,
+  };
+}

@@ -1,0 +1,172 @@
+/**
+ * Dialogs, as far as media needs them: one record for all the dialogs that one INVITE of one side opens, early and
+ * confirmed, because the phone's media has one external endpoint for all forks.
+ *
+ * Facts: a dialog is Call-ID, local tag and remote tag (RFC 3261 §12); the tag of whoever sent the INVITE is the same in
+ * all forks; a phone that calls itself through the provider has two of these with one Call-ID, told apart by who began;
+ * a session is over for its sender when the BYE is sent (§15.1.1); 481 and 408 inside a dialog end it (§12.2.1.2); a
+ * failure of the first INVITE may be followed by another attempt with credentials, with the same tag (§22.2).
+ */
+
+import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import type { Address, Endpoint } from '../net/address.ts';
+import { HOUR_MS, MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
+import type { Message } from '../sip/message.ts';
+import type { MappingId } from './io.ts';
+
+/** An INVITE without an answer; each message of the dialog begins it anew. */
+export const EARLY_MS = 5 * MINUTE_MS;
+/** A confirmed dialog in which nothing at all is signalled: its BYE was lost (RFC 4028 is not used by everybody). */
+export const CONFIRMED_MS = 24 * HOUR_MS;
+/** After a failed first INVITE its media waits for an attempt with credentials. */
+export const FAILED_LINGER_MS = 5 * SECOND_MS;
+/** After a BYE, its response is waited for this long at most before the media is shut. */
+export const BYE_LINGER_MS = 500;
+/** An ended dialog is known for a while, so that what is retransmitted does not open it again (64·T1). */
+export const ENDED_MS = 32 * SECOND_MS;
+const FORKS = 12;
+
+export type Initiator = 'internal' | 'external';
+
+/** What the other side's SDP names for one media description: RTP, and RTCP where it is elsewhere. */
+export type RemoteMedia = readonly Endpoint[];
+
+export interface Dialog extends Due {
+  readonly key: string;
+  readonly callId: string;
+  readonly initiator: Initiator;
+  /** Of whoever sent the first INVITE. */
+  readonly tag: string;
+  readonly phone: Address;
+  mapping: MappingId;
+  state: 'early' | 'confirmed' | 'ending' | 'ended';
+  why: string;
+  /** The other tag of the dialog that was confirmed. */
+  confirmedTag: string | undefined;
+  inviteCSeq: number;
+  peer: Endpoint;
+  /** Media mappings of the phone that both sides have agreed on. */
+  readonly committed: Set<MappingId>;
+  /** Media mappings that the phone's latest description names. */
+  readonly offered: Set<MappingId>;
+  /** Other side's tag → media, by media description. */
+  remotes: Map<string, readonly RemoteMedia[]>;
+  /** The same, as agreed on before the other side's offer that is still open; it comes back where that is refused. */
+  agreed: Map<string, readonly RemoteMedia[]> | undefined;
+  /** Relay: media mapping of each media description. */
+  readonly byDescription: (MappingId | undefined)[];
+}
+
+export class Dialogs {
+  readonly #byKey = new Map<string, Dialog>();
+  readonly #limit: number;
+  readonly timers = new TimerQueue<Dialog>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  values(): Iterable<Dialog> {
+    return this.#byKey.values();
+  }
+
+  byKey(key: string): Dialog | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** The dialog that a message between this phone and its provider belongs to. */
+  find(message: Message, direction: 'out' | 'in', phone: Address): Dialog | undefined {
+    const { local, remote } = tagsOf(message, direction);
+    return (
+      this.#byKey.get(dialogKey(phone, message.callId, 'internal', local)) ??
+      this.#byKey.get(dialogKey(phone, message.callId, 'external', remote))
+    );
+  }
+
+  /** A dialog for a message that belongs to none; undefined where the table is full. */
+  create(
+    message: Message,
+    direction: 'out' | 'in',
+    phone: Address,
+    mapping: MappingId,
+    peer: Endpoint,
+    now: TimeMs,
+  ): Dialog | undefined {
+    if (this.#byKey.size >= this.#limit) return undefined;
+    const { local, remote } = tagsOf(message, direction);
+    // A request begins with whoever sends it, a response with the other one.
+    const initiator: Initiator =
+      (message.kind === 'request') === (direction === 'out') ? 'internal' : 'external';
+    const tag = initiator === 'internal' ? local : remote;
+    const dialog: Dialog = {
+      key: dialogKey(phone, message.callId, initiator, tag),
+      callId: message.callId,
+      initiator,
+      tag,
+      phone,
+      mapping,
+      state: 'early',
+      why: '',
+      confirmedTag: undefined,
+      inviteCSeq: message.cseq,
+      peer,
+      committed: new Set(),
+      offered: new Set(),
+      remotes: new Map(),
+      agreed: undefined,
+      byDescription: [],
+      dueAt: now + EARLY_MS,
+      queuedAt: Number.POSITIVE_INFINITY,
+    };
+    this.insert(dialog);
+    return dialog;
+  }
+
+  insert(dialog: Dialog): void {
+    this.#byKey.set(dialog.key, dialog);
+    this.timers.schedule(dialog);
+  }
+
+  remove(dialog: Dialog): void {
+    this.#byKey.delete(dialog.key);
+    dialog.dueAt = Number.POSITIVE_INFINITY;
+  }
+
+  putOff(dialog: Dialog, dueAt: TimeMs): void {
+    dialog.dueAt = dueAt;
+    this.timers.schedule(dialog);
+  }
+}
+
+/** The tag of the other side, as the message has it; empty where it has none. */
+export function remoteTag(message: Message, direction: 'out' | 'in'): string {
+  return tagsOf(message, direction).remote;
+}
+
+/** Notes what the other side's SDP names; bounded by the number of forks. */
+export function learnRemote(dialog: Dialog, tag: string, media: readonly RemoteMedia[]): void {
+  if (!dialog.remotes.has(tag) && dialog.remotes.size >= FORKS) return;
+  dialog.remotes.set(tag, media);
+}
+
+/** Once one fork is confirmed, only its media may come in. */
+export function keepOnlyRemote(dialog: Dialog, tag: string): void {
+  if (dialog.initiator === 'external') return;
+  for (const other of [...dialog.remotes.keys()]) if (other !== tag) dialog.remotes.delete(other);
+}
+
+function tagsOf(message: Message, direction: 'out' | 'in'): { local: string; remote: string } {
+  // From is the request's sender in requests and responses alike (RFC 3261 §8.2.6.2).
+  const fromIsLocal = (message.kind === 'request') === (direction === 'out');
+  return fromIsLocal
+    ? { local: message.fromTag, remote: message.toTag }
+    : { local: message.toTag, remote: message.fromTag };
+}
+
+function dialogKey(phone: Address, callId: string, initiator: Initiator, tag: string): string {
+  return `${phone} ${initiator} ${tag} ${callId}`;
+}

@@ -1,0 +1,72 @@
+/** Everything that the engine tells: one union. Log, metrics, capture and the console are its subscribers. */
+import type { Endpoint } from '../net/address.ts';
+import type { Flow } from '../net/flow.ts';
+import type { RuleId } from './rules.ts';
+
+/** One change as people and logs see it. Offsets are bytes of the message as received. */
+export interface ExplainedEdit {
+  readonly offset: number;
+  readonly length: number;
+  readonly before: string;
+  readonly after: string;
+  readonly rule: RuleId;
+  /** RFC and section. */
+  readonly source: string;
+}
+
+export type AlgEvent =
+  | {
+      readonly kind: 'message.translated';
+      readonly flow: Flow;
+      readonly summary: string;
+      readonly callId: string;
+      readonly edits: readonly ExplainedEdit[];
+    }
+  | {
+      readonly kind: 'message.passed';
+      readonly flow: Flow;
+      readonly summary: string;
+      readonly why: string;
+      readonly defects: readonly string[];
+    }
+  | { readonly kind: 'message.dropped'; readonly flow: Flow; readonly why: string }
+  | { readonly kind: 'mapping.opened'; readonly internal: Endpoint; readonly external: Endpoint }
+  | {
+      readonly kind: 'mapping.failed';
+      readonly internal: Endpoint;
+      readonly external: Endpoint;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'mapping.closed';
+      readonly internal: Endpoint;
+      readonly external: Endpoint;
+      readonly why: string;
+    }
+  | {
+      readonly kind: 'registration.granted';
+      readonly aor: string;
+      readonly internal: Endpoint;
+      readonly external: Endpoint;
+      readonly lifetimeMs: number;
+    }
+  | {
+      readonly kind: 'registration.removed';
+      readonly aor: string;
+      readonly internal: Endpoint;
+      readonly why: 'unregistered' | 'expired' | 'rejected';
+    }
+  | { readonly kind: 'dialog.opened'; readonly callId: string; readonly initiator: 'internal' | 'external' }
+  | { readonly kind: 'dialog.confirmed'; readonly callId: string }
+  | { readonly kind: 'dialog.ended'; readonly callId: string; readonly why: string }
+  | {
+      readonly kind: 'media.opened';
+      readonly callId: string;
+      readonly internal: Endpoint | undefined;
+      readonly external: Endpoint;
+      readonly ports: number;
+    }
+  | { readonly kind: 'media.closed'; readonly callId: string; readonly external: Endpoint }
+  | { readonly kind: 'limit.reached'; readonly limit: string; readonly value: number }
+  /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
+  | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };

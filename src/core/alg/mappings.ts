@@ -1,0 +1,299 @@
+/**
+ * Signalling mappings: one external endpoint for each phone endpoint, the same for every provider (RFC 4787 REQ-1), and
+ * what the phone wrote, so that it gets back exactly that.
+ */
+
+import type { PortPool } from '../nat/port-pool.ts';
+import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
+import type { Transport } from '../net/flow.ts';
+import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
+import type { Input, MappingId } from './io.ts';
+import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
+
+/** A mapping without a registration or a dialog lives this long after the phone last sent (RFC 4787 REQ-5: ≥ 2 min). */
+export const IDLE_MS = 5 * MINUTE_MS;
+/** A registration is held this much longer than granted, for a refresh that is on its way. */
+export const REGISTRATION_MARGIN_MS = 30 * SECOND_MS;
+/** The longest registration that is believed; a registrar that grants more is refreshed long before (RFC 3261 §10.2). */
+export const REGISTRATION_MAX_MS = 24 * 60 * MINUTE_MS;
+
+/** One contact binding that a registrar has granted to the phone (RFC 3261 §10). */
+export interface Registration {
+  readonly aor: string;
+  readonly peer: Endpoint;
+  expiresAt: TimeMs;
+}
+
+export interface SignallingMapping extends Due {
+  readonly id: MappingId;
+  readonly transport: Transport;
+  readonly internal: Endpoint;
+  external: Endpoint;
+  state: 'opening' | 'open' | 'closed';
+  attempts: number;
+  /** Addresses that the phone has sent to, with the endpoint it used last: whom the filter admits (RFC 4787 §5). */
+  readonly peers: Map<Address, Endpoint>;
+  lastPeer: Endpoint | undefined;
+  /** The port from which the phone last sent, which need not be the one it listens on. */
+  sourcePort: number;
+  /** userinfo → the host and port that the phone wrote in the Contact. */
+  readonly contacts: Map<string, string>;
+  /** address-of-record and userinfo → what the registrar granted. */
+  readonly registrations: Map<string, Registration>;
+  /** Live dialogs, which keep the mapping. */
+  readonly dialogs: Set<string>;
+  lastUsed: TimeMs;
+  /** Other reasons to stay, such as a subscription. */
+  keepUntil: TimeMs;
+  /** Packets that wait for the mapping, or for media that they advertise. */
+  readonly waiting: Extract<Input, { kind: 'packet' }>[];
+}
+
+export interface MappingRow {
+  readonly transport: Transport;
+  readonly internal: Endpoint;
+  readonly external: Endpoint;
+  readonly peers: readonly Endpoint[];
+  readonly lastPeer: Endpoint | undefined;
+  readonly sourcePort: number;
+  readonly contacts: readonly (readonly [string, string])[];
+  readonly registrations: readonly (readonly [string, Registration])[];
+  readonly lastUsed: TimeMs;
+  readonly keepUntil: TimeMs;
+}
+
+export class Mappings {
+  readonly #byInternal = new Map<string, SignallingMapping>();
+  readonly #byExternal = new Map<string, SignallingMapping>();
+  readonly #byId = new Map<MappingId, SignallingMapping>();
+  readonly #byPhone = new Map<Address, Set<SignallingMapping>>();
+  /** Ports that a phone had before, so that it gets the same one again. */
+  readonly #remembered = new Map<string, number>();
+  readonly #pool: PortPool;
+  readonly #statics: readonly StaticMapping[];
+  readonly #limits: Limits;
+  readonly timers = new TimerQueue<SignallingMapping>();
+
+  constructor(pool: PortPool, statics: readonly StaticMapping[], limits: Limits) {
+    this.#pool = pool;
+    this.#statics = statics;
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  values(): Iterable<SignallingMapping> {
+    return this.#byId.values();
+  }
+
+  byId(id: MappingId): SignallingMapping | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The mapping of a phone endpoint on one external address; the static mappings lay the address down. */
+  byInternal(
+    transport: Transport,
+    internal: Endpoint,
+    externalAddress: Address,
+  ): SignallingMapping | undefined {
+    const laidDown = staticExternal(this.#statics, internal);
+    return this.#byInternal.get(internalKey(transport, internal, laidDown?.address ?? externalAddress));
+  }
+
+  byExternal(transport: Transport, external: Endpoint): SignallingMapping | undefined {
+    return this.#byExternal.get(`${transport} ${endpointKey(external)}`);
+  }
+
+  /** Every mapping of one phone. */
+  ofPhone(phone: Address): ReadonlySet<SignallingMapping> {
+    return this.#byPhone.get(phone) ?? NO_MAPPINGS;
+  }
+
+  /** Whether the static mappings lay an external endpoint down for it. */
+  isStatic(internal: Endpoint): boolean {
+    return staticExternal(this.#statics, internal) !== undefined;
+  }
+
+  /** A new mapping that wants to be opened; undefined where the table or the pool is full. */
+  create(
+    id: MappingId,
+    now: TimeMs,
+    transport: Transport,
+    internal: Endpoint,
+    externalAddress: Address,
+  ): SignallingMapping | undefined {
+    if (this.#byId.size >= this.#limits.mappings) return undefined;
+    const laidDown = staticExternal(this.#statics, internal);
+    const external = laidDown ?? this.#choose(transport, internal, externalAddress, 0);
+    if (external === undefined) return undefined;
+    const mapping: SignallingMapping = {
+      id,
+      transport,
+      internal,
+      external,
+      state: 'opening',
+      attempts: 1,
+      peers: new Map(),
+      lastPeer: undefined,
+      sourcePort: internal.port,
+      contacts: new Map(),
+      registrations: new Map(),
+      dialogs: new Set(),
+      lastUsed: now,
+      keepUntil: 0,
+      waiting: [],
+      dueAt: Number.POSITIVE_INFINITY,
+      queuedAt: Number.POSITIVE_INFINITY,
+    };
+    this.#insert(mapping);
+    return mapping;
+  }
+
+  /** The next external endpoint to try after one could not be had; false where there is none left to try. */
+  retry(mapping: SignallingMapping): boolean {
+    if (this.isStatic(mapping.internal) || mapping.attempts >= 16) return false;
+    this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
+    const refused = mapping.external;
+    // Chosen before the refused port is given back, so that it is another one.
+    const next = this.#choose(mapping.transport, mapping.internal, refused.address, mapping.attempts);
+    this.#pool.release(refused.address, refused.port);
+    if (next === undefined) return false;
+    mapping.attempts++;
+    mapping.external = next;
+    this.#byExternal.set(`${mapping.transport} ${endpointKey(next)}`, mapping);
+    return true;
+  }
+
+  remove(mapping: SignallingMapping): void {
+    mapping.state = 'closed';
+    mapping.dueAt = Number.POSITIVE_INFINITY;
+    this.#byId.delete(mapping.id);
+    const ofPhone = this.#byPhone.get(mapping.internal.address);
+    ofPhone?.delete(mapping);
+    if (ofPhone?.size === 0) this.#byPhone.delete(mapping.internal.address);
+    this.#byInternal.delete(internalKey(mapping.transport, mapping.internal, mapping.external.address));
+    this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
+    this.#pool.release(mapping.external.address, mapping.external.port);
+  }
+
+  /** Remembers the port for the phone's next mapping; returns the row to keep. */
+  remember(mapping: SignallingMapping): { key: string; port: number } {
+    const key = internalKey(mapping.transport, mapping.internal, mapping.external.address);
+    this.#remembered.delete(key);
+    this.#remembered.set(key, mapping.external.port);
+    return { key, port: mapping.external.port };
+  }
+
+  /** Drops the oldest remembered ports beyond the bound; returns their keys. */
+  forget(): string[] {
+    const gone: string[] = [];
+    for (const key of this.#remembered.keys()) {
+      if (this.#remembered.size <= this.#limits.mappings * 2) break;
+      this.#remembered.delete(key);
+      gone.push(key);
+    }
+    return gone;
+  }
+
+  restorePort(key: string, port: number): void {
+    this.#remembered.set(key, port);
+  }
+
+  restore(id: MappingId, row: MappingRow): SignallingMapping | undefined {
+    if (
+      this.#byId.size >= this.#limits.mappings ||
+      !this.#pool.isFree(row.external.address, row.external.port) ||
+      this.#byInternal.has(internalKey(row.transport, row.internal, row.external.address))
+    )
+      return undefined;
+    this.#pool.claim(row.external.address, row.external.port);
+    const mapping: SignallingMapping = {
+      id,
+      transport: row.transport,
+      internal: row.internal,
+      external: row.external,
+      state: 'opening',
+      attempts: 1,
+      peers: new Map(row.peers.map((peer) => [peer.address, peer])),
+      lastPeer: row.lastPeer,
+      sourcePort: row.sourcePort,
+      contacts: new Map(row.contacts),
+      registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
+      dialogs: new Set(),
+      lastUsed: row.lastUsed,
+      keepUntil: row.keepUntil,
+      waiting: [],
+      dueAt: Number.POSITIVE_INFINITY,
+      queuedAt: Number.POSITIVE_INFINITY,
+    };
+    this.#insert(mapping);
+    return mapping;
+  }
+
+  /** Works out when the mapping has to be looked at next, and puts it into the queue. */
+  schedule(mapping: SignallingMapping): void {
+    let earliest = endsAt(mapping);
+    for (const one of mapping.registrations.values()) earliest = Math.min(earliest, one.expiresAt);
+    mapping.dueAt = earliest;
+    this.timers.schedule(mapping);
+  }
+
+  #insert(mapping: SignallingMapping): void {
+    this.#byId.set(mapping.id, mapping);
+    const ofPhone = this.#byPhone.get(mapping.internal.address);
+    if (ofPhone === undefined) this.#byPhone.set(mapping.internal.address, new Set([mapping]));
+    else ofPhone.add(mapping);
+    this.#byInternal.set(internalKey(mapping.transport, mapping.internal, mapping.external.address), mapping);
+    this.#byExternal.set(`${mapping.transport} ${endpointKey(mapping.external)}`, mapping);
+  }
+
+  /** The port that the phone had before, then its own, then the next one of the pool. */
+  #choose(transport: Transport, internal: Endpoint, address: Address, attempt: number): Endpoint | undefined {
+    const before = this.#remembered.get(internalKey(transport, internal, address));
+    for (const port of [attempt === 0 ? before : undefined, attempt <= 1 ? internal.port : undefined]) {
+      if (port === undefined || port < 1024 || !this.#pool.isFree(address, port)) continue;
+      if (attempt === 1 && port === before) continue;
+      this.#pool.claim(address, port);
+      return { address, port };
+    }
+    const port = this.#pool.take(address, 1);
+    return port === undefined ? undefined : { address, port };
+  }
+}
+
+const NO_MAPPINGS: ReadonlySet<SignallingMapping> = new Set();
+
+/** When nothing keeps the mapping any more. */
+export function endsAt(mapping: SignallingMapping): TimeMs {
+  if (mapping.dialogs.size > 0) return Number.POSITIVE_INFINITY;
+  let end = Math.max(mapping.lastUsed + IDLE_MS, mapping.keepUntil);
+  for (const one of mapping.registrations.values()) end = Math.max(end, one.expiresAt);
+  return end;
+}
+
+export function mappingRow(mapping: SignallingMapping): MappingRow {
+  return {
+    transport: mapping.transport,
+    internal: mapping.internal,
+    external: mapping.external,
+    peers: [...mapping.peers.values()],
+    lastPeer: mapping.lastPeer,
+    sourcePort: mapping.sourcePort,
+    contacts: [...mapping.contacts],
+    registrations: [...mapping.registrations],
+    lastUsed: mapping.lastUsed,
+    keepUntil: mapping.keepUntil,
+  };
+}
+
+/** The row's key, which is the same before and after a restart. */
+export function mappingKey(mapping: SignallingMapping): string {
+  return internalKey(mapping.transport, mapping.internal, mapping.external.address);
+}
+
+function internalKey(transport: Transport, internal: Endpoint, externalAddress: Address): string {
+  return `${transport} ${endpointKey(internal)} ${externalAddress}`;
+}

@@ -1,0 +1,361 @@
+/**
+ * Media mappings: which of the phone's media ports is reached at which external port, by whom, and for which dialogs.
+ *
+ * Facts: in the kernel a mapping is endpoint-independent (RFC 4787 REQ-1), so two dialogs that name the same port of the
+ * phone share one, and it goes when the last of them ends; a relay has sockets of its own for each media description.
+ * RTP and RTCP are a pair of consecutive ports, RTP on the even one, unless the SDP says otherwise (RFC 3550 §11).
+ */
+
+import type { PortPool } from '../nat/port-pool.ts';
+import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
+import type { Dialog } from './dialogs.ts';
+import type { MappingId, MediaMapping, Output } from './io.ts';
+import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
+
+export interface MediaRecord {
+  readonly id: MappingId;
+  internal: Endpoint | undefined;
+  readonly external: Endpoint;
+  readonly inner: Endpoint | undefined;
+  readonly ports: number;
+  state: 'opening' | 'open' | 'failed';
+  readonly attempts: number;
+  /** dialog key → the media descriptions that name it. */
+  readonly users: Map<string, Set<number>>;
+  readonly callId: string;
+  sources: readonly Endpoint[];
+}
+
+export interface MediaRow {
+  readonly internal: Endpoint | undefined;
+  readonly external: Endpoint;
+  readonly inner: Endpoint | undefined;
+  readonly ports: number;
+  readonly index: number;
+  readonly committed: boolean;
+  readonly offered: boolean;
+}
+
+export interface MediaRequest {
+  readonly dialog: Dialog;
+  readonly index: number;
+  /** Undefined: the relay opens it for a description of the provider. */
+  readonly internal: Endpoint | undefined;
+  readonly ports: number;
+  readonly externalAddress: Address;
+  /** Relay only: our address towards the phone. */
+  readonly innerAddress: Address | undefined;
+}
+
+const SOURCES = 32;
+const ATTEMPTS = 4;
+
+export class MediaTable {
+  readonly #byId = new Map<MappingId, MediaRecord>();
+  /** Kernel: each internal port → its record. */
+  readonly #byInternal = new Map<string, MediaRecord>();
+  readonly #byExternal = new Map<string, MediaRecord>();
+  readonly #pool: PortPool;
+  readonly #statics: readonly StaticMapping[];
+  readonly #limits: Limits;
+  readonly #relay: boolean;
+  readonly #nextId: () => MappingId;
+  readonly #dialog: (key: string) => Dialog | undefined;
+
+  constructor(
+    pool: PortPool,
+    statics: readonly StaticMapping[],
+    limits: Limits,
+    relay: boolean,
+    nextId: () => MappingId,
+    dialog: (key: string) => Dialog | undefined,
+  ) {
+    this.#pool = pool;
+    this.#statics = statics;
+    this.#limits = limits;
+    this.#relay = relay;
+    this.#nextId = nextId;
+    this.#dialog = dialog;
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  get relay(): boolean {
+    return this.#relay;
+  }
+
+  byId(id: MappingId): MediaRecord | undefined {
+    return this.#byId.get(id);
+  }
+
+  values(): Iterable<MediaRecord> {
+    return this.#byId.values();
+  }
+
+  /** Whether the static mappings name this host's media. */
+  isStaticHost(address: Address): boolean {
+    return this.#statics.some((one) => one.internal.address === address);
+  }
+
+  /**
+   * The record for a media description, an old one where there is one; undefined where the table or the pool is full, or
+   * no port could be had. The caller looks at its state: while it is `opening`, the message that names it has to wait.
+   */
+  acquire(request: MediaRequest, out: Output[]): MediaRecord | undefined {
+    const { dialog, index, internal } = request;
+    const old = this.#existing(request);
+    if (old !== undefined) {
+      if (old.state === 'failed') return undefined;
+      this.#use(old, dialog, index);
+      if (
+        this.#relay &&
+        internal !== undefined &&
+        (old.internal === undefined || endpointKey(old.internal) !== endpointKey(internal))
+      ) {
+        old.internal = internal;
+        out.push({ kind: 'media', command: { action: 'update', ...mappingOf(old) } });
+      }
+      return old;
+    }
+    if (this.#byId.size >= this.#limits.media) {
+      out.push({
+        kind: 'event',
+        event: { kind: 'limit.reached', limit: 'media', value: this.#limits.media },
+      });
+      return undefined;
+    }
+    return this.#open(request, 1, new Map(), out);
+  }
+
+  /** Drops one dialog's use of a record; what nobody uses is closed. */
+  release(id: MappingId, dialog: Dialog, out: Output[]): void {
+    const record = this.#byId.get(id);
+    if (record === undefined || !record.users.delete(dialog.key)) return;
+    if (record.users.size > 0) this.refreshSources(record, out);
+    else this.#close(record, out);
+  }
+
+  opened(id: MappingId, out: Output[]): void {
+    const record = this.#byId.get(id);
+    if (record === undefined || record.state !== 'opening') return;
+    record.state = 'open';
+    out.push({
+      kind: 'event',
+      event: {
+        kind: 'media.opened',
+        callId: record.callId,
+        internal: record.internal,
+        external: record.external,
+        ports: record.ports,
+      },
+    });
+  }
+
+  /** Tries the next ports for whoever uses the record; after some attempts it stays failed, and the SDP goes untouched. */
+  failed(id: MappingId, out: Output[]): void {
+    const record = this.#byId.get(id);
+    if (record === undefined || record.state !== 'opening') return;
+    const user = record.users.entries().next().value;
+    const dialog = user === undefined ? undefined : this.#dialog(user[0]);
+    const laidDown =
+      record.internal !== undefined && staticExternal(this.#statics, record.internal) !== undefined;
+    if (user === undefined || dialog === undefined || record.attempts >= ATTEMPTS || laidDown) {
+      record.state = 'failed';
+      return;
+    }
+    const request: MediaRequest = {
+      dialog,
+      index: user[1].values().next().value ?? 0,
+      internal: record.internal,
+      ports: record.ports,
+      externalAddress: record.external.address,
+      innerAddress: record.inner?.address,
+    };
+    this.#forget(record);
+    const next = this.#open(request, record.attempts + 1, record.users, out);
+    for (const key of record.users.keys()) {
+      const one = this.#dialog(key);
+      if (one === undefined) continue;
+      for (const set of [one.committed, one.offered])
+        if (set.delete(record.id) && next !== undefined) set.add(next.id);
+      for (let i = 0; i < one.byDescription.length; i++)
+        if (one.byDescription[i] === record.id) one.byDescription[i] = next?.id;
+    }
+  }
+
+  /** Works out who may send, and says so where it has changed. */
+  refreshSources(record: MediaRecord, out: Output[]): void {
+    const sources = this.#sourcesOf(record);
+    if (sameEndpoints(sources, record.sources)) return;
+    record.sources = sources;
+    out.push({ kind: 'media', command: { action: 'update', ...mappingOf(record) } });
+  }
+
+  restore(dialog: Dialog, row: MediaRow, out: Output[]): MediaRecord | undefined {
+    const before =
+      row.internal === undefined || this.#relay ? undefined : this.#byInternal.get(endpointKey(row.internal));
+    if (before !== undefined) {
+      this.#use(before, dialog, row.index);
+      this.refreshSources(before, out);
+      return before;
+    }
+    if (!this.#pool.isFree(row.external.address, row.external.port, row.ports)) return undefined;
+    this.#pool.claim(row.external.address, row.external.port, row.ports);
+    if (row.inner !== undefined) this.#pool.claim(row.inner.address, row.inner.port, row.ports);
+    return this.#insert(row, dialog, row.index, 1, new Map(), out);
+  }
+
+  #existing({ dialog, index, internal, ports, externalAddress }: MediaRequest): MediaRecord | undefined {
+    if (this.#relay) {
+      const id = dialog.byDescription[index];
+      return id === undefined ? undefined : this.#byId.get(id);
+    }
+    if (internal === undefined) return undefined;
+    const record = this.#byInternal.get(endpointKey(internal));
+    if (record?.internal === undefined) return undefined;
+    const first = record.internal.port;
+    const address = staticExternal(this.#statics, internal)?.address ?? externalAddress;
+    if (record.external.address !== address) return undefined;
+    // A T.38 stream on the port that RTP had is inside the pair; a pair on the port that T.38 had is not.
+    return internal.port >= first && internal.port + ports <= first + record.ports ? record : undefined;
+  }
+
+  #open(
+    request: MediaRequest,
+    attempts: number,
+    users: Map<string, Set<number>>,
+    out: Output[],
+  ): MediaRecord | undefined {
+    const { internal, ports, dialog, index } = request;
+    const laidDown = internal === undefined ? undefined : staticExternal(this.#statics, internal);
+    const parity = ports === 1 ? undefined : internal === undefined || internal.port % 2 === 0 ? 0 : 1;
+    let external = laidDown;
+    if (external === undefined) {
+      const port = this.#pool.take(request.externalAddress, ports, parity);
+      if (port === undefined) return this.#exhausted(out);
+      external = { address: request.externalAddress, port };
+    } else this.#pool.claim(external.address, external.port, ports);
+    let inner: Endpoint | undefined;
+    if (this.#relay) {
+      const address = request.innerAddress ?? request.externalAddress;
+      const port = this.#pool.take(address, ports, parity);
+      if (port === undefined) {
+        this.#pool.release(external.address, external.port, ports);
+        return this.#exhausted(out);
+      }
+      inner = { address, port };
+    }
+    return this.#insert({ internal, external, inner, ports }, dialog, index, attempts, users, out);
+  }
+
+  #insert(
+    where: Pick<MediaRecord, 'external' | 'inner' | 'ports'> & { internal: Endpoint | undefined },
+    dialog: Dialog,
+    index: number,
+    attempts: number,
+    users: Map<string, Set<number>>,
+    out: Output[],
+  ): MediaRecord {
+    const record: MediaRecord = {
+      id: this.#nextId(),
+      internal: where.internal,
+      external: where.external,
+      inner: where.inner,
+      ports: where.ports,
+      state: 'opening',
+      attempts,
+      users,
+      callId: dialog.callId,
+      sources: [],
+    };
+    this.#byId.set(record.id, record);
+    if (!this.#relay && record.internal !== undefined)
+      for (let k = 0; k < record.ports; k++) this.#byInternal.set(portKey(record.internal, k), record);
+    for (let k = 0; k < record.ports; k++) this.#byExternal.set(portKey(record.external, k), record);
+    this.#use(record, dialog, index);
+    record.sources = this.#sourcesOf(record);
+    out.push({ kind: 'media', command: { action: 'open', ...mappingOf(record) } });
+    return record;
+  }
+
+  #use(record: MediaRecord, dialog: Dialog, index: number): void {
+    const indexes = record.users.get(dialog.key);
+    if (indexes === undefined) record.users.set(dialog.key, new Set([index]));
+    else indexes.add(index);
+  }
+
+  #close(record: MediaRecord, out: Output[]): void {
+    this.#forget(record);
+    out.push({ kind: 'media', command: { action: 'close', id: record.id } });
+    out.push({
+      kind: 'event',
+      event: { kind: 'media.closed', callId: record.callId, external: record.external },
+    });
+  }
+
+  #forget(record: MediaRecord): void {
+    this.#byId.delete(record.id);
+    for (let k = 0; k < record.ports; k++) {
+      if (record.internal !== undefined && this.#byInternal.get(portKey(record.internal, k)) === record)
+        this.#byInternal.delete(portKey(record.internal, k));
+      this.#byExternal.delete(portKey(record.external, k));
+    }
+    this.#pool.release(record.external.address, record.external.port, record.ports);
+    if (record.inner !== undefined) this.#pool.release(record.inner.address, record.inner.port, record.ports);
+  }
+
+  /** What the other sides' descriptions name; before any has come, the signalling peer (RFC 7362 §5). */
+  #sourcesOf(record: MediaRecord): Endpoint[] {
+    const sources = new Map<string, Endpoint>();
+    for (const [key, indexes] of record.users) {
+      const dialog = this.#dialog(key);
+      if (dialog === undefined) continue;
+      let named = false;
+      for (const media of [...dialog.remotes.values(), ...(dialog.agreed?.values() ?? [])]) {
+        for (const index of indexes) {
+          for (const one of media[index] ?? []) {
+            named = true;
+            const source = this.#throughHairpin(one);
+            if (sources.size < SOURCES) sources.set(endpointKey(source), source);
+          }
+        }
+      }
+      if (!named && dialog.remotes.size === 0) sources.set(endpointKey(dialog.peer), dialog.peer);
+    }
+    return [...sources.values()];
+  }
+
+  /** The phone behind an external endpoint of ours: its packets arrive untranslated (RFC 4787 REQ-9). */
+  #throughHairpin(remote: Endpoint): Endpoint {
+    if (this.#relay) return remote;
+    const record = this.#byExternal.get(endpointKey(remote));
+    return record?.internal === undefined
+      ? remote
+      : { address: record.internal.address, port: record.internal.port + remote.port - record.external.port };
+  }
+
+  #exhausted(out: Output[]): undefined {
+    out.push({
+      kind: 'event',
+      event: { kind: 'limit.reached', limit: 'media-ports', value: this.#pool.taken },
+    });
+    return undefined;
+  }
+}
+
+export function mappingOf(record: MediaRecord): MediaMapping {
+  const { id, internal, external, inner, ports, sources } = record;
+  return { id, internal, external, inner, ports, sources };
+}
+
+function portKey(base: Endpoint, offset: number): string {
+  return `${base.address} ${base.port + offset}`;
+}
+
+function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  return (
+    a.length === b.length && a.every((one, i) => one.port === b[i]!.port && one.address === b[i]!.address)
+  );
+}

@@ -1,0 +1,83 @@
+/** What the operator decides, and the bounds that hold without deciding: every table has one, with its default. */
+
+import type { PortRange } from '../nat/port-pool.ts';
+import type { Address, Endpoint } from '../net/address.ts';
+import type { RuleId } from './rules.ts';
+
+export interface Policy {
+  /** `o=` only has to be unique, so it is kept unless asked for (RFC 8866 §5.2). */
+  readonly origin: 'keep' | 'translate';
+  /** Whether the phone sees itself in received/rport, or the external endpoint (RFC 3581 §4). */
+  readonly received: 'restore' | 'expose';
+  /** An SDP with ICE is left whole, or translated with all its candidates; never half (RFC 8839 §4.2.5). */
+  readonly ice: 'leave' | 'translate-all';
+  /** Rules switched against their default. */
+  readonly rules: Partial<Record<RuleId, boolean>>;
+}
+
+export interface Limits {
+  /** External signalling endpoints in all. */
+  readonly mappings: number;
+  /** Dialogs in all. */
+  readonly dialogs: number;
+  /** Media mappings in all. */
+  readonly media: number;
+  /** Transactions remembered; the oldest goes first. */
+  readonly transactions: number;
+  /** Media descriptions with a mapping, in one description. */
+  readonly mediaPerDescription: number;
+  /** Contact bindings remembered for one mapping. */
+  readonly contactsPerMapping: number;
+  /** Provider addresses that one mapping has sent to. */
+  readonly peersPerMapping: number;
+  /** Datagrams that wait for one mapping to open. */
+  readonly pending: number;
+}
+
+export const defaultPolicy: Policy = { origin: 'keep', received: 'restore', ice: 'leave', rules: {} };
+
+export const defaultLimits: Limits = {
+  mappings: 4096,
+  dialogs: 8192,
+  media: 16_384,
+  transactions: 65_536,
+  mediaPerDescription: 16,
+  contactsPerMapping: 32,
+  peersPerMapping: 64,
+  pending: 64,
+};
+
+/** A mapping that is laid down instead of chosen. Without ports it covers the whole host, ports kept. */
+export interface StaticMapping {
+  readonly internal: { readonly address: Address; readonly port?: number | undefined };
+  readonly external: { readonly address: Address; readonly port?: number | undefined };
+}
+
+/** The external endpoint that the static mappings lay down for an internal one. */
+export function staticExternal(list: readonly StaticMapping[], internal: Endpoint): Endpoint | undefined {
+  let host: Endpoint | undefined;
+  for (const one of list) {
+    if (one.internal.address !== internal.address) continue;
+    if (one.internal.port === internal.port)
+      return { address: one.external.address, port: one.external.port ?? internal.port };
+    if (one.internal.port === undefined) host ??= { address: one.external.address, port: internal.port };
+  }
+  return host;
+}
+
+export interface EngineOptions {
+  readonly policy?: Partial<Policy>;
+  readonly limits?: Partial<Limits>;
+  /** External ports for phones whose own port is taken. Default 20000–29999. */
+  readonly signallingPorts?: PortRange;
+  /** External ports for media. Default 30000–39999. */
+  readonly mediaPorts?: PortRange;
+  /** `kernel`: the phone's packets are translated on their way; `relay`: both sides send to us. */
+  readonly media?: 'kernel' | 'relay';
+  readonly mappings?: readonly StaticMapping[];
+  readonly mediaMappings?: readonly StaticMapping[];
+  /** Whether an address is a provider's that may call although the phone has not sent there (RFC 4787 §5). */
+  readonly isProvider?: (address: Address) => boolean;
+  /** Explicit mode: our own endpoints, as phones name them in Route. */
+  readonly own?: readonly Endpoint[];
+}

@@ -1,0 +1,84 @@
+/**
+ * From decided edits to octets: what changes nothing is left out, Content-Length follows the body, and the result is
+ * scanned again before it may leave. On any surprise the original goes out.
+ */
+import { applyEdits, type Edit, InvariantError, inOrder } from '../sip/edit.ts';
+import { type Message, scanMessage } from '../sip/message.ts';
+import { decimal, textOf } from '../sip/octets.ts';
+import type { ExplainedEdit } from './event.ts';
+import { type RuleId, ruleById } from './rules.ts';
+
+export type Rewrite =
+  | { readonly ok: true; readonly bytes: Uint8Array; readonly edits: readonly ExplainedEdit[] }
+  | { readonly ok: false; readonly fault: string };
+
+export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rewrite {
+  const { bytes, body, contentLength } = message;
+  const edits = decided.filter(
+    ({ span, replacement }) => textOf(bytes, span.start, span.end) !== replacement,
+  );
+  if (edits.length === 0) return { ok: true, bytes, edits: [] };
+  let growth = 0;
+  for (const { span, replacement } of edits)
+    if (span.start >= body.start) growth += replacement.length - (span.end - span.start);
+  if (growth !== 0 && contentLength !== undefined) {
+    const declared = decimal(bytes, contentLength.start, contentLength.end, 9);
+    edits.push({ span: contentLength, replacement: String(declared + growth), rule: 'content-length' });
+  }
+  const ordered = inOrder(edits);
+  try {
+    const result = applyEdits(bytes, ordered);
+    const fault = verify(message, result, ordered);
+    return fault === undefined
+      ? { ok: true, bytes: result, edits: ordered.map((edit) => explainEdit(bytes, edit)) }
+      : { ok: false, fault };
+  } catch (error) {
+    if (error instanceof InvariantError) return { ok: false, fault: error.message };
+    throw error;
+  }
+}
+
+/** What differs from what was meant; undefined where all is well. */
+function verify(before: Message, result: Uint8Array, edits: readonly Edit<RuleId>[]): string | undefined {
+  const scan = scanMessage(result);
+  if (!scan.ok) return `the result is not a message any more: ${scan.defects[0]?.code}`;
+  const after = scan.message;
+  // A Route that named us alone takes its header field with it.
+  const gone = edits.filter(
+    (edit) => edit.rule === 'route.own' && result.length > 0 && isWholeField(before, edit),
+  ).length;
+  if (after.fields.length !== before.fields.length - gone) return 'the number of header fields has changed';
+  if (after.defects.length !== before.defects.length) return 'the result has another defect';
+  if (
+    after.callId !== before.callId ||
+    after.cseq !== before.cseq ||
+    after.method !== before.method ||
+    after.fromTag !== before.fromTag ||
+    after.toTag !== before.toTag ||
+    after.contacts.length !== before.contacts.length
+  )
+    return 'a field that is never touched has changed';
+  let growth = 0;
+  for (const { span, replacement } of edits)
+    if (span.start >= before.body.start) growth += replacement.length - (span.end - span.start);
+  if (after.body.end - after.body.start !== before.body.end - before.body.start + growth)
+    return 'Content-Length does not fit the body';
+  return undefined;
+}
+
+function isWholeField(message: Message, edit: Edit<RuleId>): boolean {
+  return message.fields.some(
+    (field) => field.line.start === edit.span.start && field.line.end + 2 === edit.span.end,
+  );
+}
+
+function explainEdit(bytes: Uint8Array, edit: Edit<RuleId>): ExplainedEdit {
+  return {
+    offset: edit.span.start,
+    length: edit.span.end - edit.span.start,
+    before: textOf(bytes, edit.span.start, edit.span.end),
+    after: edit.replacement,
+    rule: edit.rule,
+    source: ruleById(edit.rule).source,
+  };
+}

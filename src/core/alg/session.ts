@@ -1,0 +1,263 @@
+/**
+ * One session description on its way through: which of its lines name the phone, and where its media is reached.
+ *
+ * Facts: offers and answers stand in INVITE, its responses and ACK, in PRACK and UPDATE and theirs (RFC 3264, 3261 §13.2.1,
+ * 3262 §5, 3311 §5); other bodies that look like SDP are none. A description with ICE is left whole, because a default
+ * that is no candidate is a mismatch (RFC 8839 §4.2.5). Port 0 rejects a media description (RFC 3264 §6). 0.0.0.0 holds
+ * it, and its mapping stays (§8.4).
+ */
+import { type Address, type Endpoint, isUnspecified } from '../net/address.ts';
+import type { Description, MediaDescription } from '../sdp/description.ts';
+import type { Edit } from '../sip/edit.ts';
+import type { Dialog, RemoteMedia } from './dialogs.ts';
+import type { MappingId, Output } from './io.ts';
+import type { MediaRecord, MediaTable } from './media.ts';
+import type { Limits, Policy } from './policy.ts';
+import type { RuleId } from './rules.ts';
+
+export interface SessionContext {
+  readonly media: MediaTable;
+  readonly dialog: Dialog;
+  readonly policy: Policy;
+  readonly limits: Limits;
+  readonly phone: Address;
+  readonly externalAddress: Address;
+  readonly innerAddress: Address | undefined;
+}
+
+export interface SessionResult {
+  readonly edits: readonly Edit<RuleId>[];
+  /** A record of the description is still being opened: the message has to wait. */
+  readonly waits: boolean;
+  /** The media mappings that the description names. */
+  readonly named: ReadonlySet<MappingId>;
+}
+
+const UNTOUCHED: SessionResult = { edits: [], waits: false, named: new Set() };
+
+/** The phone's description, to be read by the provider. */
+export function translateOutbound(
+  description: Description,
+  context: SessionContext,
+  out: Output[],
+): SessionResult {
+  if (description.ice && context.policy.ice === 'leave') return UNTOUCHED;
+  const { dialog, media: table } = context;
+  const isOwn = (address: Address | undefined): address is Address =>
+    address !== undefined && (address === context.phone || table.isStaticHost(address));
+  const edits: Edit<RuleId>[] = [];
+  const named = new Set<MappingId>();
+  let waits = false;
+  let sessionAddress: Address | undefined;
+
+  for (
+    let index = 0;
+    index < description.media.length && index < context.limits.mediaPerDescription;
+    index++
+  ) {
+    const media = description.media[index]!;
+    const address = (media.connection ?? description.connection)?.address;
+    const before = dialog.byDescription[index];
+    if (address !== undefined && isUnspecified(address) && before !== undefined) named.add(before);
+    const stream = streamOf(media);
+    if (media.port === 0 || stream === undefined || !isOwn(address)) {
+      if (media.connection !== undefined && isOwn(media.connection.address) && stream !== undefined)
+        edits.push(connectionEdit(media.connection.span, context.externalAddress));
+      continue;
+    }
+    const record = table.acquire(
+      {
+        dialog,
+        index,
+        internal: { address, port: media.port },
+        ports: stream.ports,
+        externalAddress: context.externalAddress,
+        innerAddress: context.innerAddress,
+      },
+      out,
+    );
+    if (record?.internal === undefined) return giveUp(named, dialog, table, out);
+    named.add(record.id);
+    dialog.byDescription[index] = record.id;
+    waits ||= record.state === 'opening';
+    sessionAddress ??= record.external.address;
+    edits.push(portEdit(media.portSpan, media.port - record.internal.port + record.external.port));
+    if (media.connection !== undefined)
+      edits.push(connectionEdit(media.connection.span, record.external.address));
+    if (media.rtcp !== undefined && stream.rtcp) {
+      const named2 = rtcpEdits(media.rtcp, record, address, index, context, isOwn, edits, out);
+      if (named2 === 'failed') return giveUp(named, dialog, table, out);
+      if (named2 !== undefined) {
+        named.add(named2.id);
+        waits ||= named2.state === 'opening';
+      }
+    }
+  }
+  if (description.connection !== undefined && isOwn(description.connection.address))
+    edits.push(connectionEdit(description.connection.span, sessionAddress ?? context.externalAddress));
+  if (
+    context.policy.origin === 'translate' &&
+    description.origin !== undefined &&
+    isOwn(description.origin.address)
+  )
+    edits.push({
+      span: description.origin.span,
+      replacement: sessionAddress ?? context.externalAddress,
+      rule: 'sdp.origin',
+    });
+  return { edits, waits, named };
+}
+
+/** The provider's description, to be read by the phone: only a relay has anything to change in it. */
+export function translateInbound(
+  description: Description,
+  context: SessionContext,
+  out: Output[],
+): SessionResult {
+  const { media: table, dialog } = context;
+  if (!table.relay || (description.ice && context.policy.ice === 'leave')) return UNTOUCHED;
+  const edits: Edit<RuleId>[] = [];
+  const named = new Set<MappingId>();
+  let waits = false;
+  let inner: Address | undefined;
+  for (
+    let index = 0;
+    index < description.media.length && index < context.limits.mediaPerDescription;
+    index++
+  ) {
+    const media = description.media[index]!;
+    const connection = media.connection ?? description.connection;
+    const stream = streamOf(media);
+    if (media.port === 0 || stream === undefined || connection?.address === undefined) continue;
+    if (isUnspecified(connection.address)) {
+      const before = dialog.byDescription[index];
+      if (before !== undefined) named.add(before);
+      continue;
+    }
+    const record = table.acquire(
+      {
+        dialog,
+        index,
+        internal: undefined,
+        ports: stream.ports,
+        externalAddress: context.externalAddress,
+        innerAddress: context.innerAddress,
+      },
+      out,
+    );
+    if (record?.inner === undefined) return giveUp(named, dialog, table, out);
+    named.add(record.id);
+    dialog.byDescription[index] = record.id;
+    waits ||= record.state === 'opening';
+    inner ??= record.inner.address;
+    edits.push(portEdit(media.portSpan, record.inner.port));
+    if (media.connection !== undefined)
+      edits.push(connectionEdit(media.connection.span, record.inner.address));
+    if (media.rtcp !== undefined && stream.rtcp) {
+      const port = media.rtcp.port === media.port ? record.inner.port : record.inner.port + 1;
+      edits.push({ span: media.rtcp.portSpan, replacement: String(port), rule: 'sdp.rtcp' });
+      if (media.rtcp.connection !== undefined)
+        edits.push({ span: media.rtcp.connection.span, replacement: record.inner.address, rule: 'sdp.rtcp' });
+    }
+  }
+  if (
+    inner !== undefined &&
+    description.connection?.address !== undefined &&
+    !isUnspecified(description.connection.address)
+  )
+    edits.push(connectionEdit(description.connection.span, inner));
+  return { edits, waits, named };
+}
+
+/** Where the provider's description wants media to go, which is also from where media may come. */
+export function remoteMedia(
+  description: Description,
+  before: readonly RemoteMedia[] | undefined,
+  peer: Endpoint,
+): RemoteMedia[] {
+  return description.media.map((media, index) => {
+    const connection = media.connection ?? description.connection;
+    if (media.port === 0 || streamOf(media) === undefined) return [];
+    // A name cannot be looked up here: the signalling peer stands for it.
+    if (connection?.address === undefined) return [{ address: peer.address, port: media.port }];
+    if (isUnspecified(connection.address)) return before?.[index] ?? [];
+    const rtp: Endpoint = { address: connection.address, port: media.port };
+    const { rtcp } = media;
+    const rtcpAddress = rtcp?.connection?.address ?? connection.address;
+    return rtcp === undefined ||
+      rtcp.port === 0 ||
+      (rtcp.port === media.port + 1 && rtcpAddress === connection.address)
+      ? [rtp]
+      : [rtp, { address: rtcpAddress, port: rtcp.port }];
+  });
+}
+
+/** How many UDP ports a media description takes, and whether RTCP is among them; undefined where it takes none. */
+function streamOf(media: MediaDescription): { ports: number; rtcp: boolean } | undefined {
+  const protocol = media.protocol.toUpperCase();
+  if (protocol.startsWith('RTP/') || protocol.startsWith('UDP/TLS/RTP/'))
+    return { ports: 2 * media.count, rtcp: true };
+  if (protocol === 'UDPTL' || protocol === 'UDP' || protocol.startsWith('UDP/'))
+    return { ports: media.count, rtcp: false };
+  return undefined;
+}
+
+function rtcpEdits(
+  rtcp: NonNullable<MediaDescription['rtcp']>,
+  record: MediaRecord,
+  address: Address,
+  index: number,
+  context: SessionContext,
+  isOwn: (address: Address | undefined) => boolean,
+  edits: Edit<RuleId>[],
+  out: Output[],
+): MediaRecord | 'failed' | undefined {
+  if (rtcp.port === 0 || (rtcp.connection !== undefined && !isOwn(rtcp.connection.address))) return undefined;
+  const rtcpAddress = rtcp.connection?.address ?? address;
+  const first = record.internal?.port ?? 0;
+  let external: Endpoint;
+  let extra: MediaRecord | undefined;
+  if (rtcpAddress === address && rtcp.port >= first && rtcp.port < first + record.ports) {
+    external = { address: record.external.address, port: record.external.port + rtcp.port - first };
+  } else {
+    // A relay keys its sockets by media description: there RTCP stays beside RTP, and the attribute says so.
+    if (context.media.relay) external = { address: record.external.address, port: record.external.port + 1 };
+    else {
+      extra = context.media.acquire(
+        {
+          dialog: context.dialog,
+          index,
+          internal: { address: rtcpAddress, port: rtcp.port },
+          ports: 1,
+          externalAddress: context.externalAddress,
+          innerAddress: context.innerAddress,
+        },
+        out,
+      );
+      if (extra?.internal === undefined) return 'failed';
+      external = {
+        address: extra.external.address,
+        port: extra.external.port + rtcp.port - extra.internal.port,
+      };
+    }
+  }
+  edits.push({ span: rtcp.portSpan, replacement: String(external.port), rule: 'sdp.rtcp' });
+  if (rtcp.connection !== undefined)
+    edits.push({ span: rtcp.connection.span, replacement: external.address, rule: 'sdp.rtcp' });
+  return extra;
+}
+
+/** Never half a description: where one port cannot be had, all of it stays as it came, and what was opened for it goes. */
+function giveUp(named: Set<MappingId>, dialog: Dialog, table: MediaTable, out: Output[]): SessionResult {
+  for (const id of named)
+    if (!dialog.committed.has(id) && !dialog.offered.has(id)) table.release(id, dialog, out);
+  return UNTOUCHED;
+}
+
+function portEdit(span: Edit['span'], port: number): Edit<RuleId> {
+  return { span, replacement: String(port), rule: 'sdp.media-port' };
+}
+
+function connectionEdit(span: Edit['span'], address: Address): Edit<RuleId> {
+  return { span, replacement: address, rule: 'sdp.connection' };
+}

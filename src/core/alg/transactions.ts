@@ -1,0 +1,66 @@
+/**
+ * Transactions, as far as a NAT has to remember them: what the phone wrote into its Via, and where its answer has to go.
+ *
+ * Facts: a response carries the branch and the CSeq method of its request (RFC 3261 §17.1.3); a CANCEL has the branch of
+ * the INVITE that it cancels (§9.1), and the ACK to a failure too (§17.1.1.3); elements of RFC 2543 send no branch, so
+ * Call-ID and CSeq stand beside it. An INVITE may ring for long: each provisional response keeps it.
+ */
+
+import { ExpiringMap } from '../nat/expiring-map.ts';
+import type { Endpoint } from '../net/address.ts';
+import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
+import type { Message } from '../sip/message.ts';
+import { textOf } from '../sip/octets.ts';
+import type { MappingId } from './io.ts';
+
+export interface Transaction {
+  readonly mapping: MappingId;
+  /** Sent by the phone: the sent-by of its topmost Via, as written. */
+  readonly sentBy: string;
+  /** Sent by the phone: where its response goes. Sent by the provider: where it came from. */
+  readonly peer: Endpoint;
+}
+
+/** An INVITE without any response is forgotten after this; timer C is more than 3 min (RFC 3261 §16.6). */
+const INVITE_MS = 5 * MINUTE_MS;
+/** 64·T1, with room for slow links (RFC 3261 §17.1.2.2, timer F). */
+const OTHER_MS = 64 * SECOND_MS;
+
+export class Transactions {
+  readonly #invite: ExpiringMap<Transaction>;
+  readonly #other: ExpiringMap<Transaction>;
+
+  constructor(limit: number) {
+    this.#invite = new ExpiringMap(INVITE_MS, limit);
+    this.#other = new ExpiringMap(OTHER_MS, limit);
+  }
+
+  get size(): number {
+    return this.#invite.size + this.#other.size;
+  }
+
+  /** Remembers a request; true where the oldest had to go for it. */
+  open(message: Message, initiator: 'internal' | 'external', transaction: Transaction, now: TimeMs): boolean {
+    return this.#table(message).set(transactionKey(message, initiator), transaction, now);
+  }
+
+  /** The transaction that a response belongs to; a provisional response to INVITE keeps it. */
+  find(message: Message, initiator: 'internal' | 'external', now: TimeMs): Transaction | undefined {
+    const key = transactionKey(message, initiator);
+    const table = this.#table(message);
+    const found = table.get(key, now);
+    if (found !== undefined && message.method === 'INVITE' && message.status < 200)
+      table.set(key, found, now);
+    return found;
+  }
+
+  #table(message: Message): ExpiringMap<Transaction> {
+    return message.method === 'INVITE' ? this.#invite : this.#other;
+  }
+}
+
+function transactionKey(message: Message, initiator: 'internal' | 'external'): string {
+  const { branch } = message.via;
+  const text = branch === undefined ? '' : textOf(message.bytes, branch.start, branch.end);
+  return `${initiator} ${text} ${message.method} ${message.cseq} ${message.callId}`;
+}

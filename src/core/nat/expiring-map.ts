@@ -1,0 +1,46 @@
+/**
+ * A bounded map whose entries all live equally long after they were last set: the oldest stands first, so that expiry and
+ * eviction cost one step for each entry that goes.
+ */
+import type { TimeMs } from '../net/time.ts';
+
+export class ExpiringMap<Value> {
+  readonly #entries = new Map<string, { value: Value; expiresAt: TimeMs }>();
+  readonly #lifetimeMs: number;
+  readonly #limit: number;
+
+  constructor(lifetimeMs: number, limit: number) {
+    this.#lifetimeMs = lifetimeMs;
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(key: string, now: TimeMs): Value | undefined {
+    const entry = this.#entries.get(key);
+    return entry === undefined || entry.expiresAt <= now ? undefined : entry.value;
+  }
+
+  /** Sets or refreshes an entry; true where another had to go for it. */
+  set(key: string, value: Value, now: TimeMs): boolean {
+    this.#entries.delete(key);
+    this.#entries.set(key, { value, expiresAt: now + this.#lifetimeMs });
+    this.expire(now);
+    if (this.#entries.size <= this.#limit) return false;
+    for (const oldest of this.#entries.keys()) {
+      this.#entries.delete(oldest);
+      break;
+    }
+    return true;
+  }
+
+  /** Drops what has ended. */
+  expire(now: TimeMs): void {
+    for (const [key, entry] of this.#entries) {
+      if (entry.expiresAt > now) return;
+      this.#entries.delete(key);
+    }
+  }
+}

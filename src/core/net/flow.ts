@@ -1,0 +1,23 @@
+/** A flow: one 5-tuple, seen from the gateway, with the side that it is on. */
+import { type Endpoint, endpointKey } from './address.ts';
+
+export type Transport = 'udp' | 'tcp';
+
+/** `internal` is where the phones are; `external` is where the provider is (RFC 4787 §1). */
+export type Side = 'internal' | 'external';
+
+export interface Flow {
+  readonly transport: Transport;
+  readonly side: Side;
+  /**
+   * Our end. On the internal side it is the provider's endpoint that the phone addressed, because to the phones the
+   * gateway is the provider; on the external side it is the external endpoint of the phone's mapping.
+   */
+  readonly local: Endpoint;
+  /** Their end: the phone on the internal side, the provider on the external side. */
+  readonly remote: Endpoint;
+}
+
+export function flowKey(flow: Flow): string {
+  return `${flow.transport} ${flow.side} ${endpointKey(flow.local)} ${endpointKey(flow.remote)}`;
+}

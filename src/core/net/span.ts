@@ -1,0 +1,11 @@
+/** A span: a half-open range of bytes of one message. */
+export interface Span {
+  /** First byte, from 0. */
+  readonly start: number;
+  /** One past the last byte. */
+  readonly end: number;
+}
+
+export function spanLength(span: Span): number {
+  return span.end - span.start;
+}

@@ -1,0 +1,58 @@
+/**
+ * Edits: the only way in which a message changes. An edit replaces one span; every octet outside all spans is carried
+ * over as it is.
+ */
+import type { Span } from '../net/span.ts';
+
+export interface Edit<Rule extends string = string> {
+  readonly span: Span;
+  /** ASCII. */
+  readonly replacement: string;
+  readonly rule: Rule;
+}
+
+/** A mistake of ours, never of a peer: caught once, and the original octets go out. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError';
+}
+
+/**
+ * The octets with the edits made. No edits: the very same buffer. Throws InvariantError where edits overlap, leave the
+ * message, or would write anything but printable ASCII.
+ */
+export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Array {
+  if (edits.length === 0) return bytes;
+  const ordered = inOrder(edits);
+  let length = bytes.length;
+  let last = 0;
+  for (const { span, replacement } of ordered) {
+    if (span.start < last || span.end < span.start || span.end > bytes.length)
+      throw new InvariantError(`an edit at ${span.start}–${span.end} overlaps another or leaves the message`);
+    last = span.end;
+    length += replacement.length - (span.end - span.start);
+  }
+  const result = new Uint8Array(length);
+  let from = 0;
+  let to = 0;
+  for (const { span, replacement } of ordered) {
+    result.set(bytes.subarray(from, span.start), to);
+    to += span.start - from;
+    for (let i = 0; i < replacement.length; i++) {
+      const c = replacement.charCodeAt(i);
+      if (c < 0x20 || c > 0x7e)
+        throw new InvariantError('an edit would write a control or non-ASCII character');
+      result[to++] = c;
+    }
+    from = span.end;
+  }
+  result.set(bytes.subarray(from), to);
+  return result;
+}
+
+/** By position; the list as it is where it is ordered already. */
+export function inOrder<E extends Edit>(edits: readonly E[]): readonly E[] {
+  for (let i = 1; i < edits.length; i++)
+    if (edits[i]!.span.start < edits[i - 1]!.span.start)
+      return [...edits].sort((a, b) => a.span.start - b.span.start);
+  return edits;
+}

@@ -1,0 +1,59 @@
+/**
+ * Header field names that the gateway knows, with their compact forms (RFC 3261 §7.3.3, §20; RFC 3515, 6665). All
+ * others are `other`: never looked into, never touched.
+ */
+import { equalsIgnoreCase } from './octets.ts';
+
+const names = {
+  via: 'v',
+  from: 'f',
+  to: 't',
+  'call-id': 'i',
+  cseq: '',
+  contact: 'm',
+  'content-length': 'l',
+  'content-type': 'c',
+  'content-encoding': 'e',
+  expires: '',
+  'max-forwards': '',
+  route: '',
+  'record-route': '',
+  'refer-to': 'r',
+  authorization: '',
+  'proxy-authorization': '',
+  identity: 'y',
+} as const;
+
+export type HeaderName = keyof typeof names | 'other';
+
+/** Those that may stand once (RFC 3261 §7.3.1); twice is a defect. */
+export const singleHeaders: ReadonlySet<HeaderName> = new Set<HeaderName>([
+  'from',
+  'to',
+  'call-id',
+  'cseq',
+  'content-length',
+  'content-type',
+  'max-forwards',
+]);
+
+/** Candidates by length and first letter, so that most names cost one comparison or none. */
+const slots: (readonly (readonly [string, HeaderName])[] | undefined)[] = [];
+for (const [long, compact] of Object.entries(names)) {
+  for (const spelling of [long, compact]) {
+    if (spelling === '') continue;
+    const slot = slotOf(spelling.length, spelling.charCodeAt(0));
+    slots[slot] = [...(slots[slot] ?? []), [spelling, long as HeaderName]];
+  }
+}
+
+export function headerName(bytes: Uint8Array, start: number, end: number): HeaderName {
+  const candidates = slots[slotOf(end - start, bytes[start]!)];
+  if (candidates !== undefined)
+    for (const [spelling, name] of candidates) if (equalsIgnoreCase(bytes, start, end, spelling)) return name;
+  return 'other';
+}
+
+function slotOf(length: number, first: number): number {
+  return length > 31 ? -1 : length * 32 + (first & 31);
+}

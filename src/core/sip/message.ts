@@ -1,0 +1,342 @@
+/**
+ * A SIP message: its octets as they came, and an index of spans into them. Nothing is decoded, nothing is rebuilt.
+ *
+ * Facts (RFC 3261 §7): a message is a start line, header fields, an empty line and a body; lines end in CRLF; a line that
+ * begins with white space continues the one before; over UDP the body ends where Content-Length says, or with the
+ * datagram where there is none, and octets after it are no part of the message (§18.3).
+ *
+ * What is checked is what has to be true for an edit to be safe. A message with a blocking defect is passed untouched.
+ * What is not checked: fields that are none of a NAT's business (Date, Warning, Accept, …).
+ */
+import type { Span } from '../net/span.ts';
+import { blocks, type Defect, type DefectCode } from './defect.ts';
+import { type HeaderName, headerName, singleHeaders } from './header-name.ts';
+import { type NameAddr, nameAddrParameter, scanNameAddr } from './name-addr.ts';
+import {
+  ASTERISK,
+  AT,
+  COLON,
+  CR,
+  decimal,
+  equalsIgnoreCase,
+  find,
+  GREATER,
+  isWhite,
+  LESS,
+  LF,
+  QUESTION,
+  SP,
+  skipLws,
+  skipToken,
+  textOf,
+  trimEnd,
+} from './octets.ts';
+import { scanSipUri } from './uri.ts';
+import { scanVia, type Via } from './via.ts';
+
+export interface HeaderField {
+  readonly name: HeaderName;
+  /** From the name's first octet to before the line end that closes the field. */
+  readonly line: Span;
+  /** The value without the white space around it; folds inside it stay. */
+  readonly value: Span;
+}
+
+export interface Message {
+  readonly bytes: Uint8Array;
+  readonly kind: 'request' | 'response';
+  /** Of the start line in a request, of CSeq in a response; case-sensitive (RFC 3261 §7.1). */
+  readonly method: string;
+  /** 100–699; 0 in a request. */
+  readonly status: number;
+  /** Request only. */
+  readonly requestUri: Span;
+  readonly fields: readonly HeaderField[];
+  /** The topmost. */
+  readonly via: Via;
+  readonly from: NameAddr;
+  readonly to: NameAddr;
+  /** Empty text where there is none. */
+  readonly fromTag: string;
+  readonly toTag: string;
+  readonly callId: string;
+  readonly cseq: number;
+  /** Every Contact value in order, `*` left out. */
+  readonly contacts: readonly NameAddr[];
+  /** `Contact: *` (RFC 3261 §10.2.2). */
+  readonly contactWildcard: boolean;
+  /** The digits of Content-Length; undefined where the field is absent. */
+  readonly contentLength: Span | undefined;
+  /** The body as Content-Length bounds it. */
+  readonly body: Span;
+  readonly defects: readonly Defect[];
+}
+
+/** Either a message that may be edited, or the defects for which it may not. */
+export type Scan =
+  | { readonly ok: true; readonly message: Message }
+  | { readonly ok: false; readonly defects: readonly Defect[] };
+
+const NONE: Span = { start: 0, end: 0 };
+
+/** Scans one datagram, or one framed message of a stream. Linear in its length; never throws. */
+export function scanMessage(bytes: Uint8Array): Scan {
+  const found: Defect[] = [];
+  const end = bytes.length;
+  const fail = (code: DefectCode, offset: number): Scan => {
+    found.push({ code, offset });
+    return { ok: false, defects: found };
+  };
+
+  // RFC 3261 §7.5: empty lines before the start line are ignored.
+  let i = 0;
+  while (i + 1 < end && bytes[i] === CR && bytes[i + 1] === LF) i += 2;
+  const startLine = scanStartLine(bytes, i, end);
+  if (typeof startLine === 'string') return fail(startLine, i);
+  i = startLine.next;
+
+  const fields: HeaderField[] = [];
+  let seen = 0;
+  let viaField: HeaderField | undefined;
+  let fromField: HeaderField | undefined;
+  let toField: HeaderField | undefined;
+  let callIdField: HeaderField | undefined;
+  let cseqField: HeaderField | undefined;
+  let lengthField: HeaderField | undefined;
+  let bodyStart = -1;
+  const contacts: NameAddr[] = [];
+  let contactWildcard = false;
+
+  while (i < end) {
+    if (bytes[i] === CR && i + 1 < end && bytes[i + 1] === LF) {
+      bodyStart = i + 2;
+      break;
+    }
+    const lineStart = i;
+    const nameEnd = skipToken(bytes, i, end);
+    let colon = nameEnd;
+    while (colon < end && isWhite(bytes[colon]!)) colon++;
+    if (nameEnd === i || colon >= end || bytes[colon] !== COLON) return fail('header-line', i);
+    const lineEnd = findLineEnd(bytes, colon + 1, end);
+    if (lineEnd < 0) return fail(bytes.indexOf(LF, colon) >= 0 ? 'line-end' : 'header-end', lineStart);
+    const valueStart = Math.min(skipLws(bytes, colon + 1, lineEnd), lineEnd);
+    const name = headerName(bytes, i, nameEnd);
+    const field: HeaderField = {
+      name,
+      line: { start: lineStart, end: lineEnd },
+      value: { start: valueStart, end: trimEnd(bytes, valueStart, lineEnd) },
+    };
+    fields.push(field);
+    i = lineEnd + 2;
+    if (name === 'other') continue;
+    if (singleHeaders.has(name)) {
+      const bit = singleBit(name);
+      if ((seen & bit) !== 0) return fail('duplicate', lineStart);
+      seen |= bit;
+    }
+    switch (name) {
+      case 'via':
+        viaField ??= field;
+        break;
+      case 'from':
+        fromField = field;
+        break;
+      case 'to':
+        toField = field;
+        break;
+      case 'call-id':
+        callIdField = field;
+        break;
+      case 'cseq':
+        cseqField = field;
+        break;
+      case 'content-length':
+        lengthField = field;
+        break;
+      case 'contact':
+        if (field.value.end - field.value.start === 1 && bytes[field.value.start] === ASTERISK)
+          contactWildcard = true;
+        else if (!scanNameAddrs(bytes, field.value, contacts)) return fail('contact', lineStart);
+        break;
+      case 'max-forwards': {
+        // Leading zeros are allowed (RFC 4475 §3.1.1.1), so the value is bounded and not its digits.
+        const value = decimal(bytes, field.value.start, field.value.end, 15);
+        if (value < 0 || value > 255) return fail('max-forwards', field.value.start);
+        break;
+      }
+    }
+  }
+  if (bodyStart < 0) return fail('header-end', end);
+  if (
+    viaField === undefined ||
+    fromField === undefined ||
+    toField === undefined ||
+    callIdField === undefined ||
+    cseqField === undefined
+  )
+    return fail('missing', bodyStart);
+
+  const via = scanVia(bytes, viaField.value.start, viaField.value.end);
+  if (via === undefined) return fail('via', viaField.value.start);
+  const from = scanSingleNameAddr(bytes, fromField.value);
+  const to = scanSingleNameAddr(bytes, toField.value);
+  if (from === undefined) return fail('from-to', fromField.value.start);
+  if (to === undefined) return fail('from-to', toField.value.start);
+  const callId = textOf(bytes, callIdField.value.start, callIdField.value.end);
+  if (callId === '') return fail('missing', callIdField.value.start);
+
+  const numberEnd = skipToken(bytes, cseqField.value.start, cseqField.value.end);
+  const methodStart = skipLws(bytes, numberEnd, cseqField.value.end);
+  const cseq = decimal(bytes, cseqField.value.start, numberEnd, 15);
+  const cseqMethod = textOf(bytes, methodStart, cseqField.value.end);
+  if (
+    cseq < 0 ||
+    cseq >= 2 ** 32 ||
+    cseqMethod === '' ||
+    skipToken(bytes, methodStart, cseqField.value.end) !== cseqField.value.end ||
+    (startLine.kind === 'request' && cseqMethod !== startLine.method)
+  )
+    return fail('cseq', cseqField.value.start);
+
+  let body: Span = { start: bodyStart, end };
+  let contentLength: Span | undefined;
+  if (lengthField !== undefined) {
+    const declared = decimal(bytes, lengthField.value.start, lengthField.value.end, 9);
+    if (declared < 0) return fail('content-length', lengthField.value.start);
+    if (bodyStart + declared > end) return fail('content-length-long', lengthField.value.start);
+    if (bodyStart + declared < end) found.push({ code: 'trailing-octets', offset: bodyStart + declared });
+    contentLength = lengthField.value;
+    body = { start: bodyStart, end: bodyStart + declared };
+  } else if (bodyStart < end) found.push({ code: 'no-content-length', offset: bodyStart });
+
+  return {
+    ok: true,
+    message: {
+      bytes,
+      kind: startLine.kind,
+      method: startLine.kind === 'request' ? startLine.method : cseqMethod,
+      status: startLine.status,
+      requestUri: startLine.uri,
+      fields,
+      via,
+      from,
+      to,
+      fromTag: tagOf(bytes, from),
+      toTag: tagOf(bytes, to),
+      callId,
+      cseq,
+      contacts,
+      contactWildcard,
+      contentLength,
+      body,
+      defects: found,
+    },
+  };
+}
+
+/** The first field of a name, or undefined. */
+export function firstField(message: Message, name: HeaderName): HeaderField | undefined {
+  return message.fields.find((field) => field.name === name);
+}
+
+export function hasBlockingDefect(list: readonly Defect[]): boolean {
+  return list.some(blocks);
+}
+
+interface StartLine {
+  readonly kind: 'request' | 'response';
+  readonly method: string;
+  readonly status: number;
+  readonly uri: Span;
+  /** The first octet of the first header field. */
+  readonly next: number;
+}
+
+function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine | DefectCode {
+  const lf = bytes.indexOf(LF, start);
+  const lineEnd = lf > start && bytes[lf - 1] === CR ? lf - 1 : -1;
+  const limit = lf < 0 ? end : lf;
+  if (equalsIgnoreCase(bytes, start, Math.min(start + 4, limit), 'sip/')) {
+    if (lineEnd < 0) return lf < 0 ? 'header-end' : 'line-end';
+    if (!equalsIgnoreCase(bytes, start, Math.min(start + 7, lineEnd), 'sip/2.0')) return 'version';
+    // SIP/2.0 SP 3DIGIT SP reason
+    const status = decimal(bytes, start + 8, Math.min(start + 11, lineEnd), 3);
+    if (bytes[start + 7] !== SP || bytes[start + 11] !== SP || status < 100 || status > 699)
+      return 'start-line';
+    return { kind: 'response', method: '', status, uri: NONE, next: lf + 1 };
+  }
+  const methodEnd = skipToken(bytes, start, limit);
+  if (methodEnd === start || bytes[methodEnd] !== SP || methodEnd >= limit) return 'not-sip';
+  if (lineEnd < 0) return lf < 0 ? 'header-end' : 'line-end';
+  const uriStart = methodEnd + 1;
+  let uriEnd = uriStart;
+  while (uriEnd < lineEnd && bytes[uriEnd] !== SP) uriEnd++;
+  if (uriEnd === uriStart || uriEnd >= lineEnd)
+    return equalsIgnoreCase(bytes, Math.max(lineEnd - 7, start), lineEnd, 'sip/2.0')
+      ? 'start-line'
+      : 'not-sip';
+  if (!equalsIgnoreCase(bytes, uriEnd + 1, lineEnd, 'sip/2.0')) {
+    if (equalsIgnoreCase(bytes, uriEnd + 1, Math.min(uriEnd + 8, lineEnd), 'sip/2.0')) return 'start-line';
+    return equalsIgnoreCase(bytes, uriEnd + 1, Math.min(uriEnd + 5, lineEnd), 'sip/')
+      ? 'version'
+      : 'start-line';
+  }
+  // "?" may stand in the userinfo, which ends at "@"; after the host it begins header fields, which a Request-URI may
+  // not have.
+  const sip = equalsIgnoreCase(bytes, uriStart, Math.min(uriStart + 4, uriEnd), 'sip:');
+  const userEnd = sip ? find(bytes, AT, uriStart, uriEnd) : uriEnd;
+  for (let i = uriStart; i < uriEnd; i++) {
+    const c = bytes[i]!;
+    if (c < SP || c === LESS || c === GREATER || (c === QUESTION && i > userEnd)) return 'request-uri';
+  }
+  if (sip && scanSipUri(bytes, uriStart, uriEnd) === undefined) return 'request-uri';
+  return {
+    kind: 'request',
+    method: textOf(bytes, start, methodEnd),
+    status: 0,
+    uri: { start: uriStart, end: uriEnd },
+    next: lf + 1,
+  };
+}
+
+/** The CR of the CRLF that ends a header field (folds passed over); -1 where there is none, or a bare LF comes first. */
+function findLineEnd(bytes: Uint8Array, from: number, end: number): number {
+  let i = from;
+  for (;;) {
+    const lf = bytes.indexOf(LF, i);
+    if (lf < 0 || bytes[lf - 1] !== CR) return -1;
+    if (lf + 1 < end && isWhite(bytes[lf + 1]!)) {
+      i = lf + 1;
+      continue;
+    }
+    return lf - 1;
+  }
+}
+
+/** Appends every value of a comma-separated field; false where one does not follow the grammar. */
+export function scanNameAddrs(bytes: Uint8Array, value: Span, into: NameAddr[]): boolean {
+  let i = value.start;
+  for (;;) {
+    const one = scanNameAddr(bytes, i, value.end);
+    if (one === undefined) return false;
+    into.push(one);
+    if (one.end >= value.end) return true;
+    i = one.end + 1;
+  }
+}
+
+function scanSingleNameAddr(bytes: Uint8Array, value: Span): NameAddr | undefined {
+  const one = scanNameAddr(bytes, value.start, value.end);
+  return one !== undefined && one.end === value.end ? one : undefined;
+}
+
+function tagOf(bytes: Uint8Array, value: NameAddr): string {
+  const tag = nameAddrParameter(bytes, value, 'tag');
+  return tag === undefined ? '' : textOf(bytes, tag.start, tag.end);
+}
+
+const singleBits = new Map<HeaderName, number>([...singleHeaders].map((name, i) => [name, 1 << i]));
+
+function singleBit(name: HeaderName): number {
+  return singleBits.get(name) ?? 0;
+}

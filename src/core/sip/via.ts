@@ -1,0 +1,134 @@
+/**
+ * The topmost Via (RFC 3261 §20.42, §25.1): where the sent-by and the parameters of response routing stand.
+ *
+ * Facts: white space and folds may stand around "/" and ":" and between the parts; several Vias may share one header
+ * field, separated by commas; `rport` without a value asks for RFC 3581; `received` may be an IPv6 address without
+ * brackets (RFC 5118 §4.5).
+ */
+import { parseAddress } from '../net/address.ts';
+import type { Span } from '../net/span.ts';
+import {
+  COLON,
+  COMMA,
+  decimal,
+  EQUALS,
+  equalsIgnoreCase,
+  find,
+  isDigit,
+  LEFT_BRACKET,
+  QUOTE,
+  RIGHT_BRACKET,
+  SEMICOLON,
+  SLASH,
+  skipLws,
+  skipQuoted,
+  skipToken,
+  textOf,
+} from './octets.ts';
+import { addressAt, type HostPort, skipHost } from './uri.ts';
+
+export interface Via {
+  /** `UDP`, `TCP`, … as written. */
+  readonly transport: Span;
+  /** host [":" port], white space around the colon included in the span. */
+  readonly sentBy: HostPort;
+  /** The value of branch; empty span where there is none. */
+  readonly branch: Span | undefined;
+  /** The value of received. */
+  readonly received: Span | undefined;
+  /** The value of rport; an empty span where rport stands without one; undefined where it does not stand. */
+  readonly rport: Span | undefined;
+}
+
+/** The first Via of the header field value `[start, end)`; undefined where it does not follow the grammar. */
+export function scanVia(bytes: Uint8Array, start: number, end: number): Via | undefined {
+  let i = skipLws(bytes, start, end);
+  const name = skipToken(bytes, i, end);
+  if (name === i) return undefined;
+  i = skipLws(bytes, name, end);
+  if (bytes[i] !== SLASH || i >= end) return undefined;
+  i = skipLws(bytes, i + 1, end);
+  const version = skipToken(bytes, i, end);
+  if (version === i) return undefined;
+  i = skipLws(bytes, version, end);
+  if (bytes[i] !== SLASH || i >= end) return undefined;
+  const transportStart = skipLws(bytes, i + 1, end);
+  const transportEnd = skipToken(bytes, transportStart, end);
+  if (transportEnd === transportStart) return undefined;
+  const hostStart = skipLws(bytes, transportEnd, end);
+  if (hostStart === transportEnd) return undefined;
+  const sentBy = scanSentBy(bytes, hostStart, end);
+  if (sentBy === undefined) return undefined;
+
+  let branch: Span | undefined;
+  let received: Span | undefined;
+  let rport: Span | undefined;
+  i = skipLws(bytes, sentBy.span.end, end);
+  while (i < end && bytes[i] === SEMICOLON) {
+    const nameStart = skipLws(bytes, i + 1, end);
+    const nameEnd = skipToken(bytes, nameStart, end);
+    if (nameEnd === nameStart) return undefined;
+    let value: Span = { start: nameEnd, end: nameEnd };
+    i = skipLws(bytes, nameEnd, end);
+    if (i < end && bytes[i] === EQUALS) {
+      const valueStart = skipLws(bytes, i + 1, end);
+      const valueEnd = skipParameterValue(bytes, valueStart, end);
+      if (valueEnd <= valueStart) return undefined;
+      value = { start: valueStart, end: valueEnd };
+      i = skipLws(bytes, valueEnd, end);
+    }
+    if (branch === undefined && equalsIgnoreCase(bytes, nameStart, nameEnd, 'branch')) branch = value;
+    else if (equalsIgnoreCase(bytes, nameStart, nameEnd, 'rport')) {
+      if (rport !== undefined) return undefined;
+      rport = value;
+    } else if (equalsIgnoreCase(bytes, nameStart, nameEnd, 'received')) {
+      if (received !== undefined) return undefined;
+      received = value;
+    }
+  }
+  if (i < end && bytes[i] !== COMMA) return undefined;
+  return { transport: { start: transportStart, end: transportEnd }, sentBy, branch, received, rport };
+}
+
+/** The address that `received` names, brackets or not; undefined where there is none. */
+export function receivedAddress(bytes: Uint8Array, via: Via): string | undefined {
+  if (via.received === undefined) return undefined;
+  return parseAddress(textOf(bytes, via.received.start, via.received.end).replace(/^\[|\]$/g, ''));
+}
+
+function scanSentBy(bytes: Uint8Array, start: number, end: number): HostPort | undefined {
+  const hostEnd = skipHost(bytes, start, end);
+  if (hostEnd < 0) return undefined;
+  let portEnd = hostEnd;
+  let port: number | undefined;
+  const colon = skipLws(bytes, hostEnd, end);
+  if (colon < end && bytes[colon] === COLON) {
+    const portStart = skipLws(bytes, colon + 1, end);
+    portEnd = portStart;
+    while (portEnd < end && isDigit(bytes[portEnd]!)) portEnd++;
+    port = decimal(bytes, portStart, portEnd, 5);
+    if (port < 1 || port > 65535) return undefined;
+  }
+  return {
+    span: { start, end: portEnd },
+    host: { start, end: hostEnd },
+    address: addressAt(bytes, start, hostEnd),
+    port,
+  };
+}
+
+/** token, host (IPv6 in brackets or bare) or quoted-string. */
+function skipParameterValue(bytes: Uint8Array, start: number, end: number): number {
+  if (start >= end) return -1;
+  if (bytes[start] === QUOTE) return skipQuoted(bytes, start, end);
+  if (bytes[start] === LEFT_BRACKET) {
+    const close = find(bytes, RIGHT_BRACKET, start, end);
+    return close < 0 ? -1 : close + 1;
+  }
+  let i = start;
+  for (;;) {
+    const j = skipToken(bytes, i, end);
+    if (j >= end || bytes[j] !== COLON) return j;
+    i = j + 1;
+  }
+}
