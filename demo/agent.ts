@@ -161,7 +161,7 @@ export class Agent {
     const call = this.#callOf(request);
     const uri = request.start.split(' ')[1] ?? '';
     if (call !== undefined) {
-      if (uri !== this.contactUri && method !== 'CANCEL') this.#misdirected(request, remote, uri);
+      if (!this.takes(uri)) this.#misdirected(request, remote, uri);
       else call.takeRequest(request, remote);
       return;
     }

@@ -44,6 +44,8 @@ export class Call {
   readonly incoming: boolean;
   /** The status of the final response to the INVITE, 0 before. */
   status = 0;
+  /** Its tone. */
+  hertz: number;
   remoteSdp: SdpMedia | undefined;
   readonly #agent: Agent;
   readonly #talk: boolean;
@@ -68,6 +70,7 @@ export class Call {
     target: string,
   ) {
     this.#agent = agent;
+    this.hertz = agent.hertz;
     this.media = media;
     this.#talk = talk;
     this.#invite = invite;
@@ -219,7 +222,7 @@ export class Call {
   }
 
   #speak(): void {
-    if (this.#talk && this.remoteSdp !== undefined) this.media.start(this.remoteSdp, this.#agent.hertz);
+    if (this.#talk && this.remoteSdp !== undefined) this.media.start(this.remoteSdp, this.hertz);
   }
 
   #respond(status: string, body = ''): void {
@@ -242,19 +245,16 @@ export class Call {
       to ?? hostPortOf(this.#target),
     );
     this.#transaction = transaction;
-    void transaction.responses
-      .until((m) => this.#takeResponse(m, to, extra, body), 120_000, 'final response to INVITE')
-      .catch(() => {});
+    transaction.onResponse = (response) => this.#takeResponse(response, to, extra, body);
   }
 
-  /** Tells whether the response was the last one. */
-  #takeResponse(response: Message, to: Remote | undefined, extra: Fields, body: string): boolean {
+  #takeResponse(response: Message, to: Remote | undefined, extra: Fields, body: string): void {
     const status = statusOf(response);
     if (status === 401 || status === 407) {
       const credentials = this.#agent.credentials(response, 'INVITE', this.#target);
       if (credentials !== undefined && !extra.some(([name]) => /authorization/i.test(name))) {
         this.#send(to, [...extra, credentials], body);
-        return true;
+        return;
       }
     }
     if (status > 100 && tagOf(first(response, 'to')) !== '') this.#remote = first(response, 'to');
@@ -264,7 +264,7 @@ export class Call {
       if (status < 200) {
         this.states.add(sdp === undefined ? 'ringing' : 'early media');
         if (sdp !== undefined) this.#speak();
-        return false;
+        return;
       }
       this.status = status;
       this.#routes = values(response, 'record-route').reverse();
@@ -279,7 +279,6 @@ export class Call {
       this.states.add('rejected');
       this.media.stop();
     }
-    return status >= 200;
   }
 
   #acknowledge(response: Message): void {

@@ -46,6 +46,8 @@ export class ClientTransaction {
   readonly via: string;
   readonly to: Remote;
   readonly request: Message;
+  /** Called with every response, provisional or final. */
+  onResponse: (response: Message) => void = () => {};
   readonly #wire: SipSocket;
   #timer: NodeJS.Timeout | undefined;
 
@@ -81,6 +83,7 @@ export class ClientTransaction {
     if (status >= 200 || this.method === 'INVITE') this.stop();
     if (status >= 300 && this.method === 'INVITE') this.#acknowledge(response);
     this.responses.add(response);
+    this.onResponse(response);
   }
 
   stop(): void {

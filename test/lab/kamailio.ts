@@ -86,7 +86,6 @@ loadmodule "xlog.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "default_expires", 300)
 modparam("registrar", "min_expires", 1)
-modparam("registrar", "max_contacts", 1)
 modparam("rr", "append_fromtag", 0)
 modparam("tm", "fr_timer", 3000)
 modparam("tm", "fr_inv_timer", 30000)
@@ -102,9 +101,10 @@ request_route {
   }
   t_check_trans();
   ${challenge('REGISTER', 'pv_www_authenticate', 'www_challenge')}
-  if (is_method("REGISTER")) { save("location"); exit; }
+  if (is_method("REGISTER")) { save("location", "0x04"); exit; }
   ${challenge('INVITE', 'pv_proxy_authenticate', 'proxy_challenge')}
   if (is_method("INVITE|SUBSCRIBE")) record_route();
+  if ($rU == "load") { $ru = "sip:load@${addresses.farEnd}:5080"; t_relay(); exit; }
   if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
   t_relay();
 }
