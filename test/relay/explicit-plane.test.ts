@@ -19,6 +19,7 @@ interface Packet {
   readonly flow: Flow;
   readonly text: string;
   readonly externalAddress: Address | undefined;
+  readonly innerAddress: Address | undefined;
 }
 
 let plane: ExplicitPlane;
@@ -53,8 +54,8 @@ async function start(options: Partial<ExplicitPlaneOptions> = {}): Promise<Endpo
   plane = await createExplicitPlane(
     { listen: [endpoint(GATEWAY, 0)], resolve: () => assert.fail('no name is to be looked up'), ...options },
     {
-      packet: (flow, bytes, externalAddress) =>
-        packets.put({ flow, text: Buffer.from(bytes).toString('latin1'), externalAddress }),
+      packet: (flow, bytes, externalAddress, innerAddress) =>
+        packets.put({ flow, text: Buffer.from(bytes).toString('latin1'), externalAddress, innerAddress }),
       opened: (id) => answers.put(`opened ${id}`),
       failed: (id, reason) => answers.put(`failed ${id} ${reason}`),
       notice: (code) => notices.put(code),
@@ -107,7 +108,7 @@ async function openExternal(id: MappingId, at?: Endpoint): Promise<Endpoint> {
 }
 
 describe('a datagram from a phone', () => {
-  test('is a packet from the phone to the provider that it names, with our address on the way there', async () => {
+  test('is a packet from the phone to the provider that it names, with our address on the way there and the one the phone knows', async () => {
     const gateway = await start();
     const text = request('sip:bob@127.0.2.1');
     phone.send(text, gateway);
@@ -115,6 +116,7 @@ describe('a datagram from a phone', () => {
       flow: { transport: 'udp', side: 'internal', local: provider, remote: phone.at },
       text,
       externalAddress: '127.0.0.1',
+      innerAddress: GATEWAY,
     });
   });
 
@@ -265,7 +267,12 @@ describe('what the engine sends', () => {
     const out = await far.receive();
     assert.deepEqual([out.text, out.from], ['out', external]);
     far.send('in', external);
-    assert.deepEqual(await packets.next(), { flow, text: 'in', externalAddress: undefined });
+    assert.deepEqual(await packets.next(), {
+      flow,
+      text: 'in',
+      externalAddress: undefined,
+      innerAddress: undefined,
+    });
   });
 
   test('through a mapping that is not open is counted and gone', async () => {

@@ -175,6 +175,29 @@ describe('two phones behind the gateway', () => {
     relay.command({ action: 'update', ...toB, sources: [toA.external] });
     a.send(rtp('from a'), toA.inner);
     assert.deepEqual((await b.receive()).from, toB.inner);
+    b.send(rtp('from b'), toB.inner);
+    assert.deepEqual((await a.receive()).from, toA.inner);
+  });
+
+  test('hear each other also where the advertised address is none of ours', async () => {
+    start({ bindAt: (advertised) => endpoint(EXTERNAL, advertised.port) });
+    const a = await peer('127.0.1.1');
+    const b = await peer('127.0.1.2');
+    const [first, second] = [await freePorts(EXTERNAL, 1), await freePorts(EXTERNAL, 1)];
+    const toA = endpoint('203.0.113.7', first.port);
+    const toB = endpoint('203.0.113.7', second.port);
+    const inner = await freePorts(INNER, 1);
+    assert.equal(
+      await open({ id: 1, internal: a.at, external: toA, inner, ports: 1, sources: [toB] }),
+      'opened',
+    );
+    const other = await freePorts(INNER, 1);
+    assert.equal(
+      await open({ id: 2, internal: b.at, external: toB, inner: other, ports: 1, sources: [toA] }),
+      'opened',
+    );
+    a.send(rtp('from a'), inner);
+    assert.deepEqual((await b.receive()).from, other);
   });
 
   test('an SDP that names the relay itself makes no loop', async () => {

@@ -5,9 +5,10 @@
  * Every socket is bound to the exact address that an SDP names, so that what the other end sees as our source is what
  * was advertised.
  *
- * Two phones behind this gateway that call each other have a mapping each, and each one's source is the other phone.
- * The relay then hands a packet from the one stream to the other inside the process: each phone hears its own inner
- * endpoint, which is the only one that it knows.
+ * Two phones behind this gateway that call each other have a mapping each, and each one's source is the other's external
+ * endpoint, or the other phone itself. The relay then hands a packet from the one stream to the other inside the process
+ * (hairpinning, RFC 4787 §6): nothing leaves the machine, and each phone hears its own inner endpoint, which is the only
+ * one that it knows.
  */
 import type { RemoteInfo } from 'node:dgram';
 import type { MappingId, MediaCommand, MediaMapping } from '../../core/alg/io.ts';
@@ -55,6 +56,8 @@ const MAX_PORTS = 16;
 
 interface Stream {
   readonly relay: RelayStream;
+  /** As advertised, which is where it is bound unless `bindAt` says otherwise. */
+  external: Endpoint | undefined;
   sockets: Readonly<Record<Side, UdpSocket>> | undefined;
   phone: Endpoint | undefined;
 }
@@ -75,11 +78,9 @@ export class MediaRelay {
   readonly #mappings = new Map<MappingId, OpenMapping>();
   /** Streams by their phone's port, to find the other phone's stream in a hairpin. */
   readonly #byPhonePort = new Map<number, Set<Stream>>();
-  /** Our own endpoints by port: nothing may be sent to an inner one, or a lie in an SDP would make a loop. */
-  readonly #own: Readonly<Record<Side, Map<string, UdpSocket>>> = {
-    internal: new Map(),
-    external: new Map(),
-  };
+  readonly #byExternal = new Map<string, Stream>();
+  /** Our own inner endpoints: nothing may be sent to one, or a lie in an SDP would make a loop. */
+  readonly #inner = new Set<string>();
   /** Sockets that are being bound or closed. */
   readonly #underWay = new Set<Promise<void>>();
 
@@ -122,6 +123,7 @@ export class MediaRelay {
     for (let offset = 0; offset < mapping.ports; offset++)
       streams.push({
         relay: new RelayStream(advertised(mapping, offset)),
+        external: undefined,
         sockets: undefined,
         phone: undefined,
       });
@@ -163,8 +165,9 @@ export class MediaRelay {
     ]);
     if (outside.status === 'fulfilled' && inside.status === 'fulfilled' && !open.closed) {
       stream.sockets = { external: outside.value, internal: inside.value };
-      this.#own.external.set(endpointKey(external), outside.value);
-      this.#own.internal.set(endpointKey(inner), inside.value);
+      stream.external = external;
+      this.#byExternal.set(endpointKey(external), stream);
+      this.#inner.add(endpointKey(inner));
       return;
     }
     for (const one of [outside, inside]) if (one.status === 'fulfilled') this.#closeSocket(one.value);
@@ -186,34 +189,43 @@ export class MediaRelay {
     const from = source.family === 'IPv6' ? canonical(source) : source;
     const decision = stream.relay.packet(side, from, bytes, now);
     if (decision.kind === 'drop') return;
-    if (side === 'external') {
-      this.#send(sockets.internal, bytes, decision.to, !this.#isOwn(decision.to));
-      return;
-    }
     const { to } = decision;
-    const peer = this.#hairpin(stream, to);
-    if (peer === undefined) {
-      // To another stream's external endpoint it is a hairpin through two sockets, and ends at that stream's phone.
-      const loops = this.#own.internal.has(endpointKey(to)) || this.#isSocket(sockets.external, to);
-      this.#send(sockets.external, bytes, to, !loops);
+    if (side === 'external') {
+      this.#send(sockets.internal, bytes, to, !this.#isOwn(to));
       return;
     }
-    const through = peer.relay.packet('external', from, bytes, now);
-    if (through.kind === 'forward')
+    const external = this.#byExternal.get(endpointKey(to));
+    if (external === stream || this.#inner.has(endpointKey(to))) {
+      this.#loop(to);
+      return;
+    }
+    const phone = external === undefined ? this.#streamOfPhone(stream, to) : undefined;
+    const peer = external ?? phone;
+    if (peer === undefined) {
+      sockets.external.send(bytes, to);
+      return;
+    }
+    // What the other stream was told to expect: our phone itself, or our external endpoint.
+    const seen = phone === undefined ? stream.external : from;
+    const through = seen && peer.relay.packet('external', seen, bytes, now);
+    if (through?.kind === 'forward')
       this.#send(peer.sockets?.internal, bytes, through.to, !this.#isOwn(through.to));
   }
 
   #send(socket: UdpSocket | undefined, bytes: Uint8Array, to: Endpoint, allowed: boolean): void {
     if (allowed) socket?.send(bytes, to);
-    else
-      this.#tally.count(
-        'media.loop',
-        `An SDP sends media back to the relay itself (${formatEndpoint(to)}); dropped.`,
-      );
+    else this.#loop(to);
+  }
+
+  #loop(to: Endpoint): void {
+    this.#tally.count(
+      'media.loop',
+      `An SDP sends media back to the relay itself (${formatEndpoint(to)}); dropped.`,
+    );
   }
 
   /** The stream of the phone at `to`, if that phone is behind this gateway and expects this one's. */
-  #hairpin(stream: Stream, to: Endpoint): Stream | undefined {
+  #streamOfPhone(stream: Stream, to: Endpoint): Stream | undefined {
     const candidates = this.#byPhonePort.get(to.port);
     if (candidates === undefined || stream.phone === undefined) return undefined;
     for (const peer of candidates)
@@ -228,11 +240,7 @@ export class MediaRelay {
 
   #isOwn(to: Endpoint): boolean {
     const key = endpointKey(to);
-    return this.#own.internal.has(key) || this.#own.external.has(key);
-  }
-
-  #isSocket(socket: UdpSocket, to: Endpoint): boolean {
-    return this.#own.external.get(endpointKey(to)) === socket;
+    return this.#inner.has(key) || this.#byExternal.has(key);
   }
 
   #update(mapping: MediaMapping): void {
@@ -284,10 +292,9 @@ export class MediaRelay {
       const { sockets } = stream;
       if (sockets === undefined) return;
       stream.sockets = undefined;
-      const external = endpointAt(open.mapping.external, offset);
       const inner = endpointAt(open.inner, offset);
-      if (external !== undefined) this.#own.external.delete(endpointKey(external));
-      if (inner !== undefined) this.#own.internal.delete(endpointKey(inner));
+      if (stream.external !== undefined) this.#byExternal.delete(endpointKey(stream.external));
+      if (inner !== undefined) this.#inner.delete(endpointKey(inner));
       this.#closeSocket(sockets.external);
       this.#closeSocket(sockets.internal);
     });

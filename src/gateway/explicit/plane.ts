@@ -194,7 +194,8 @@ class Plane implements ExplicitPlane {
   }
 
   innerAddress(phone: Endpoint): Address | undefined {
-    const socket = this.#phones.get(endpointKey(phone), Date.now())?.listen ?? this.#listenSocketFor(phone);
+    const known = this.#phones.get(endpointKey(phone), Date.now());
+    const socket = known?.listen ?? this.#listenSocketFor(phone);
     if (socket !== undefined && !isUnspecified(socket.local.address)) return socket.local.address;
     return this.#local.towards(phone.address);
   }
@@ -284,6 +285,7 @@ class Plane implements ExplicitPlane {
       { transport: 'udp', side: 'internal', local: provider, remote: phone.endpoint },
       bytes,
       external,
+      this.innerAddress(phone.endpoint),
     );
   }
 
