@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly hertz: number;
   /** Goes on sending RTP after the other side has hung up. */
   readonly keepsTalking?: boolean;
+  /** What it writes into Via, Contact and SDP instead of its own endpoint (behind a port forward). */
+  readonly publicEndpoint?: Remote;
   /** What it does with an incoming call by itself. Default `ring`. */
   readonly onCall?: 'answer' | 'ring' | 'nothing';
   /** Whether it sends RTP in incoming calls. Default true. */
@@ -58,7 +60,7 @@ export class Agent {
     this.aor = `sip:${options.user}@${options.domain}`;
     this.hertz = options.hertz;
     this.keepsTalking = options.keepsTalking ?? false;
-    this.wire = new SipSocket(socket, options.rport ?? false);
+    this.wire = new SipSocket(socket, options.rport ?? false, options.publicEndpoint);
     this.wire.onRequest = (request, remote) => void this.#take(request, remote);
     this.wire.onStraySuccess = (response) => this.#callOf(response)?.takeSuccessAgain();
     this.contactUri = `sip:${options.user}@${this.wire.contactHost}`;
@@ -138,6 +140,11 @@ export class Agent {
   /** The next incoming call after the first `seen` calls of this agent. */
   incoming(withinMs = 3000, seen = 0): Promise<Call> {
     return this.calls.until((call) => call.incoming, withinMs, `${this.aor}: an incoming call`, seen);
+  }
+
+  /** The address in its SDP. */
+  get sdpAddress(): string {
+    return this.#options.publicEndpoint?.address ?? this.#options.mediaAddress ?? this.#options.address;
   }
 
   async openMedia(): Promise<Media> {

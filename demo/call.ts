@@ -218,7 +218,7 @@ export class Call {
   }
 
   #offer(direction = 'sendrecv'): string {
-    return formatSdp(this.media.address, this.media.port, this.#sdpVersion++, direction);
+    return formatSdp(this.#agent.sdpAddress, this.media.port, this.#sdpVersion++, direction);
   }
 
   #speak(): void {

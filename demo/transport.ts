@@ -105,6 +105,7 @@ export class ClientTransaction {
 export class SipSocket {
   readonly address: string;
   readonly port: number;
+  readonly contactHost: string;
   /** All that was sent and received. */
   readonly journal = new Journal<Exchange>(
     (e) =>
@@ -122,19 +123,18 @@ export class SipSocket {
   /** A 2xx to INVITE that no running transaction waits for: the dialog acknowledges it again. */
   onStraySuccess: (response: Message) => void = () => {};
 
-  constructor(socket: Socket, rport: boolean) {
+  /** `publicEndpoint`: what it writes into Via and Contact instead of its own endpoint. */
+  constructor(socket: Socket, rport: boolean, publicEndpoint?: Remote) {
     this.#socket = socket;
     this.#rport = rport;
     const { address, port } = socket.address();
     this.address = address;
     this.port = port;
+    const named = publicEndpoint ?? { address, port };
+    this.contactHost = `${named.address}:${named.port}`;
     socket.on('message', (bytes, remote) =>
       this.#receive(bytes, { address: remote.address, port: remote.port }),
     );
-  }
-
-  get contactHost(): string {
-    return `${this.address}:${this.port}`;
   }
 
   send(bytes: Buffer, to: Remote): void {
