@@ -1,26 +1,8 @@
 /** The options of `sipalg explain` as they are typed, and what they mean. */
-import { type Address, parseAddress, parseEndpoint } from '../core/net/address.ts';
+import type { ExplainOptions } from '../core/alg/explain.ts';
+import type { StaticMapping } from '../core/alg/policy.ts';
+import { parseAddress, parseEndpoint } from '../core/net/address.ts';
 import { UsageError } from './failure.ts';
-
-/** A host with one port, or the whole host where there is no port. */
-export interface HostPort {
-  readonly address: Address;
-  readonly port?: number;
-}
-
-export interface StaticPair {
-  readonly internal: HostPort;
-  readonly external: HostPort;
-}
-
-export interface ExplainOptions {
-  readonly direction: 'out' | 'in';
-  readonly mappings: readonly StaticPair[];
-  readonly media: readonly StaticPair[];
-  readonly origin: 'keep' | 'translate';
-  readonly received: 'restore' | 'expose';
-  readonly ice: 'leave' | 'translate-all';
-}
 
 /** As commander hands them over. */
 export interface RawExplainOptions {
@@ -55,7 +37,7 @@ function oneOf<const Word extends string>(option: string, value: string, words: 
   return word;
 }
 
-function pairs(option: string, values: readonly string[]): StaticPair[] {
+function pairs(option: string, values: readonly string[]): StaticMapping[] {
   const seen = new Set<string>();
   return values.map((value) => {
     const pair = readPair(option, value);
@@ -67,7 +49,7 @@ function pairs(option: string, values: readonly string[]): StaticPair[] {
   });
 }
 
-function readPair(option: string, value: string): StaticPair {
+function readPair(option: string, value: string): StaticMapping {
   const form =
     'Write INTERNAL=EXTERNAL: 192.168.1.50:5060=203.0.113.7:61002, or 192.168.1.50=203.0.113.7 for the whole host; IPv6 in brackets.';
   const sides = value.split('=');
@@ -84,7 +66,7 @@ function readPair(option: string, value: string): StaticPair {
   return { internal: internal!, external: external! };
 }
 
-function readHostPort(text: string): HostPort | undefined {
+function readHostPort(text: string): StaticMapping['internal'] | undefined {
   const endpoint = parseEndpoint(text);
   if (endpoint !== undefined) return endpoint;
   const bracketed = /^\[([^\]]+:[^\]]*)\]$/.exec(text);

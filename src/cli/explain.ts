@@ -2,7 +2,7 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { exitCode } from './exit-code.ts';
 import { type RawExplainOptions, readExplainOptions } from './explain-options.ts';
-import { type Explanation, renderExplanation } from './explanation.ts';
+import { renderExplanation } from './explanation.ts';
 import { UsageError } from './failure.ts';
 
 /** The largest UDP datagram, and more than any SIP message that is still one. */
@@ -12,7 +12,7 @@ export async function explain(file: string, raw: RawExplainOptions): Promise<num
   const options = readExplainOptions(raw);
   const message = readMessage(file);
   const { explainMessage } = await import('../core/alg/explain.ts');
-  const explanation: Explanation = explainMessage(message, options);
+  const explanation = explainMessage(message, options);
   if (raw.raw === true) {
     if (explanation.verdict !== 'drop') writeAll(explanation.bytes);
   } else if (raw.json === true) {

@@ -1,21 +1,8 @@
 /** What `sipalg explain` shows to people: the message as a diff, and under each change its rule. */
 import { styleText } from 'node:util';
 import type { ExplainedEdit } from '../core/alg/event.ts';
+import type { Explanation } from '../core/alg/explain.ts';
 import { ruleById } from '../core/alg/rules.ts';
-
-export interface Explanation {
-  readonly verdict: 'pass' | 'translate' | 'drop';
-  readonly why?: string | undefined;
-  /** In any order; they do not overlap. */
-  readonly edits: readonly ExplainedEdit[];
-  readonly defects: readonly {
-    readonly code: string;
-    readonly text: string;
-    readonly offset?: number | undefined;
-  }[];
-  /** What would be sent. */
-  readonly bytes: Uint8Array;
-}
 
 type Style = (format: Parameters<typeof styleText>[0], text: string) => string;
 
@@ -34,14 +21,14 @@ export function renderExplanation(message: Uint8Array, explanation: Explanation,
 }
 
 function heading(explanation: Explanation, style: Style): string {
-  const why = explanation.why === undefined || explanation.why === '' ? '' : `: ${explanation.why}`;
+  const why = explanation.why === undefined ? '' : `: ${explanation.why}`;
   switch (explanation.verdict) {
     case 'translate': {
       const count = explanation.edits.length;
       return `${style(['bold', 'yellow'], 'translate')}: ${count} ${count === 1 ? 'edit' : 'edits'}, every other byte as it was`;
     }
     case 'pass':
-      return `${style(['bold', 'green'], 'pass')}${why === '' ? '' : why}, not a byte changes`;
+      return `${style(['bold', 'green'], 'pass')}${why}, not a byte changes`;
     case 'drop':
       return `${style(['bold', 'red'], 'drop')}${why}`;
   }
@@ -81,7 +68,7 @@ function* diff(text: string, unsorted: readonly ExplainedEdit[], style: Style): 
     for (const line of linesOf(after))
       yield style('green', `+ ${printable(after.slice(line.start, line.end))}`);
     for (const edit of here) {
-      const { summary } = ruleById(edit.rule) ?? { summary: '' };
+      const { summary } = ruleById(edit.rule);
       yield `    ${style('cyan', edit.rule)}  ${style('bold', edit.source)}  ${summary}`;
     }
   }
@@ -102,8 +89,7 @@ function* defectLines(explanation: Explanation, style: Style): Generator<string>
   yield '';
   yield `${style('bold', 'defects of the message')} (they are reported, never mended)`;
   for (const defect of explanation.defects) {
-    const place = defect.offset === undefined ? '' : ` at byte ${defect.offset}`;
-    yield `  ${style('magenta', defect.code)}${place}  ${defect.text}`;
+    yield `  ${style('magenta', defect.code)} at byte ${defect.offset}  ${defect.text}`;
   }
 }
 
