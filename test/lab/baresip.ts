@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Journal } from '../../demo/journal.ts';
 import { toneShare } from '../../demo/media.ts';
 import { addresses, type Host, type Network } from '../../demo/network.ts';
@@ -97,6 +98,16 @@ export class Baresip {
     if (file === undefined) return 0;
     const samples = wavSamples(readFileSync(join(directory, file)));
     return samples.length < RATE / 2 ? 0 : toneShare(samples.slice(-RATE / 2), hertz, RATE);
+  }
+
+  /** Waits until the end of the recording is that tone. */
+  async hears(hertz: number, withinMs = 4000): Promise<void> {
+    const end = performance.now() + withinMs;
+    while (this.heard(hertz) < 0.5) {
+      if (performance.now() > end)
+        throw new Error(`${this.#program.name}: records ${hertz} Hz: not within ${withinMs} ms`);
+      await delay(100);
+    }
   }
 
   lines(): readonly string[] {
