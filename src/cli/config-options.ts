@@ -1,7 +1,7 @@
 /** The options that make up a configuration, shared by every command that needs one. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { GatewayConfig } from '../config/gateway-config.ts';
-import { type ConfigOverrides, loadConfig, runnableProblems } from '../config/load.ts';
+import { type ConfigOverrides, type LoadedConfig, loadConfig, runnableProblems } from '../config/load.ts';
 import { formatProblem, type Problem } from '../config/problem.ts';
 
 export interface ConfigOptions {
@@ -41,6 +41,13 @@ export function addConfigOptions(command: Command): Command {
 
 /** The configuration, or its problems on standard error and undefined. */
 export function configFrom(options: ConfigOptions): GatewayConfig | undefined {
+  const { config, problems } = readConfig(options);
+  if (problems !== undefined) printProblems(problems);
+  return config;
+}
+
+/** File and command line together; what cannot run is a problem as well. */
+export function readConfig(options: ConfigOptions): LoadedConfig {
   const overrides: ConfigOverrides = {
     internal: options.internal,
     external: options.external,
@@ -50,11 +57,10 @@ export function configFrom(options: ConfigOptions): GatewayConfig | undefined {
     sipPorts: options.sipPort,
     logLevel: options.logLevel,
   };
-  const { config, problems } = loadConfig(options.config, overrides);
-  const all = problems ?? runnableProblems(config!, options.config);
-  if (all.length === 0) return config;
-  printProblems(all);
-  return undefined;
+  const loaded = loadConfig(options.config, overrides);
+  if (loaded.config === undefined) return loaded;
+  const problems = runnableProblems(loaded.config, options.config);
+  return problems.length === 0 ? loaded : { problems };
 }
 
 export function printProblems(problems: readonly Problem[]): void {

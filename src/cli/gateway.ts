@@ -1,5 +1,5 @@
 /** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
-import { type ConfigOptions, configFrom } from './config-options.ts';
+import { type ConfigOptions, configFrom, readConfig } from './config-options.ts';
 import { requireInterfaces, requireNetworkRights } from './environment.ts';
 import { exitCode } from './exit-code.ts';
 
@@ -19,5 +19,5 @@ export async function gateway(options: GatewayOptions): Promise<number> {
     requireInterfaces(config.external, '--external');
   }
   const { runGateway } = await import('../gateway/gateway.ts');
-  return runGateway(config, { json: options.json === true });
+  return runGateway(config, { json: options.json === true, reload: () => readConfig(options) });
 }

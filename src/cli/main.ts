@@ -2,7 +2,7 @@
  * The command line. Each command is a file of its own and is loaded only when it is called, so that the gateway does
  * not carry what it never runs.
  */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { addConfigOptions, collect } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
@@ -83,18 +83,20 @@ addConfigOptions(program.command('rules').summary('print the kernel rules that t
   )
   .action(running(async (options) => (await import('./rules.ts')).rules(options)));
 
-addSwitchOptions(program.command('on').summary('translate again what was switched off'))
+addSwitchOptions(program.command('on').summary('translate again after `sipalg off`'))
   .description(
-    'Takes back `sipalg off`: for everything, one phone or one provider. Doing it twice does no harm.',
+    'Takes back `sipalg off`. A gateway that is running takes traffic at once. Doing it twice does no harm.',
   )
-  .action(running(async (options) => (await import('./switch.ts')).switchOn(options)));
+  .action(running(async (options) => (await import('./switch.ts')).switchTo('on', options)));
 
-addSwitchOptions(program.command('off').summary('plain NAT at once: for all, one phone or one provider'))
+addSwitchOptions(program.command('off').summary('plain NAT at once, and nothing left behind'))
   .description(
-    `Switches the gateway off: from this moment there is plain NAT, and no rule is left behind. It survives restarts
-and upgrades, until \`sipalg on\`. Doing it twice does no harm.`,
+    `Switches the gateway off: from this moment there is plain NAT, and no rule is left behind. It holds through restarts
+and upgrades, until \`sipalg on\`. Doing it twice does no harm.
+
+For one phone or one provider only: mode = "off" in its [[phone]] or [[provider]] table, then SIGHUP to the gateway.`,
   )
-  .action(running(async (options) => (await import('./switch.ts')).switchOff(options)));
+  .action(running(async (options) => (await import('./switch.ts')).switchTo('off', options)));
 
 program
   .command('explain')
@@ -143,10 +145,8 @@ program
 
 function addSwitchOptions(command: Command): Command {
   return command
-    .addOption(new Option('--phone <address>', 'only this phone').conflicts('provider'))
-    .option('--provider <name>', 'only this provider')
-    .option('--state-dir <dir>', 'as given to the gateway', '/var/lib/sipalg')
-    .option('-c, --config <file>', 'the configuration file of the gateway');
+    .option('--state-dir <dir>', 'as given to the gateway (default: /var/lib/sipalg)')
+    .option('-c, --config <file>', 'the configuration file of the gateway, which may name the directory');
 }
 
 for (const command of program.commands) command.showHelpAfterError('(--help shows all options)');
