@@ -89,9 +89,7 @@ function defaultText(key: ConfigKey): string {
 }
 
 function tomlValue(key: ConfigKey): string {
-  const value = key.fallback;
-  if (typeof value === 'number' && key.path.at(-1)?.startsWith('fwmark')) return `0x${value.toString(16)}`;
-  return JSON.stringify(value);
+  return JSON.stringify(key.fallback);
 }
 
 function wholeFile(): string {

@@ -107,17 +107,6 @@ function* portProblems(values: ConfigValues): Generator<Contradiction> {
 }
 
 function* linuxProblems(values: ConfigValues): Generator<Contradiction> {
-  const intercept = values.linux['fwmark-intercept'];
-  const accept = values.linux['fwmark-accept'];
-  // Bitwise AND is signed in JavaScript, which makes no difference to whether it is zero.
-  if ((intercept & accept) !== 0) {
-    yield {
-      path: ['linux', 'fwmark-accept'],
-      code: 'config/mark-overlap',
-      what: `fwmark-intercept 0x${intercept.toString(16)} and fwmark-accept 0x${accept.toString(16)} share bits`,
-      remedy: 'give each of them bits of its own, such as 0x10000000 and 0x20000000',
-    };
-  }
   if (kernelRouteTables.includes(values.linux['route-table'])) {
     yield {
       path: ['linux', 'route-table'],

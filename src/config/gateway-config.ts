@@ -42,11 +42,7 @@ export interface GatewayConfig {
   readonly policy: Policy;
   readonly limits: LimitsConfig;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
-  readonly linux: {
-    readonly fwmarkIntercept: number;
-    readonly fwmarkAccept: number;
-    readonly routeTable: number;
-  };
+  readonly linux: { readonly routeTable: number };
   readonly providers: readonly ProviderConfig[];
   readonly phones: readonly PhoneConfig[];
 }
@@ -76,11 +72,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       connections: values.limits.connections,
     },
     log: values.log,
-    linux: {
-      fwmarkIntercept: values.linux['fwmark-intercept'],
-      fwmarkAccept: values.linux['fwmark-accept'],
-      routeTable: values.linux['route-table'],
-    },
+    linux: { routeTable: values.linux['route-table'] },
     providers: values.provider,
     phones: values.phone,
   });

@@ -48,8 +48,7 @@ ports = "40000-40099"
 [limits]
 message-bytes = 9000
 [linux]
-fwmark-intercept = 0x100
-fwmark-accept = 0x200
+route-table = 0x100
 [[provider]]
 name = "v6"
 addresses = ["2001:DB8::/32", "198.51.100.9/24"]
@@ -61,9 +60,9 @@ address = "192.168.1.50"
   );
   assert.ok(config);
   assert.deepEqual(config.internal, ['br0', 'wlan0']);
-  assert.deepEqual(config.acceptChains, [{ family: 'inet', table: 'filter', name: 'forward' }]);
+  assert.deepEqual(config.acceptChains, [{ family: 'inet', table: 'filter', chain: 'forward' }]);
   assert.equal(config.limits.messageBytes, 9000);
-  assert.equal(config.linux.fwmarkIntercept, 256);
+  assert.equal(config.linux.routeTable, 256);
   assert.deepEqual(config.providers, [
     {
       name: 'v6',
@@ -133,7 +132,6 @@ test('keys that contradict each other', () => {
   assert.deepEqual(codesOf('internal = ["br0"]\nexternal = ["br0"]\n'), ['2:13 config/interface-both-sides']);
   assert.deepEqual(codesOf('internal = ["br0"]\nlisten = ["0.0.0.0:5060"]\n'), ['2:10 config/two-modes']);
   assert.deepEqual(codesOf('[media]\nports = "25000-26001"\n'), ['2:9 config/port-range-overlap']);
-  assert.deepEqual(codesOf('[linux]\nfwmark-accept = 0x30000000\n'), ['2:17 config/mark-overlap']);
   assert.deepEqual(codesOf('[linux]\nroute-table = 254\n'), ['2:15 config/not-a-number-in-range']);
   assert.deepEqual(codesOf('[[phone]]\naddress = "::1"\n[[phone]]\naddress = "0:0::1"\n'), [
     '4:11 config/duplicate',

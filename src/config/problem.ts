@@ -26,7 +26,6 @@ export const problemCodes = {
   'config/not-absolute': 'A path must not depend on the directory from which the gateway is started.',
   'config/duplicate': 'The same thing is said twice.',
   'config/interface-both-sides': 'One interface cannot be internal and external.',
-  'config/mark-overlap': 'The two fwmarks share bits, so that one would be taken for the other.',
   'config/two-modes': 'The transparent mode (interfaces) and the explicit mode (listen) exclude each other.',
   'config/no-mode': 'Nothing says where the phones and the provider are.',
 } as const satisfies Record<`config/${string}`, string>;

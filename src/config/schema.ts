@@ -192,17 +192,6 @@ export const configSchema = v.object({
   }),
 
   linux: table({
-    'fwmark-intercept': key(integerBetween(1, 0xffff_ffff), 0x1000_0000, {
-      summary:
-        'The bits of the packet mark that send an intercepted packet to the gateway. Only these bits are read and written.',
-      unit: 'bit mask',
-      example: 'fwmark-intercept = 0x10000000',
-    }),
-    'fwmark-accept': key(integerBetween(1, 0xffff_ffff), 0x2000_0000, {
-      summary: "The bits of the packet mark that stand for the gateway's own traffic.",
-      unit: 'bit mask',
-      example: 'fwmark-accept = 0x20000000',
-    }),
     'route-table': key(integerBetween(1, 0xffff_ffff), 5060, {
       summary: 'The number of the routing table that delivers intercepted packets to this machine.',
       unit: 'routing table number',
