@@ -322,7 +322,9 @@ export class MediaTable {
           }
         }
       }
-      if (!named && dialog.remotes.size === 0) sources.set(endpointKey(dialog.peer), dialog.peer);
+      // To the signalling peer's SIP port a relay must not send media: port 0 is nowhere.
+      const peer = this.#relay ? { address: dialog.peer.address, port: 0 } : dialog.peer;
+      if (!named && dialog.remotes.size === 0) sources.set(endpointKey(peer), peer);
     }
     return [...sources.values()];
   }

@@ -1,0 +1,89 @@
+/** From the provider to the phone: which transaction and mapping it belongs to, and what the registrar has granted. */
+import type { Endpoint } from '../net/address.ts';
+import type { Flow } from '../net/flow.ts';
+import type { TimeMs } from '../net/time.ts';
+import type { Edit } from '../sip/edit.ts';
+import { type Message, scanMessage } from '../sip/message.ts';
+import { classify } from './classify.ts';
+import { decideInbound } from './decide.ts';
+import type { SignallingMapping } from './mappings.ts';
+import { expiresHeaderMs, takeGrant } from './registrations.ts';
+import type { RuleId } from './rules.ts';
+import type { EngineState, Packet } from './state.ts';
+
+export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
+  const { flow, bytes } = packet;
+  if (mapping.state !== 'open') return state.wait(mapping, packet);
+  const kind = classify(bytes);
+  const scan = kind === 'sip' ? scanMessage(bytes) : undefined;
+  const message = scan?.ok === true ? scan.message : undefined;
+  const reply = (to: Endpoint): Flow => ({
+    transport: flow.transport,
+    side: 'internal',
+    local: flow.remote,
+    remote: to,
+  });
+  if (message === undefined) {
+    // What is no SIP answers to the port that sent (STUN, keepalives); what is SIP of a kind goes where SIP goes.
+    const port = scan === undefined ? mapping.sourcePort : mapping.internal.port;
+    const to = reply({ address: mapping.internal.address, port });
+    return state.pass(
+      flow,
+      to,
+      bytes,
+      scan === undefined ? 'not SIP' : 'a defect',
+      scan?.ok === false ? scan.defects : [],
+    );
+  }
+
+  const transaction =
+    message.kind === 'response' ? state.transactions.find(message, 'internal', now) : undefined;
+  const to = reply(transaction?.peer ?? mapping.internal);
+  const edits: Edit<RuleId>[] = decideInbound(message, {
+    policy: state.policy,
+    mapping,
+    transaction,
+    ownMapping: (external) => ownMapping(state, mapping, external),
+    anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
+  });
+  const session = state.session(now, message, 'in', mapping, flow.remote, packet);
+  if (session === 'wait') return state.wait(mapping, packet);
+  edits.push(...session.edits);
+
+  if (message.kind === 'request') state.openTransaction(now, message, 'external', mapping, flow);
+  else takeLifetimes(state, now, message, mapping, flow.remote);
+  state.finish(message, flow, to, edits, session.leave);
+}
+
+function ownMapping(
+  state: EngineState,
+  mapping: SignallingMapping,
+  external: Endpoint,
+): SignallingMapping | undefined {
+  const found = state.mappings.byExternal(mapping.transport, external);
+  return found?.internal.address === mapping.internal.address ? found : undefined;
+}
+
+/** Registrations and subscriptions: how long the phone has to stay reachable. */
+function takeLifetimes(
+  state: EngineState,
+  now: TimeMs,
+  message: Message,
+  mapping: SignallingMapping,
+  peer: Endpoint,
+): void {
+  if (message.status < 200 || message.status > 299) return;
+  if (message.method === 'REGISTER') {
+    const own = (external: Endpoint): SignallingMapping | undefined => ownMapping(state, mapping, external);
+    for (const changed of takeGrant(message, mapping, peer, own, now, state.out)) {
+      state.dirtyMappings.add(changed);
+      state.mappings.schedule(changed);
+    }
+  } else if (message.method === 'SUBSCRIBE' || message.method === 'PUBLISH') {
+    const lifetimeMs = expiresHeaderMs(message) ?? 0;
+    if (lifetimeMs === 0 || now + lifetimeMs <= mapping.keepUntil) return;
+    mapping.keepUntil = now + lifetimeMs;
+    state.dirtyMappings.add(mapping);
+    state.hold(mapping, now);
+  }
+}

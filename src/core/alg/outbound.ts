@@ -1,0 +1,171 @@
+/**
+ * From the phone to the provider: which mapping the packet leaves by, which endpoints of the phone it names, and what
+ * the phone wrote, to be given back to it later.
+ */
+import type { Address, Endpoint } from '../net/address.ts';
+import type { Flow } from '../net/flow.ts';
+import type { TimeMs } from '../net/time.ts';
+import type { Edit } from '../sip/edit.ts';
+import { type Message, scanMessage } from '../sip/message.ts';
+import { textOf } from '../sip/octets.ts';
+import { classify } from './classify.ts';
+import { contactUri, decideOutbound, endpointOf } from './decide.ts';
+import { toPhone } from './inbound.ts';
+import type { SignallingMapping } from './mappings.ts';
+import type { RuleId } from './rules.ts';
+import { type EngineState, LOWEST_INTERNAL_PORT, type Packet } from './state.ts';
+
+export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone: Address): void {
+  const { flow, bytes } = packet;
+  const externalAddress = packet.externalAddress;
+  if (externalAddress === undefined) return state.drop(flow, 'no external address towards the provider');
+  const scan = classify(bytes) === 'sip' ? scanMessage(bytes) : undefined;
+  const message = scan?.ok === true ? scan.message : undefined;
+
+  const mapping = mappingFor(state, now, flow, message, externalAddress);
+  if (mapping === undefined) return;
+  if (mapping.state !== 'open') return state.wait(mapping, packet);
+  touch(state, now, mapping, flow);
+  const out: Flow = {
+    transport: flow.transport,
+    side: 'external',
+    local: mapping.external,
+    remote: flow.local,
+  };
+  if (message === undefined) {
+    state.pass(
+      flow,
+      out,
+      bytes,
+      scan === undefined ? 'not SIP' : 'a defect',
+      scan?.ok === false ? scan.defects : [],
+    );
+    deliverInside(state, now, out, bytes);
+    return;
+  }
+
+  // Every endpoint of the phone that the message names has to be open before it may be named outside.
+  for (const other of namedEndpoints(state, message, phone)) {
+    const named = state.ensure(now, flow, other, externalAddress);
+    if (named !== undefined && named.state !== 'open') return state.wait(named, packet);
+  }
+  const edits: Edit<RuleId>[] = decideOutbound(message, {
+    policy: state.policy,
+    phone,
+    external: (internal) => openExternal(state, flow, internal, externalAddress),
+    anyExternal: (internal) => openExternal(state, flow, internal, externalAddress),
+    own: state.options.own ?? [],
+  });
+  const session = state.session(now, message, 'out', mapping, flow.local, packet);
+  if (session === 'wait') return state.wait(mapping, packet);
+  edits.push(...session.edits);
+
+  if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
+  rememberContacts(state, message, phone, flow, externalAddress);
+  const result = state.finish(message, flow, out, edits, session.leave);
+  deliverInside(state, now, out, result);
+}
+
+/** The mapping by which a phone's packet leaves. */
+function mappingFor(
+  state: EngineState,
+  now: TimeMs,
+  flow: Flow,
+  message: Message | undefined,
+  address: Address,
+): SignallingMapping | undefined {
+  if (message?.kind === 'response') {
+    // The answer leaves by the mapping at which the request arrived.
+    const transaction = state.transactions.find(message, 'external', now);
+    const mapping = transaction === undefined ? undefined : state.mappings.byId(transaction.mapping);
+    if (mapping !== undefined && mapping.internal.address === flow.remote.address) return mapping;
+  } else if (message !== undefined) {
+    // A phone may send from another port than the one it listens on and names in its Via (RFC 3261 §18.1.1).
+    const { sentBy } = message.via;
+    if (sentBy.address === flow.remote.address) {
+      const listening = endpointOf(sentBy.address, sentBy);
+      if (listening.port >= LOWEST_INTERNAL_PORT) return state.ensure(now, flow, listening, address);
+    }
+  }
+  const known = state.mappings.byInternal(flow.transport, flow.remote, address);
+  if (known !== undefined) return known;
+  for (const one of state.mappings.ofPhone(flow.remote.address))
+    if (one.sourcePort === flow.remote.port && one.external.address === address) return one;
+  return state.ensure(now, flow, flow.remote, address);
+}
+
+/** The endpoints that the phone's Contacts name, where they are its own. */
+function namedEndpoints(state: EngineState, message: Message, phone: Address): Endpoint[] {
+  const named: Endpoint[] = [];
+  for (const contact of message.contacts) {
+    const uri = contactUri(message, contact);
+    if (uri?.address !== phone) continue;
+    const one = endpointOf(phone, uri);
+    if (one.port >= LOWEST_INTERNAL_PORT && named.length < state.limits.contactsPerMapping) named.push(one);
+  }
+  return named;
+}
+
+function openExternal(
+  state: EngineState,
+  flow: Flow,
+  internal: Endpoint,
+  address: Address,
+): Endpoint | undefined {
+  const mapping = state.mappings.byInternal(flow.transport, internal, address);
+  return mapping?.state === 'open' ? mapping.external : undefined;
+}
+
+/** What the phone wrote, for the day when it has to get it back. */
+function rememberContacts(
+  state: EngineState,
+  message: Message,
+  phone: Address,
+  flow: Flow,
+  externalAddress: Address,
+): void {
+  for (const contact of message.contacts) {
+    const uri = contactUri(message, contact);
+    if (uri?.address !== phone) continue;
+    const mapping = state.mappings.byInternal(flow.transport, endpointOf(phone, uri), externalAddress);
+    if (mapping === undefined) continue;
+    const user = textOf(message.bytes, uri.user.start, uri.user.end);
+    const written = textOf(message.bytes, uri.span.start, uri.span.end);
+    if (mapping.contacts.get(user) === written) continue;
+    if (mapping.contacts.size >= state.limits.contactsPerMapping) {
+      const oldest = mapping.contacts.keys().next().value;
+      if (oldest !== undefined) mapping.contacts.delete(oldest);
+    }
+    mapping.contacts.set(user, written);
+    state.dirtyMappings.add(mapping);
+  }
+}
+
+function touch(state: EngineState, now: TimeMs, mapping: SignallingMapping, flow: Flow): void {
+  mapping.lastUsed = now;
+  if (mapping.sourcePort !== flow.remote.port) {
+    mapping.sourcePort = flow.remote.port;
+    state.dirtyMappings.add(mapping);
+  }
+  const known = mapping.peers.get(flow.local.address);
+  if (known === undefined || known.port !== flow.local.port) {
+    if (known === undefined && mapping.peers.size >= state.limits.peersPerMapping) {
+      const oldest = mapping.peers.keys().next().value;
+      if (oldest !== undefined) mapping.peers.delete(oldest);
+    }
+    mapping.peers.set(flow.local.address, flow.local);
+    state.dirtyMappings.add(mapping);
+  }
+  mapping.lastPeer = flow.local;
+}
+
+/** What a phone sends to another phone's external endpoint stays here (hairpin, RFC 4787 REQ-9). */
+function deliverInside(state: EngineState, now: TimeMs, sent: Flow, bytes: Uint8Array): void {
+  const mapping = state.mappings.byExternal(sent.transport, sent.remote);
+  if (mapping === undefined) return;
+  const last = state.out.findLastIndex((output) => output.kind === 'send' && output.flow === sent);
+  if (last < 0) return;
+  state.out.splice(last, 1);
+  const flow: Flow = { ...sent, local: sent.remote, remote: sent.local };
+  toPhone(state, now, { kind: 'packet', flow, bytes }, mapping);
+}

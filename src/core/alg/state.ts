@@ -1,0 +1,277 @@
+/**
+ * What the engine knows, and what both directions do with it: waiting for a mapping, dialog and media of a message, making
+ * its edits, passing it as it came. outbound.ts and inbound.ts say what is special about theirs.
+ */
+
+import { PortPool } from '../nat/port-pool.ts';
+import { type Address, type Endpoint, formatEndpoint } from '../net/address.ts';
+import type { Flow } from '../net/flow.ts';
+import type { TimeMs } from '../net/time.ts';
+import { type Defect, describeDefect } from '../sip/defect.ts';
+import type { Edit } from '../sip/edit.ts';
+import type { Message } from '../sip/message.ts';
+import { textOf } from '../sip/octets.ts';
+import { advance, dialogOf, learn, offer, sessionOf, settle } from './calls.ts';
+import { SIP_PORT } from './classify.ts';
+import { ruleIsOn } from './decide.ts';
+import { type Dialog, Dialogs } from './dialogs.ts';
+import type { AlgEvent } from './event.ts';
+import type { Input, MappingId, Output, RecordTable } from './io.ts';
+import { Mappings, type SignallingMapping } from './mappings.ts';
+import { MediaTable } from './media.ts';
+import { defaultLimits, defaultPolicy, type EngineOptions, type Limits, type Policy } from './policy.ts';
+import { rewrite } from './rewrite.ts';
+import type { RuleId } from './rules.ts';
+import { translateInbound, translateOutbound } from './session.ts';
+import { Transactions } from './transactions.ts';
+
+/** Ports below are a host's services; no mapping ever leads to one of them. */
+export const LOWEST_INTERNAL_PORT = 1024;
+
+export type Packet = Extract<Input, { kind: 'packet' }>;
+
+export class EngineState {
+  readonly policy: Policy;
+  readonly limits: Limits;
+  readonly options: EngineOptions;
+  readonly mappings: Mappings;
+  readonly dialogs: Dialogs;
+  readonly media: MediaTable;
+  readonly transactions: Transactions;
+  /** Whose rows have to be written when the input has been handled. */
+  readonly dirtyMappings = new Set<SignallingMapping>();
+  readonly dirtyDialogs = new Set<Dialog>();
+  /** Outputs of the input that is being handled. */
+  out: Output[] = [];
+  /** Relay: our address towards each phone, for requests that come from the provider first. */
+  readonly #innerAddresses = new Map<Address, Address>();
+  #lastId: MappingId = 0;
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+    this.policy = { ...defaultPolicy, ...options.policy };
+    this.limits = { ...defaultLimits, ...options.limits };
+    const signallingPool = new PortPool(options.signallingPorts ?? { low: 20_000, high: 29_999 });
+    const mediaPool = new PortPool(options.mediaPorts ?? { low: 30_000, high: 39_999 });
+    this.mappings = new Mappings(signallingPool, options.mappings ?? [], this.limits);
+    this.dialogs = new Dialogs(this.limits.dialogs);
+    this.transactions = new Transactions(this.limits.transactions);
+    this.media = new MediaTable(
+      mediaPool,
+      options.mediaMappings ?? [],
+      this.limits,
+      options.media === 'relay',
+      () => this.nextId(),
+      (key) => this.dialogs.byKey(key),
+    );
+  }
+
+  nextId(): MappingId {
+    return ++this.#lastId;
+  }
+
+  /** The phone's mapping for an endpoint of its own, a new one where there is none yet. */
+  ensure(now: TimeMs, flow: Flow, internal: Endpoint, address: Address): SignallingMapping | undefined {
+    const old = this.mappings.byInternal(flow.transport, internal, address);
+    if (old !== undefined) return old;
+    const mapping = this.mappings.create(this.nextId(), now, flow.transport, internal, address);
+    if (mapping === undefined) {
+      this.event({ kind: 'limit.reached', limit: 'mappings', value: this.mappings.size });
+      this.drop(flow, 'no mapping can be made');
+      return undefined;
+    }
+    this.openSignalling(mapping);
+    this.mappings.schedule(mapping);
+    return mapping;
+  }
+  wait(mapping: SignallingMapping, packet: Packet): void {
+    if (mapping.waiting.length < this.limits.pending) mapping.waiting.push(packet);
+    else this.drop(packet.flow, 'too many packets wait for their mapping');
+  }
+  openSignalling(mapping: SignallingMapping): void {
+    const { id, transport, internal, external } = mapping;
+    this.out.push({ kind: 'signalling', command: { action: 'open', id, transport, internal, external } });
+  }
+  hold(mapping: SignallingMapping, now: TimeMs): void {
+    const until = Math.max(
+      mapping.keepUntil,
+      ...[...mapping.registrations.values()].map((one) => one.expiresAt),
+    );
+    const peers = new Map(
+      [...mapping.registrations.values()].map((one) => [formatEndpoint(one.peer), one.peer]),
+    );
+    if (peers.size === 0 && mapping.lastPeer !== undefined) peers.set('', mapping.lastPeer);
+    const lifetimeMs = Math.max(until, mapping.dialogs.size > 0 ? endsAtIdle(mapping) : 0) - now;
+    if (lifetimeMs <= 0) return;
+    for (const peer of peers.values())
+      this.out.push({ kind: 'signalling', command: { action: 'hold', id: mapping.id, peer, lifetimeMs } });
+  }
+  isAdmitted(mapping: SignallingMapping, sender: Endpoint): boolean {
+    return (
+      mapping.peers.has(sender.address) ||
+      this.options.isProvider?.(sender.address) === true ||
+      this.mappings.byExternal(mapping.transport, sender) !== undefined
+    );
+  }
+  /** Dialog and media. `wait`: the message names media that is still being opened. */
+  session(
+    now: TimeMs,
+    message: Message,
+    direction: 'out' | 'in',
+    mapping: SignallingMapping,
+    peer: Endpoint,
+    packet: Packet,
+  ): { edits: readonly Edit<RuleId>[]; leave: string | undefined } | 'wait' {
+    const found = sessionOf(message);
+    const description = 'description' in found ? found.description : undefined;
+    const leave = 'leave' in found ? found.leave : undefined;
+    const phone = mapping.internal.address;
+    const dialog = dialogOf(
+      this.dialogs,
+      message,
+      direction,
+      phone,
+      mapping.id,
+      peer,
+      now,
+      description !== undefined,
+    );
+    if (dialog === undefined) {
+      if (description !== undefined || message.method === 'INVITE')
+        if (message.kind === 'request')
+          this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
+      return { edits: [], leave };
+    }
+    if (!mapping.dialogs.has(dialog.key)) {
+      mapping.dialogs.add(dialog.key);
+      this.event({ kind: 'dialog.opened', callId: dialog.callId, initiator: dialog.initiator });
+    }
+    dialog.mapping = mapping.id;
+    dialog.peer = peer;
+    this.dirtyDialogs.add(dialog);
+    if (advance(this.dialogs, dialog, message, direction, now))
+      this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
+
+    let edits: readonly Edit<RuleId>[] = [];
+    if (description !== undefined && dialog.state !== 'ended') {
+      const context = {
+        media: this.media,
+        dialog,
+        policy: this.policy,
+        limits: this.limits,
+        phone,
+        externalAddress: mapping.external.address,
+        innerAddress: packet.innerAddress ?? this.#innerAddresses.get(phone),
+      };
+      if (packet.innerAddress !== undefined) this.#rememberInner(phone, packet.innerAddress);
+      if (direction === 'in') learn(dialog, message, description, peer);
+      const session =
+        direction === 'out'
+          ? translateOutbound(description, context, this.out)
+          : translateInbound(description, context, this.out);
+      if (session.waits) return 'wait';
+      if (direction === 'out' || this.media.relay) offer(dialog, session.named, this.media, this.out);
+      edits = session.edits.filter((edit) => ruleIsOn(this.policy, edit.rule));
+    }
+    settle(dialog, message, this.media, this.out);
+    for (const id of dialog.offered) this.#refreshSources(id);
+    for (const id of dialog.committed) this.#refreshSources(id);
+    return { edits, leave };
+  }
+
+  #refreshSources(id: MappingId): void {
+    const record = this.media.byId(id);
+    if (record !== undefined) this.media.refreshSources(record, this.out);
+  }
+
+  #rememberInner(phone: Address, inner: Address): void {
+    if (this.#innerAddresses.size >= this.limits.mappings) this.#innerAddresses.clear();
+    this.#innerAddresses.set(phone, inner);
+  }
+
+  openTransaction(
+    now: TimeMs,
+    message: Message,
+    initiator: 'internal' | 'external',
+    mapping: SignallingMapping,
+    flow: Flow,
+  ): void {
+    const { sentBy, rport } = message.via;
+    // Without rport the response goes to the port of the sent-by, not to the one that sent (RFC 3261 §18.2.2).
+    const peer =
+      initiator === 'internal' && rport === undefined && sentBy.address === flow.remote.address
+        ? { address: flow.remote.address, port: sentBy.port ?? SIP_PORT }
+        : flow.remote;
+    const text = textOf(message.bytes, sentBy.span.start, sentBy.span.end);
+    // A sent-by with folds cannot be written back as one edit of printable text; its host and port can.
+    const written = /^[\x21-\x7e]+$/.test(text) ? text : text.replace(/\s+/g, '');
+    if (this.transactions.open(message, initiator, { mapping: mapping.id, sentBy: written, peer }, now))
+      this.event({ kind: 'limit.reached', limit: 'transactions', value: this.limits.transactions });
+  }
+
+  /** Makes the edits and sends; returns what was sent. */
+  finish(
+    message: Message,
+    flow: Flow,
+    to: Flow,
+    edits: readonly Edit<RuleId>[],
+    leave: string | undefined,
+  ): Uint8Array {
+    const result = rewrite(message, edits);
+    if (!result.ok) {
+      this.event({ kind: 'engine.fault', flow, text: result.fault });
+      this.pass(flow, to, message.bytes, 'the edited message did not stand the second scan', message.defects);
+      return message.bytes;
+    }
+    if (result.edits.length === 0) {
+      this.pass(
+        flow,
+        to,
+        message.bytes,
+        leave === undefined ? 'nothing to translate' : `body left alone: ${leave}`,
+        message.defects,
+      );
+      return message.bytes;
+    }
+    this.out.push({ kind: 'send', flow: to, bytes: result.bytes });
+    this.event({
+      kind: 'message.translated',
+      flow,
+      summary: summaryOf(message),
+      callId: message.callId,
+      edits: result.edits,
+    });
+    return result.bytes;
+  }
+
+  pass(flow: Flow, to: Flow, bytes: Uint8Array, why: string, defects: readonly Defect[]): void {
+    this.out.push({ kind: 'send', flow: to, bytes });
+    this.event({
+      kind: 'message.passed',
+      flow,
+      summary: `${bytes.length} octets`,
+      why,
+      defects: defects.map(describeDefect),
+    });
+  }
+
+  drop(flow: Flow, why: string): void {
+    this.event({ kind: 'message.dropped', flow, why });
+  }
+  event(event: AlgEvent): void {
+    this.out.push({ kind: 'event', event });
+  }
+  record(table: RecordTable, key: string, value: unknown): void {
+    this.out.push({ kind: 'record', table, key, value });
+  }
+}
+
+/** A dialog without a registration: as long as an idle mapping lives, refreshed by whatever is sent. */
+function endsAtIdle(mapping: SignallingMapping): TimeMs {
+  return mapping.lastUsed + 2 * 3_600_000;
+}
+
+function summaryOf(message: Message): string {
+  if (message.kind === 'response') return `${message.status} to ${message.method}`;
+  return `${message.method} ${textOf(message.bytes, message.requestUri.start, message.requestUri.end)}`;
+}

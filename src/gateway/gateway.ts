@@ -1,0 +1,253 @@
+/**
+ * The daemon: the engine between a data plane and a store, with a clock, a log and a switch.
+ *
+ * One loop, no concurrency: an input at a time, its outputs carried out in order. What the data plane answers while an
+ * output is carried out waits its turn.
+ */
+import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
+import { prefixContains } from '../config/prefix.ts';
+import type { Problem } from '../config/problem.ts';
+import { Engine } from '../core/alg/engine.ts';
+import type { DataPlane, Input, Output, PlaneHandler } from '../core/alg/io.ts';
+import type { Address, Endpoint } from '../core/net/address.ts';
+import { createLog, type Log } from '../observe/log.ts';
+import { openStore, type Store } from '../state/store.ts';
+import { readSwitch } from '../state/switch.ts';
+import { openPlane } from './plane.ts';
+
+export interface RunOptions {
+  readonly json: boolean;
+  /** Reads the configuration again, for SIGHUP. */
+  readonly reload?: () => { readonly config: GatewayConfig } | { readonly problems: readonly Problem[] };
+}
+
+/** Runs until SIGTERM or SIGINT. Returns the exit code. Throws what keeps it from starting. */
+export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<number> {
+  const log = createLog({ json: options.json, level: config.log.level, reveal: config.log.reveal });
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
+  let current = config;
+  let running: Gateway | undefined;
+
+  // Start, stop, reload and switch follow one another, however the signals come.
+  let turn: Promise<void> = Promise.resolve();
+  let failed: unknown;
+  let finish: (code: number) => void = () => {};
+  const finished = new Promise<number>((resolve) => {
+    finish = resolve;
+  });
+  const inTurn = (step: () => Promise<void>): void => {
+    turn = turn.then(step).catch((error: unknown) => {
+      failed = error;
+      finish(3);
+    });
+  };
+  const follow = async (): Promise<void> => {
+    const on = readSwitch(current.stateDir) === 'on';
+    if (on && running === undefined) {
+      running = new Gateway(current, log, store);
+      await running.start();
+    } else if (!on && running !== undefined) {
+      await running.stop();
+      running = undefined;
+    }
+    if (!on) log.info('off', { text: 'switched off: plain NAT; `sipalg on` switches it on' });
+  };
+
+  inTurn(follow);
+  const watcher = watchSwitch(config.stateDir, () =>
+    inTurn(async () => {
+      if ((readSwitch(current.stateDir) === 'on') !== (running !== undefined)) await follow();
+    }),
+  );
+  const onHangup = (): void =>
+    inTurn(async () => {
+      const next = options.reload?.();
+      if (next === undefined) return;
+      if ('problems' in next) {
+        for (const { code, what, remedy, line, file } of next.problems)
+          log.notice(code, `${file}:${line ?? 0}: ${what} — ${remedy}; the old configuration stays`, 'error');
+        return;
+      }
+      if (next.config.stateDir !== current.stateDir)
+        return log.notice(
+          'config/state-dir-moved',
+          'another state directory needs a restart; nothing was changed',
+          'error',
+        );
+      await running?.stop();
+      running = undefined;
+      current = next.config;
+      log.info('reloaded');
+      await follow();
+    });
+  const onEnd = (): void =>
+    inTurn(async () => {
+      await running?.stop();
+      running = undefined;
+      finish(0);
+    });
+  process.on('SIGHUP', onHangup).on('SIGTERM', onEnd).on('SIGINT', onEnd);
+
+  const code = await finished;
+  watcher.close();
+  process.off('SIGHUP', onHangup).off('SIGTERM', onEnd).off('SIGINT', onEnd);
+  if (failed !== undefined) {
+    await running?.stop().catch(() => {});
+    store.close();
+    throw failed;
+  }
+  store.close();
+  log.info('stopped');
+  return code;
+}
+
+/** Calls back when the switch may have changed. */
+function watchSwitch(dir: string, changed: () => void): FSWatcher {
+  return watch(dir, (_event, name) => {
+    if (name === 'switch') changed();
+  });
+}
+
+/** A timeout cannot be set further ahead than this in one go. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+class Gateway {
+  readonly #config: GatewayConfig;
+  readonly #log: Log;
+  readonly #store: Store;
+  readonly #engine: Engine;
+  readonly #inputs: Input[] = [];
+  #plane: DataPlane | undefined;
+  #busy = false;
+  #stopped = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+
+  constructor(config: GatewayConfig, log: Log, store: Store) {
+    this.#config = config;
+    this.#log = log;
+    this.#store = store;
+    this.#engine = new Engine({
+      policy: config.policy,
+      limits: config.limits,
+      signallingPorts: config.signalling.externalPorts,
+      mediaPorts: config.media.ports,
+      media: config.mode === 'explicit' ? 'relay' : 'kernel',
+      isProvider: (address) => isProvider(config.providers, address),
+      own: config.listen,
+    });
+  }
+
+  async start(): Promise<void> {
+    const handler: PlaneHandler = {
+      packet: (flow, bytes, externalAddress, innerAddress) =>
+        this.#feed({
+          kind: 'packet',
+          flow,
+          bytes,
+          ...(externalAddress === undefined ? {} : { externalAddress }),
+          ...(innerAddress === undefined ? {} : { innerAddress }),
+        }),
+      opened: (id) => this.#feed({ kind: 'opened', id }),
+      failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
+      notice: (code, text) => this.#log.notice(code, text),
+    };
+    const { plane, facts } = await openPlane(this.#config, handler);
+    this.#plane = plane;
+    const rows = (['port', 'mapping', 'dialog'] as const).flatMap((table) =>
+      [...this.#store.load(table)].map(([key, value]) => ({ table, key, value })),
+    );
+    this.#busy = true;
+    const restored = this.#engine.restore(wallClock(), rows);
+    this.#carryOut(restored);
+    this.#busy = false;
+    this.#drain();
+    this.#log.ready(
+      { mode: this.#config.mode, restored: rows.length, ...facts },
+      readyText(this.#config, rows.length),
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#plane?.stop();
+    this.#store.flush();
+  }
+
+  #feed(input: Input): void {
+    if (this.#stopped) return;
+    this.#inputs.push(input);
+    if (!this.#busy) this.#drain();
+  }
+
+  #drain(): void {
+    this.#busy = true;
+    for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift())
+      this.#carryOut(this.#engine.handle(wallClock(), input));
+    this.#busy = false;
+    this.#armTimer();
+  }
+
+  #carryOut(outputs: readonly Output[]): void {
+    const plane = this.#plane;
+    if (plane === undefined) return;
+    for (const output of outputs) {
+      switch (output.kind) {
+        case 'send':
+          plane.send(output.flow, output.bytes);
+          break;
+        case 'signalling':
+          plane.signalling(output.command);
+          break;
+        case 'media':
+          plane.media(output.command);
+          break;
+        case 'record':
+          this.#store.put(output.table, output.key, output.value);
+          break;
+        case 'event':
+          this.#log.event(output.event);
+          break;
+      }
+    }
+  }
+
+  #armTimer(): void {
+    const at = this.#engine.nextTimeoutMs ?? Number.POSITIVE_INFINITY;
+    if (at === this.#timerAt && this.#timer !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAt = at;
+    if (at === Number.POSITIVE_INFINITY || this.#stopped) return;
+    const delay = Math.min(Math.max(at - wallClock(), 0), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#feed({ kind: 'timeout' });
+    }, Math.ceil(delay));
+  }
+}
+
+/** Wall-clock time that never jumps while the process lives: a router without a battery sets its clock after the start. */
+function wallClock(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+function isProvider(providers: readonly ProviderConfig[], address: Address): boolean {
+  return providers.some((one) => one.addresses.some((prefix) => prefixContains(prefix, address)));
+}
+
+function readyText(config: GatewayConfig, restored: number): string {
+  const where =
+    config.mode === 'explicit'
+      ? `phones name ${config.listen.map(plainEndpoint).join(', ')} as outbound proxy`
+      : `SIP from ${config.internal.join(', ')} to ${config.external.join(', ')}, UDP port ${config.signalling.ports.join(', ')}`;
+  return `ready: ${where}${restored > 0 ? `; ${restored} rows of state restored` : ''}`;
+}
+
+function plainEndpoint(one: Endpoint): string {
+  return `${one.address}:${one.port}`;
+}
