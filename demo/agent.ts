@@ -19,6 +19,8 @@ export interface AgentOptions {
   readonly port?: number;
   /** Where all its requests outside a dialog go. Default: where the URI says. */
   readonly outbound?: Remote;
+  /** Also requests inside a dialog go there. Default: where the dialog's routes or target say. */
+  readonly outboundAlways?: boolean;
   readonly password?: string;
   /** Its Via asks for rport (RFC 3581). Default false. */
   readonly rport?: boolean;
@@ -68,6 +70,11 @@ export class Agent {
 
   static async open(options: AgentOptions, open: OpenSocket): Promise<Agent> {
     return new Agent(options, open, await open(options.address, options.port ?? 5060));
+  }
+
+  /** Where requests inside a dialog go instead of where the dialog says. */
+  get dialogHop(): Remote | undefined {
+    return this.#options.outboundAlways === true ? this.#options.outbound : undefined;
   }
 
   get contact(): string {
@@ -156,6 +163,13 @@ export class Agent {
       if (socket.address().port % 2 === 0) return new Media(socket);
       socket.close();
     }
+  }
+
+  /** Closes all calls and forgets them, for whoever runs for long. */
+  forget(): void {
+    for (const call of this.calls.entries) call.close();
+    this.calls.clear();
+    this.wire.forget();
   }
 
   close(): void {

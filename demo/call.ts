@@ -306,7 +306,9 @@ export class Call {
   }
 
   #nextHop(): Remote {
-    return hostPortOf(this.#routes.length > 0 ? uriOf(this.#routes[0]!) : this.#target);
+    return (
+      this.#agent.dialogHop ?? hostPortOf(this.#routes.length > 0 ? uriOf(this.#routes[0]!) : this.#target)
+    );
   }
 
   #dialogFields(method: string): [string, string][] {

@@ -41,7 +41,8 @@ export class Journal<T> {
     });
   }
 
-  count(match: (entry: T) => boolean): number {
-    return this.entries.filter(match).length;
+  /** Forgets what has happened so far. Indexes taken before are void. */
+  clear(): void {
+    this.entries.length = 0;
   }
 }

@@ -23,6 +23,7 @@ export class Media {
   readonly received = new Journal<ReceivedPacket>((p) => `RTP ${p.sequence} from ${p.source}`);
   sent = 0;
   #socket: Socket;
+  #closed = false;
   #timer: NodeJS.Timeout | undefined;
   #samples: number[] = [];
   #sequence = 1000;
@@ -101,6 +102,8 @@ export class Media {
 
   close(): void {
     this.stop();
+    if (this.#closed) return;
+    this.#closed = true;
     this.#socket.close();
   }
 }

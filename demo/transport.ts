@@ -182,6 +182,13 @@ export class SipSocket {
     this.send(response, to);
   }
 
+  /** Forgets finished business, for whoever runs for long. */
+  forget(): void {
+    this.journal.clear();
+    this.#clients.clear();
+    this.#servers.clear();
+  }
+
   close(): void {
     for (const transaction of this.#clients.values()) transaction.stop();
     this.#socket.close();

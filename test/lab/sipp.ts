@@ -1,5 +1,5 @@
 /** SIPp, one run of it: a scenario file, a number of calls, and whether all of them went as the file says. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,8 +57,9 @@ export class Sipp {
     await this.#program.exited();
     const status = this.#program.lines.entries.at(-1) ?? '';
     if (!status.includes('ended: 0')) {
-      const failed = this.#program.lines.entries.findLast((line) => /Failed call/.test(line));
-      throw new Error(`${status} ${failed ?? ''}`);
+      const file = join(this.#directory, 'errors');
+      const errors = existsSync(file) ? readFileSync(file, 'utf8').slice(0, 600) : 'it says nothing more';
+      throw new Error(`${status} ${errors}`);
     }
   }
 

@@ -1,0 +1,133 @@
+/** Where the demo plays: in namespaces of its own, or, where those are not to be had, on loopback in the explicit mode. */
+import { spawn } from 'node:child_process';
+import { Agent, type OpenSocket } from './agent.ts';
+import { Gateway } from './gateway.ts';
+import { boundSocket } from './namespace.ts';
+import { addresses, Network } from './network.ts';
+import { Provider } from './provider.ts';
+
+export interface Stage {
+  readonly phone: Agent;
+  readonly provider: Provider;
+  readonly gateway: Gateway;
+  /** A picture of who is where. */
+  readonly picture: readonly string[];
+  /** Whom the phone calls. */
+  readonly bob: string;
+  close(): Promise<void>;
+}
+
+const PHONE_HERTZ = 440;
+const PROVIDER_HERTZ = 1000;
+
+export async function namespaceStage(): Promise<Stage> {
+  const network = new Network();
+  try {
+    const gateway = await Gateway.inRouter(network);
+    try {
+      const phone = await Agent.open(
+        {
+          user: 'alice',
+          domain: addresses.provider,
+          address: addresses.phone1,
+          outbound: { address: addresses.provider, port: 5060 },
+          hertz: PHONE_HERTZ,
+        },
+        (address, port) => network.socket('phone1', address, port),
+      );
+      const provider = await Provider.open(
+        { address: addresses.provider, mediaAddress: addresses.media, hertz: PROVIDER_HERTZ },
+        (address, port) => network.socket('provider', address, port),
+      );
+      return {
+        phone,
+        provider,
+        gateway,
+        bob: `sip:bob@${addresses.provider}`,
+        picture: [
+          '  phone               router with NAT, a firewall and sipalg       provider',
+          `  ${addresses.phone1} ──── ${addresses.routerInternal} │ ${addresses.routerExternal} ──────────────── ${addresses.provider}  (signalling)`,
+          `                                                                   ${addresses.media}  (its audio)`,
+          '',
+          '  Each of them is a network namespace of this machine. The provider believes what messages say, and has no',
+          '  way to 192.168.1.10. Without the gateway the phone could not even register.',
+        ],
+        close: () => closeAll(phone, provider, gateway, network),
+      };
+    } catch (error) {
+      await gateway.close();
+      throw error;
+    }
+  } catch (error) {
+    network.close();
+    throw error;
+  }
+}
+
+/** Linux has all of 127.0.0.0/8 on loopback, others one address. */
+const loopback = (last: number): string => (process.platform === 'linux' ? `127.0.0.${last}` : '127.0.0.1');
+
+export async function loopbackStage(): Promise<Stage> {
+  const open: OpenSocket = boundSocket;
+  const listen = { address: '127.0.0.1', port: await freePort() };
+  const gateway = await Gateway.started((program, args) =>
+    spawn(program, [...args, '--listen', `${listen.address}:${listen.port}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }),
+  );
+  try {
+    const provider = await Provider.open(
+      // It asks for rport: the phone's responses then go back to the gateway, which it got the request from.
+      { address: loopback(5), port: 0, mediaAddress: loopback(6), hertz: PROVIDER_HERTZ, rport: true },
+      open,
+    );
+    const domain = provider.agent.wire.contactHost;
+    const phone = await Agent.open(
+      {
+        user: 'alice',
+        domain,
+        address: loopback(10),
+        port: 0,
+        outbound: listen,
+        outboundAlways: true,
+        hertz: PHONE_HERTZ,
+      },
+      open,
+    );
+    return {
+      phone,
+      provider,
+      gateway,
+      bob: `sip:bob@${domain}`,
+      picture: [
+        '  phone                sipalg, explicit mode      provider',
+        `  ${phone.wire.contactHost} ──── ${listen.address}:${listen.port} ──── ${domain}`,
+        '',
+        '  The phone names the gateway as its outbound proxy. The provider learns only the gateway, never the phone.',
+      ],
+      close: () => closeAll(phone, provider, gateway),
+    };
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
+}
+
+async function closeAll(
+  phone: Agent,
+  provider: Provider,
+  gateway: Gateway,
+  network?: Network,
+): Promise<void> {
+  phone.close();
+  provider.close();
+  await gateway.close();
+  network?.close();
+}
+
+async function freePort(): Promise<number> {
+  const socket = await boundSocket('127.0.0.1', 0);
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
