@@ -1,5 +1,6 @@
 /** Which data plane carries the engine out: the kernel's, or ordinary sockets. Loaded only where it is used. */
 import type { GatewayConfig } from '../config/gateway-config.ts';
+import { formatPrefix } from '../config/prefix.ts';
 import type { DataPlane, PlaneHandler } from '../core/alg/io.ts';
 
 export interface OpenPlane {
@@ -8,14 +9,35 @@ export interface OpenPlane {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
+/** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
 export async function openPlane(config: GatewayConfig, handler: PlaneHandler): Promise<OpenPlane> {
   if (config.mode === 'explicit') {
     const { createExplicitPlane } = await import('./explicit/plane.ts');
-    const plane = await createExplicitPlane(
-      { listen: config.listen, ...(config.advertise === undefined ? {} : { advertise: config.advertise }) },
-      handler,
-    );
+    const advertise = config.advertise === undefined ? {} : { advertise: config.advertise };
+    const plane = await createExplicitPlane({ listen: config.listen, ...advertise }, handler);
     return { plane, facts: { listen: plane.addresses } };
   }
-  throw new Error('transparent mode is not wired yet');
+  const { createLinuxPlane } = await import('../linux/plane.ts');
+  const off = <T extends { readonly mode: string }>(list: readonly T[]): T[] =>
+    list.filter((one) => one.mode === 'off');
+  const plane = createLinuxPlane(
+    {
+      internal: config.internal,
+      external: config.external,
+      sipPorts: config.signalling.ports,
+      excludedPhones: off(config.phones).map((one) => formatPrefix(one.address)),
+      excludedProviders: off(config.providers).flatMap((one) => one.addresses.map(formatPrefix)),
+      providers: config.providers
+        .filter((one) => one.mode !== 'off')
+        .flatMap((one) => one.addresses.map(formatPrefix)),
+      acceptChains: config.acceptChains,
+      routeTable: config.linux.routeTable,
+    },
+    handler,
+  );
+  plane.start();
+  return {
+    plane,
+    facts: { internal: config.internal, external: config.external, ports: config.signalling.ports },
+  };
 }
