@@ -135,6 +135,25 @@ labFile('the gateway fails', ['conntrack'], () => {
       assertContent(alice);
     },
   );
+
+  scenario(
+    'a phone that plain NAT served before the gateway came is taken over at its next message',
+    { only: 'gateway' },
+    async (lab) => {
+      await lab.gateway!.stop();
+      const provider = await lab.provider();
+      const alice = await lab.phone({ rport: true, onCall: 'answer' });
+      await alice.register();
+      assert.match(provider.contactOf('alice') ?? '', /@192\.168\.1\.10:5060/);
+      await lab.startGateway({ stateDir: lab.gateway!.stateDir });
+      await alice.register();
+      assert.match(provider.contactOf('alice') ?? '', /@203\.0\.113\.1:/);
+      const outside = await provider.call('alice');
+      const inside = await alice.incoming();
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+    },
+  );
 });
 
 async function withGatewayAgain(lab: Lab): Promise<Lab> {

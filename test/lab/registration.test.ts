@@ -106,25 +106,6 @@ labFile('registration', ['conntrack'], () => {
   );
 
   scenario(
-    'a phone that takes its registration back is not reached any more',
-    { only: 'gateway' },
-    async (lab) => {
-      const provider = await lab.provider();
-      const alice = await lab.phone();
-      await alice.register();
-      await reach(provider, 'alice');
-      const contact = provider.contactOf('alice') ?? '';
-      await alice.register(0);
-      const call = await provider.agent.call(contact, { to: hostPortOf(contact) });
-      // Nothing can be awaited that must not come; a second registration proves that the path as such is open.
-      await delay(700);
-      await alice.register();
-      assert.equal(alice.calls.entries.length, 0);
-      assert.notEqual(call.status, 200);
-    },
-  );
-
-  scenario(
     'a phone is called after it was idle for longer than the router keeps a flow',
     { network: { udpTimeoutSeconds: 2 }, without: /an incoming call/, only: 'nat' },
     async (lab) => {
