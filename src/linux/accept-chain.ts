@@ -1,0 +1,71 @@
+/**
+ * One rule at the head of each chain of the operator's firewall that he has named: accept what carries our accept mark
+ * (intercepted packets, what known providers send to our endpoints, media that we map). Found again by its comment.
+ */
+
+import { readRuleset, run, tryRun } from './program.ts';
+import { ACCEPT_MARK } from './ruleset.ts';
+import { SystemError } from './system-error.ts';
+
+const COMMENT = 'sipalg';
+
+export interface ChainName {
+  readonly family: 'inet' | 'ip';
+  readonly table: string;
+  readonly chain: string;
+}
+
+/** `inet TABLE CHAIN` or `ip TABLE CHAIN`. */
+export function parseChainName(text: string): ChainName | undefined {
+  const match = /^(inet|ip) ([A-Za-z_][\w./-]*) ([A-Za-z_][\w./-]*)$/.exec(text.trim());
+  const [, family, table, chain] = match ?? [];
+  if ((family !== 'inet' && family !== 'ip') || table === undefined || chain === undefined) return undefined;
+  return { family, table, chain };
+}
+
+export interface AcceptRule extends ChainName {
+  readonly handle: number;
+}
+
+/** Our rules in what `nft -j list ruleset` prints. */
+export function findAcceptRules(ruleset: unknown): AcceptRule[] {
+  const items = (ruleset as { nftables?: unknown } | undefined)?.nftables;
+  if (!Array.isArray(items)) return [];
+  const found: AcceptRule[] = [];
+  for (const item of items as { rule?: Record<string, unknown> }[]) {
+    const rule = item.rule;
+    if (rule === undefined || rule.comment !== COMMENT) continue;
+    const { family, table, chain, handle } = rule;
+    if (family !== 'inet' && family !== 'ip') continue;
+    if (typeof table !== 'string' || typeof chain !== 'string' || typeof handle !== 'number') continue;
+    found.push({ family, table, chain, handle });
+  }
+  return found;
+}
+
+/** Puts one rule at the head of each chain, after removing those of a former life. */
+export function addAcceptRules(chains: readonly ChainName[]): void {
+  removeAcceptRules();
+  for (const { family, table, chain } of chains) {
+    if (tryRun('nft', ['list', 'chain', family, table, chain]).status !== 0)
+      throw new SystemError(
+        'linux/no-chain',
+        `there is no chain ${family} ${table} ${chain}`,
+        'name a chain as `nft list ruleset` shows it: --accept-chain "inet filter input"',
+      );
+    const mark = `0x${ACCEPT_MARK.toString(16).padStart(8, '0')}`;
+    run(
+      'nft',
+      ['-f', '-'],
+      `insert rule ${family} ${table} ${chain} meta mark and ${mark} == ${mark} counter accept comment "${COMMENT}"\n`,
+    );
+  }
+}
+
+/** Idempotent; whether anything was there. */
+export function removeAcceptRules(): boolean {
+  const rules = findAcceptRules(readRuleset());
+  for (const rule of rules)
+    tryRun('nft', ['delete', 'rule', rule.family, rule.table, rule.chain, 'handle', String(rule.handle)]);
+  return rules.length > 0;
+}

@@ -1,0 +1,279 @@
+/**
+ * The kernel's connection table, over ctnetlink: IPv4 UDP only.
+ *
+ * Facts relied on (linux/netfilter/nfnetlink_conntrack.h, net/netfilter/nf_conntrack_netlink.c):
+ * - A lookup by the original tuple also finds an entry by its reply tuple.
+ * - CTA_FILTER (Linux 5.8) makes a dump match single fields of the tuples; with DELETE (Linux 6.8) it removes all that
+ *   match in one request. Older kernels refuse or ignore it, so that what a dump yields is matched again here.
+ * - A new entry takes its timeout policy from rules; one made over netlink has none. IPS_FIXED_TIMEOUT (bit 10) freezes the
+ *   expiry against packets: an entry made with it lives exactly as long as was asked. It cannot be changed, only replaced.
+ * - An entry made without NAT attributes is never given any NAT later: packets that match it keep their addresses.
+ */
+import type { Address, Endpoint } from '../core/net/address.ts';
+import {
+  eachAttribute,
+  NetlinkSocket,
+  NetlinkWriter,
+  NFGEN_HEADER,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+} from './netlink.ts';
+import { addressToNumber, numberToAddress } from './sockaddr.ts';
+import { ERRNO, systemError } from './system-error.ts';
+
+const NFNL_SUBSYS_CTNETLINK = 1;
+const IPCTNL_MSG_CT_NEW = NFNL_SUBSYS_CTNETLINK << 8;
+const IPCTNL_MSG_CT_GET = (NFNL_SUBSYS_CTNETLINK << 8) | 1;
+const IPCTNL_MSG_CT_DELETE = (NFNL_SUBSYS_CTNETLINK << 8) | 2;
+const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
+const CTA_STATUS = 3;
+const CTA_TIMEOUT = 7;
+const CTA_ID = 12;
+const CTA_FILTER = 25;
+const CTA_STATUS_MASK = 26;
+const CTA_FILTER_ORIG_FLAGS = 1;
+const CTA_FILTER_REPLY_FLAGS = 2;
+const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
+const CTA_IP_V4_SRC = 1;
+const CTA_IP_V4_DST = 2;
+const CTA_PROTO_NUM = 1;
+const CTA_PROTO_SRC_PORT = 2;
+const CTA_PROTO_DST_PORT = 3;
+const FILTER_SRC = 1 << 0;
+const FILTER_DST = 1 << 1;
+const FILTER_PROTO = 1 << 3;
+const FILTER_SRC_PORT = 1 << 4;
+const FILTER_DST_PORT = 1 << 5;
+const AF_INET = 2;
+const IPPROTO_UDP = 17;
+
+export const IPS_SEEN_REPLY = 1 << 1;
+export const IPS_ASSURED = 1 << 2;
+export const IPS_CONFIRMED = 1 << 3;
+export const IPS_SRC_NAT = 1 << 4;
+export const IPS_DST_NAT = 1 << 5;
+export const IPS_FIXED_TIMEOUT = 1 << 10;
+
+/** One direction of an entry. */
+export interface Tuple {
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+}
+
+export interface ConntrackEntry {
+  readonly original: Tuple;
+  readonly reply: Tuple;
+  readonly status: number;
+  /** Seconds until it ends. */
+  readonly timeoutS: number;
+  readonly id: number;
+}
+
+/** Fields that must match; what is absent matches anything. */
+export interface ConntrackFilter {
+  readonly original?: TupleFilter;
+  readonly reply?: TupleFilter;
+  /** Bits that must all be set. */
+  readonly status?: number;
+}
+
+export interface TupleFilter {
+  readonly sourceAddress?: Address;
+  readonly sourcePort?: number;
+  readonly destinationAddress?: Address;
+  readonly destinationPort?: number;
+}
+
+function tupleMatches(tuple: Tuple, filter: TupleFilter | undefined): boolean {
+  return (
+    filter === undefined ||
+    ((filter.sourceAddress === undefined || filter.sourceAddress === tuple.source.address) &&
+      (filter.sourcePort === undefined || filter.sourcePort === tuple.source.port) &&
+      (filter.destinationAddress === undefined || filter.destinationAddress === tuple.destination.address) &&
+      (filter.destinationPort === undefined || filter.destinationPort === tuple.destination.port))
+  );
+}
+
+function matches(entry: ConntrackEntry, filter: ConntrackFilter): boolean {
+  return (
+    tupleMatches(entry.original, filter.original) &&
+    tupleMatches(entry.reply, filter.reply) &&
+    (filter.status === undefined || (entry.status & filter.status) === filter.status)
+  );
+}
+
+function writeTuple(writer: NetlinkWriter, type: number, tuple: TupleFilter): number {
+  let flags = FILTER_PROTO;
+  const outer = writer.open(type);
+  const ip = writer.open(CTA_TUPLE_IP);
+  // Both addresses and ports are always written: the parser of some kernels wants them where the protocol is named.
+  writer.u32(CTA_IP_V4_SRC, tuple.sourceAddress === undefined ? 0 : addressToNumber(tuple.sourceAddress));
+  writer.u32(
+    CTA_IP_V4_DST,
+    tuple.destinationAddress === undefined ? 0 : addressToNumber(tuple.destinationAddress),
+  );
+  writer.close(ip);
+  const proto = writer.open(CTA_TUPLE_PROTO);
+  writer.u8(CTA_PROTO_NUM, IPPROTO_UDP);
+  writer.u16(CTA_PROTO_SRC_PORT, tuple.sourcePort ?? 0);
+  writer.u16(CTA_PROTO_DST_PORT, tuple.destinationPort ?? 0);
+  writer.close(proto);
+  writer.close(outer);
+  if (tuple.sourceAddress !== undefined) flags |= FILTER_SRC;
+  if (tuple.destinationAddress !== undefined) flags |= FILTER_DST;
+  if (tuple.sourcePort !== undefined) flags |= FILTER_SRC_PORT;
+  if (tuple.destinationPort !== undefined) flags |= FILTER_DST_PORT;
+  return flags;
+}
+
+function asFilter(tuple: Tuple): TupleFilter {
+  return {
+    sourceAddress: tuple.source.address,
+    sourcePort: tuple.source.port,
+    destinationAddress: tuple.destination.address,
+    destinationPort: tuple.destination.port,
+  };
+}
+
+function reverse(tuple: Tuple): Tuple {
+  return { source: tuple.destination, destination: tuple.source };
+}
+
+function readTuple(bytes: Uint8Array): { tuple: Tuple; protocol: number } {
+  let source = 0;
+  let destination = 0;
+  let sourcePort = 0;
+  let destinationPort = 0;
+  let protocol = 0;
+  eachAttribute(bytes, (type, value) => {
+    eachAttribute(value, (field, data) => {
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      if (type === CTA_TUPLE_IP && data.byteLength === 4) {
+        if (field === CTA_IP_V4_SRC) source = view.getUint32(0);
+        else if (field === CTA_IP_V4_DST) destination = view.getUint32(0);
+      } else if (type === CTA_TUPLE_PROTO) {
+        if (field === CTA_PROTO_NUM) protocol = view.getUint8(0);
+        else if (field === CTA_PROTO_SRC_PORT) sourcePort = view.getUint16(0);
+        else if (field === CTA_PROTO_DST_PORT) destinationPort = view.getUint16(0);
+      }
+    });
+  });
+  return {
+    tuple: {
+      source: { address: numberToAddress(source), port: sourcePort },
+      destination: { address: numberToAddress(destination), port: destinationPort },
+    },
+    protocol,
+  };
+}
+
+/** An entry from the payload of one message, or undefined where it is not UDP. */
+export function readEntry(payload: Uint8Array): ConntrackEntry | undefined {
+  let original: Tuple | undefined;
+  let reply: Tuple | undefined;
+  let protocol = 0;
+  let status = 0;
+  let timeoutS = 0;
+  let id = 0;
+  eachAttribute(payload.subarray(NFGEN_HEADER), (type, value) => {
+    const u32 = (): number => new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(0);
+    if (type === CTA_TUPLE_ORIG) ({ tuple: original, protocol } = readTuple(value));
+    else if (type === CTA_TUPLE_REPLY) reply = readTuple(value).tuple;
+    else if (type === CTA_STATUS) status = u32();
+    else if (type === CTA_TIMEOUT) timeoutS = u32();
+    else if (type === CTA_ID) id = u32();
+  });
+  if (original === undefined || reply === undefined || protocol !== IPPROTO_UDP) return undefined;
+  return { original, reply, status, timeoutS, id };
+}
+
+export class Conntrack {
+  readonly #socket = new NetlinkSocket();
+  readonly #writer = new NetlinkWriter();
+  /** Undefined until the first try has told. */
+  #deletesByFilter: boolean | undefined;
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** All IPv4 UDP entries that match. Walks the whole table in the kernel. */
+  list(filter: ConntrackFilter = {}): ConntrackEntry[] {
+    const entries: ConntrackEntry[] = [];
+    this.#begin(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP);
+    this.#filter({ ...filter, original: filter.original ?? {} });
+    this.#writer.end();
+    const errno = this.#socket.exchange(this.#writer.bytes, (_type, payload) => {
+      const entry = readEntry(payload);
+      if (entry !== undefined && matches(entry, filter)) entries.push(entry);
+    });
+    if (errno !== 0) throw systemError('conntrack list', errno);
+    return entries;
+  }
+
+  /** Removes all that match any of the filters. One walk of the table for each, or one in all on older kernels. */
+  removeMatching(...filters: readonly ConntrackFilter[]): void {
+    if (this.#deletesByFilter !== false) {
+      for (const filter of filters) {
+        this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK);
+        this.#filter(filter);
+        this.#writer.end();
+        // A kernel that knows it answers 0, found or not; one that does not takes the tuple literally or refuses.
+        this.#deletesByFilter = this.#socket.exchange(this.#writer.bytes) === 0;
+        if (!this.#deletesByFilter) break;
+      }
+      if (this.#deletesByFilter === true) return;
+    }
+    for (const entry of this.list()) if (filters.some((filter) => matches(entry, filter))) this.remove(entry);
+  }
+
+  /** Removes one entry; whether it was there. */
+  remove(entry: Pick<ConntrackEntry, 'original'> & { readonly id?: number }): boolean {
+    this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK);
+    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(entry.original));
+    if (entry.id !== undefined) this.#writer.u32(CTA_ID, entry.id);
+    this.#writer.end();
+    const errno = this.#socket.exchange(this.#writer.bytes);
+    if (errno !== 0 && errno !== ERRNO.ENOENT) throw systemError('conntrack delete', errno);
+    return errno === 0;
+  }
+
+  /**
+   * Makes sure that what `peer` sends to `local` counts as known to the firewall for `lifetimeMs` from now, with or without
+   * packets, and no longer. Replaces whatever entry these two have.
+   */
+  hold(local: Endpoint, peer: Endpoint, lifetimeMs: number): void {
+    const original: Tuple = { source: local, destination: peer };
+    this.remove({ original });
+    this.#begin(IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE);
+    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(original));
+    writeTuple(this.#writer, CTA_TUPLE_REPLY, asFilter(reverse(original)));
+    this.#writer.u32(CTA_STATUS, IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED | IPS_FIXED_TIMEOUT);
+    this.#writer.u32(CTA_TIMEOUT, Math.min(Math.max(1, Math.ceil(lifetimeMs / 1000)), 0x7fff_ffff / 1000));
+    this.#writer.end();
+    const errno = this.#socket.exchange(this.#writer.bytes);
+    if (errno !== 0) throw systemError('conntrack hold', errno);
+  }
+
+  #begin(type: number, flags: number): void {
+    this.#writer.reset();
+    this.#writer.begin(type, flags, this.#socket.nextSequence(), AF_INET, 0);
+  }
+
+  #filter(filter: ConntrackFilter): void {
+    const original =
+      filter.original === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_ORIG, filter.original);
+    const reply = filter.reply === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_REPLY, filter.reply);
+    const nested = this.#writer.open(CTA_FILTER);
+    if (original !== 0) this.#writer.u32host(CTA_FILTER_ORIG_FLAGS, original);
+    if (reply !== 0) this.#writer.u32host(CTA_FILTER_REPLY_FLAGS, reply);
+    this.#writer.close(nested);
+    if (filter.status === undefined) return;
+    this.#writer.u32(CTA_STATUS, filter.status);
+    this.#writer.u32(CTA_STATUS_MASK, filter.status);
+  }
+}

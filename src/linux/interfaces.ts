@@ -1,0 +1,60 @@
+/** This machine's IPv4 addresses, by interface; and the one on the route to a destination. */
+import { networkInterfaces } from 'node:os';
+import type { Address } from '../core/net/address.ts';
+import * as sys from './sys.ts';
+
+export function addressesOf(names: readonly string[]): Set<Address> {
+  const all = networkInterfaces();
+  const found = new Set<Address>();
+  for (const name of names)
+    for (const info of all[name] ?? []) if (info.family === 'IPv4') found.add(info.address);
+  return found;
+}
+
+export function localAddresses(): Set<Address> {
+  return addressesOf(Object.keys(networkInterfaces()));
+}
+
+const CACHE_MS = 2_000;
+const CACHE_SIZE = 4_096;
+
+/**
+ * Our address on the route to a provider: the kernel chooses it when a datagram socket is connected; no packet leaves.
+ * Kept for two seconds, so that a new address or route is soon seen.
+ */
+export class ExternalAddresses {
+  readonly #interfaces: readonly string[];
+  readonly #known = new Map<Address, { readonly address: Address | undefined; readonly untilMs: number }>();
+
+  constructor(interfaces: readonly string[]) {
+    this.#interfaces = interfaces;
+  }
+
+  /** Undefined where there is no route, or where it does not lead out of an external interface. */
+  towards(provider: Address, nowMs: number): Address | undefined {
+    const known = this.#known.get(provider);
+    if (known !== undefined && known.untilMs > nowMs) return known.address;
+    if (this.#known.size >= CACHE_SIZE) this.#known.clear();
+    const address = sourceAddress(provider);
+    const found = address !== undefined && addressesOf(this.#interfaces).has(address) ? address : undefined;
+    this.#known.set(provider, { address: found, untilMs: nowMs + CACHE_MS });
+    return found;
+  }
+
+  clear(): void {
+    this.#known.clear();
+  }
+}
+
+function sourceAddress(destination: Address): Address | undefined {
+  let fd: sys.FileDescriptor | undefined;
+  try {
+    fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+    sys.connectInet(fd, { address: destination, port: 5060 });
+    return sys.localEndpoint(fd).address;
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) sys.close(fd);
+  }
+}

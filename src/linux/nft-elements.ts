@@ -1,0 +1,162 @@
+/**
+ * Elements of nftables sets and maps, over nfnetlink: some microseconds each, where the `nft` program takes milliseconds.
+ *
+ * Facts relied on (linux/netfilter/nf_tables.h):
+ * - One batch (NFNL_MSG_BATCH_BEGIN … END) is one transaction: all of it takes effect at one moment, or nothing of it.
+ * - A concatenated key or value is its parts, each padded with zeros to 4 bytes; a key that is not a concatenation is not
+ *   padded. Addresses and ports are in network order.
+ * - Timeouts are milliseconds, 64 bits, network order.
+ * - Adding an element that is there with the same value is no error and does not renew its timeout; adding a map element
+ *   whose value differs is EEXIST; deleting what is not there (or has expired) is ENOENT. Hence `renew` below: add, delete, add.
+ */
+import type { Address, Endpoint } from '../core/net/address.ts';
+import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from './netlink.ts';
+import { addressToNumber } from './sockaddr.ts';
+import { systemError } from './system-error.ts';
+
+const NFNL_MSG_BATCH_BEGIN = 0x10;
+const NFNL_MSG_BATCH_END = 0x11;
+const NFNL_SUBSYS_NFTABLES = 10;
+const NFT_MSG_NEWSETELEM = (NFNL_SUBSYS_NFTABLES << 8) | 12;
+const NFT_MSG_DELSETELEM = (NFNL_SUBSYS_NFTABLES << 8) | 14;
+const NFPROTO_INET = 1;
+const NFTA_SET_ELEM_LIST_TABLE = 1;
+const NFTA_SET_ELEM_LIST_SET = 2;
+const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
+const NFTA_LIST_ELEM = 1;
+const NFTA_SET_ELEM_KEY = 1;
+const NFTA_SET_ELEM_DATA = 2;
+const NFTA_SET_ELEM_TIMEOUT = 4;
+const NFTA_DATA_VALUE = 1;
+/** An attribute's length has 16 bits; 400 elements of the longest kind stay well below. */
+const ELEMENTS_PER_MESSAGE = 400;
+
+export interface SetElement {
+  readonly key: Uint8Array;
+  /** Of a map only. */
+  readonly value?: Uint8Array;
+  /** Absent: the set's own default, or for ever. */
+  readonly timeoutMs?: number;
+}
+
+export interface ElementChange {
+  readonly action: 'add' | 'delete';
+  readonly set: string;
+  readonly elements: readonly SetElement[];
+}
+
+/** `ipv4_addr . inet_service` */
+export function endpointElement(e: Endpoint): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, addressToNumber(e.address));
+  view.setUint16(4, e.port);
+  return bytes;
+}
+
+/** `ipv4_addr . ipv4_addr . inet_service` */
+export function sourceElement(source: Address, e: Endpoint): Uint8Array {
+  const bytes = new Uint8Array(12);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, addressToNumber(source));
+  view.setUint32(4, addressToNumber(e.address));
+  view.setUint16(8, e.port);
+  return bytes;
+}
+
+/** `inet_proto` */
+export function protocolElement(protocol: number): Uint8Array {
+  return Uint8Array.of(protocol);
+}
+
+/** Changes that leave the elements in the set with a fresh timeout, whether they were there, had expired, or were new. */
+export function renew(set: string, elements: readonly SetElement[]): ElementChange[] {
+  return [
+    { action: 'add', set, elements },
+    { action: 'delete', set, elements },
+    { action: 'add', set, elements },
+  ];
+}
+
+/** Changes that leave the elements out of the set, whether they were there or not. */
+export function remove(set: string, elements: readonly SetElement[]): ElementChange[] {
+  return [
+    { action: 'add', set, elements },
+    { action: 'delete', set, elements },
+  ];
+}
+
+/** Writes one transaction. Only its last message asks for an acknowledgement; errors come for any. */
+export function writeBatch(
+  writer: NetlinkWriter,
+  table: string,
+  changes: readonly ElementChange[],
+  sequence: number,
+): void {
+  writer.reset();
+  writer.begin(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES);
+  writer.end();
+  const messages: { change: ElementChange; from: number }[] = [];
+  for (const change of changes)
+    for (let from = 0; from < change.elements.length; from += ELEMENTS_PER_MESSAGE)
+      messages.push({ change, from });
+  messages.forEach(({ change, from }, index) => {
+    const add = change.action === 'add';
+    const acknowledge = index === messages.length - 1 ? NLM_F_ACK : 0;
+    writer.begin(
+      add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+      NLM_F_REQUEST | acknowledge | (add ? NLM_F_CREATE : 0),
+      sequence,
+      NFPROTO_INET,
+      0,
+    );
+    writer.string(NFTA_SET_ELEM_LIST_TABLE, table);
+    writer.string(NFTA_SET_ELEM_LIST_SET, change.set);
+    const list = writer.open(NFTA_SET_ELEM_LIST_ELEMENTS);
+    for (const element of change.elements.slice(from, from + ELEMENTS_PER_MESSAGE))
+      writeElement(writer, element, add);
+    writer.close(list);
+    writer.end();
+  });
+  writer.begin(NFNL_MSG_BATCH_END, NLM_F_REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES);
+  writer.end();
+}
+
+function writeElement(writer: NetlinkWriter, element: SetElement, whole: boolean): void {
+  const item = writer.open(NFTA_LIST_ELEM);
+  const key = writer.open(NFTA_SET_ELEM_KEY);
+  writer.attribute(NFTA_DATA_VALUE, element.key);
+  writer.close(key);
+  if (whole && element.value !== undefined) {
+    const value = writer.open(NFTA_SET_ELEM_DATA);
+    writer.attribute(NFTA_DATA_VALUE, element.value);
+    writer.close(value);
+  }
+  if (whole && element.timeoutMs !== undefined)
+    writer.u64(NFTA_SET_ELEM_TIMEOUT, BigInt(Math.max(1, Math.round(element.timeoutMs))));
+  writer.close(item);
+}
+
+/** Carries changes of one `inet` table out. */
+export class NftElements {
+  readonly #socket = new NetlinkSocket();
+  readonly #writer = new NetlinkWriter();
+  readonly #table: string;
+
+  constructor(table: string) {
+    this.#table = table;
+  }
+
+  /** One transaction. Throws a `SystemError`; then nothing has changed. */
+  apply(changes: readonly ElementChange[]): void {
+    if (!changes.some((change) => change.elements.length > 0)) return;
+    writeBatch(this.#writer, this.#table, changes, this.#socket.nextSequence());
+    const errno = this.#socket.exchange(this.#writer.bytes);
+    if (errno !== 0)
+      throw systemError('nftables', errno, changes.map((c) => `${c.action} ${c.set}`).join(', '));
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

@@ -1,0 +1,456 @@
+/**
+ * The transparent data plane: carries the engine's outputs out on sockets and netfilter, and brings packets in.
+ *
+ * Sockets: one wildcard transparent socket for first packets, one transparent socket for each provider endpoint (to the
+ * phones we are the provider), one external socket for each signalling mapping (to the provider we are the phone).
+ * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
+ */
+import type { DataPlane, MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
+import { type Endpoint, endpointKey } from '../core/net/address.ts';
+import type { Flow } from '../core/net/flow.ts';
+import { addAcceptRules, type ChainName } from './accept-chain.ts';
+import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { ElementStore } from './element-store.ts';
+import { findForwards, forwardsInUse, readLearned } from './forwarded.ts';
+import { addressesOf, ExternalAddresses, localAddresses } from './interfaces.ts';
+import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
+import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
+import { addPolicyRoute } from './policy-route.ts';
+import { applyRuleset, readRuleset } from './program.ts';
+import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
+import { staleSignalling } from './signalling-flows.ts';
+import { removeEverything } from './switch.ts';
+import { ERRNO, SystemError } from './system-error.ts';
+import { UdpSocket } from './udp-socket.ts';
+
+export interface LinuxPlaneOptions {
+  readonly internal: readonly string[];
+  readonly external: readonly string[];
+  /** Default 5060. */
+  readonly sipPorts?: readonly number[];
+  /** The wildcard socket's port on 127.0.0.1; by default any free one. */
+  readonly listenPort?: number;
+  readonly excludedPhones?: readonly string[];
+  readonly excludedProviders?: readonly string[];
+  /** Addresses or prefixes of providers that may call from where no phone has registered. */
+  readonly providers?: readonly string[];
+  readonly acceptChains?: readonly ChainName[];
+  /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
+  readonly maxProviderSockets?: number;
+  readonly receiveBufferBytes?: number;
+  readonly routeTable?: number;
+  readonly rulePriority?: number;
+}
+
+export interface LinuxPlaneStats {
+  readonly providerSockets: number;
+  readonly externalSockets: number;
+  readonly mediaMappings: number;
+  readonly elements: number;
+  readonly sendFailures: number;
+}
+
+export interface LinuxPlane extends DataPlane {
+  /** Rules, routes and sockets; throws a `SystemError`, and then nothing is left behind. */
+  start(): void;
+  stats(): LinuxPlaneStats;
+}
+
+const IPPROTO_UDP = 17;
+const HEARTBEAT_MS = 1_000;
+/** A gap in which the rules may have been inactive. */
+const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
+const DEFAULT_SIP_PORTS: readonly number[] = [5060];
+const DEFAULT_PROVIDER_SOCKETS = 1_024;
+const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
+
+export function createLinuxPlane(options: LinuxPlaneOptions, handler: PlaneHandler): LinuxPlane {
+  return new Plane(options, handler);
+}
+
+interface SignallingMapping {
+  readonly external: Endpoint;
+  readonly socket: UdpSocket;
+  readonly peers: Map<string, { readonly peer: Endpoint; readonly untilMs: number }>;
+}
+
+class Plane implements LinuxPlane {
+  readonly #options: LinuxPlaneOptions;
+  readonly #handler: PlaneHandler;
+  readonly #sipPorts: readonly number[];
+  readonly #externalAddresses: ExternalAddresses;
+  readonly #providers = new Map<string, UdpSocket>();
+  readonly #signalling = new Map<MappingId, SignallingMapping>();
+  readonly #externals = new Map<string, UdpSocket>();
+  #kernel: Kernel | undefined;
+  #wildcard: UdpSocket | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #lastBeatMs = 0;
+  #sendFailures = 0;
+
+  constructor(options: LinuxPlaneOptions, handler: PlaneHandler) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
+    this.#externalAddresses = new ExternalAddresses(options.external);
+  }
+
+  start(): void {
+    try {
+      this.#wildcard = new UdpSocket(
+        {
+          local: { address: '127.0.0.1', port: this.#options.listenPort ?? 0 },
+          transparent: true,
+          originalDestination: true,
+          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        },
+        this.#receiver((bytes, remote, destination) => this.#intercepted(bytes, remote, destination)),
+      );
+      const elements = new NftElements(TABLE);
+      const conntrack = new Conntrack();
+      const store = new ElementStore(elements);
+      this.#kernel = { elements, conntrack, store, media: new KernelMedia(store, conntrack) };
+      this.#install();
+    } catch (error) {
+      this.#tearDown();
+      throw error;
+    }
+    this.#timers = [
+      setInterval(() => this.#beat(), HEARTBEAT_MS),
+      setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
+    ];
+  }
+
+  stats(): LinuxPlaneStats {
+    return {
+      providerSockets: this.#providers.size,
+      externalSockets: this.#externals.size,
+      mediaMappings: this.#kernel?.media.size ?? 0,
+      elements: this.#kernel?.store.size ?? 0,
+      sendFailures: this.#sendFailures,
+    };
+  }
+
+  send(flow: Flow, bytes: Uint8Array): void {
+    const socket =
+      flow.side === 'external'
+        ? this.#externals.get(endpointKey(flow.local))
+        : this.#providerSocket(flow.local);
+    if (flow.transport !== 'udp' || socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
+  }
+
+  signalling(command: SignallingCommand): void {
+    switch (command.action) {
+      case 'open':
+        this.#answer(command.id, () => this.#openSignalling(command));
+        return;
+      case 'hold':
+        this.#attempt('linux.hold', () => this.#hold(command.id, command.peer, command.lifetimeMs));
+        return;
+      case 'close':
+        this.#attempt('linux.close', () => this.#closeSignalling(command.id));
+    }
+  }
+
+  media(command: MediaCommand): void {
+    switch (command.action) {
+      case 'open':
+        this.#answer(command.id, () => this.#running().media.open(command));
+        return;
+      case 'update':
+        this.#attempt('linux.media', () => this.#running().media.update(command));
+        return;
+      case 'close':
+        this.#attempt('linux.media', () => this.#running().media.close(command.id));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#tearDown();
+  }
+
+  #tearDown(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers = [];
+    // Rules first: a packet that comes now finds the router's ordinary NAT, not a closed socket.
+    removeEverything({
+      sipPorts: this.#sipPorts,
+      ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
+    });
+    for (const socket of this.#providers.values()) socket.close();
+    this.#providers.clear();
+    for (const { socket, external } of this.#signalling.values()) {
+      socket.close();
+      this.#kernel?.conntrack.removeMatching(...flowsAt(external));
+    }
+    this.#signalling.clear();
+    this.#externals.clear();
+    this.#wildcard?.close();
+    this.#wildcard = undefined;
+    this.#kernel?.elements.close();
+    this.#kernel?.conntrack.close();
+    this.#kernel = undefined;
+  }
+
+  #running(): Kernel {
+    if (this.#kernel === undefined)
+      throw new SystemError('linux/stopped', 'the data plane is not running', 'call start() first');
+    return this.#kernel;
+  }
+
+  /** Route, ruleset, accept rules, elements; the heartbeat that makes it all take effect comes last. */
+  #install(): void {
+    const { store, conntrack } = this.#running();
+    const forwards = findForwards(readRuleset(), this.#sipPorts);
+    const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
+    addPolicyRoute({
+      internal: this.#options.internal,
+      ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
+      ...(this.#options.rulePriority === undefined ? {} : { priority: this.#options.rulePriority }),
+    });
+    applyRuleset(renderRuleset(this.#rulesetOptions(forwards, learned)));
+    addAcceptRules(this.#options.acceptChains ?? []);
+    store.restoreAll();
+    this.#pulse();
+    this.#removeStale([...forwards, ...learned]);
+  }
+
+  #rulesetOptions(forwarded: readonly Endpoint[], learned: readonly Endpoint[]): RulesetOptions {
+    const { internal, external, excludedPhones, excludedProviders, providers } = this.#options;
+    return {
+      internal,
+      external,
+      sipPorts: this.#sipPorts,
+      listenPort: this.#wildcard?.local.port ?? 0,
+      excludedPhones: excludedPhones ?? [],
+      excludedProviders: excludedProviders ?? [],
+      providers: providers ?? [],
+      forwarded,
+      learned,
+    };
+  }
+
+  #learned(): Endpoint[] {
+    return readLearned(readRuleset(['list', 'set', 'inet', TABLE, SETS.forwarded]));
+  }
+
+  #removeStale(forwarded: readonly Endpoint[]): void {
+    const { conntrack } = this.#running();
+    const stale = staleSignalling(conntrack.list(), {
+      sipPorts: this.#sipPorts,
+      local: localAddresses(),
+      forwarded,
+      excludedPhones: this.#options.excludedPhones ?? [],
+      excludedProviders: this.#options.excludedProviders ?? [],
+    });
+    for (const entry of stale) conntrack.remove(entry);
+    if (stale.length > 0)
+      this.#handler.notice('linux.stale-flows', `${stale.length} SIP flows with ordinary NAT are taken over`);
+  }
+
+  #pulse(): void {
+    this.#running().elements.apply(
+      renew(SETS.heartbeat, [{ key: protocolElement(IPPROTO_UDP), timeoutMs: HEARTBEAT_S * 1_000 }]),
+    );
+    this.#lastBeatMs = performance.now();
+  }
+
+  #beat(): void {
+    try {
+      const gap = performance.now() - this.#lastBeatMs;
+      this.#pulse();
+      if (gap < GAP_MS) return;
+      this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
+      this.#externalAddresses.clear();
+      const forwards = findForwards(readRuleset(), this.#sipPorts);
+      this.#removeStale([...forwards, ...this.#learned()]);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.errno !== ERRNO.ENOENT) {
+        this.#tell('linux.heartbeat', error);
+        return;
+      }
+      this.#handler.notice('linux.ruleset-lost', 'somebody flushed the nftables ruleset; writing ours again');
+      this.#attempt('linux.ruleset-lost', () => this.#install());
+    }
+  }
+
+  #renew(): void {
+    this.#attempt('linux.renew', () => this.#running().store.renewAll());
+  }
+
+  #receiver(datagram: (bytes: Uint8Array, remote: Endpoint, destination: Endpoint) => void) {
+    return { datagram, fault: (error: unknown) => this.#tell('linux.receive', error) };
+  }
+
+  /** A first packet to a provider endpoint; the next ones find its own socket. */
+  #intercepted(bytes: Uint8Array, remote: Endpoint, destination: Endpoint): void {
+    // Only packets that were intercepted carry another destination than our own.
+    if (destination.address === '127.0.0.1') return;
+    this.#providerSocket(destination);
+    this.#fromPhone(bytes, remote, destination);
+  }
+
+  #fromPhone(bytes: Uint8Array, remote: Endpoint, local: Endpoint): void {
+    this.#handler.packet(
+      { transport: 'udp', side: 'internal', local, remote },
+      bytes,
+      this.#externalAddresses.towards(local.address, performance.now()),
+    );
+  }
+
+  #providerSocket(local: Endpoint): UdpSocket | undefined {
+    const key = endpointKey(local);
+    const known = this.#providers.get(key);
+    if (known !== undefined) {
+      // Last in the map is used last.
+      this.#providers.delete(key);
+      this.#providers.set(key, known);
+      return known;
+    }
+    if (this.#kernel === undefined) return undefined;
+    const limit = this.#options.maxProviderSockets ?? DEFAULT_PROVIDER_SOCKETS;
+    for (const [oldKey, old] of this.#providers) {
+      if (this.#providers.size < limit) break;
+      this.#providers.delete(oldKey);
+      old.close();
+    }
+    try {
+      const socket: UdpSocket = new UdpSocket(
+        {
+          local,
+          transparent: true,
+          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        },
+        this.#receiver((bytes, remote) => {
+          this.#providers.delete(key);
+          this.#providers.set(key, socket);
+          this.#fromPhone(bytes, remote, local);
+        }),
+      );
+      this.#providers.set(key, socket);
+      return socket;
+    } catch (error) {
+      this.#tell('linux.provider-socket', error);
+      return undefined;
+    }
+  }
+
+  #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
+    const { id, external, transport } = command;
+    const { store, conntrack } = this.#running();
+    if (transport !== 'udp') return 'the transparent data plane carries UDP only';
+    if (this.#signalling.has(id)) return `mapping ${id} is open already`;
+    const own = addressesOf(this.#options.external);
+    if (!own.has(external.address)) return `${external.address} is not on an external interface`;
+    const socket = new UdpSocket(
+      { local: external, receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER },
+      this.#receiver((bytes, remote) =>
+        this.#handler.packet({ transport: 'udp', side: 'external', local: external, remote }, bytes),
+      ),
+    );
+    try {
+      store.put(owner(id), [{ set: SETS.signalling, key: endpointElement(external) }]);
+      // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
+      conntrack.removeMatching(
+        ...flowsAt(external).flatMap((filter) => [
+          { ...filter, status: IPS_SRC_NAT },
+          { ...filter, status: IPS_DST_NAT },
+        ]),
+        {
+          reply: { destinationAddress: external.address, destinationPort: external.port },
+          status: IPS_SRC_NAT,
+        },
+      );
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+    this.#signalling.set(id, { external, socket, peers: new Map() });
+    this.#externals.set(endpointKey(external), socket);
+    return undefined;
+  }
+
+  #hold(id: MappingId, peer: Endpoint, lifetimeMs: number): void {
+    const mapping = this.#signalling.get(id);
+    if (mapping === undefined || lifetimeMs <= 0) return;
+    const { store, conntrack } = this.#running();
+    const { external, peers } = mapping;
+    conntrack.hold(external, peer, lifetimeMs);
+    const now = performance.now();
+    for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
+    peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
+    store.put(owner(id), [
+      { set: SETS.signalling, key: endpointElement(external) },
+      // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
+      ...[...peers.values()]
+        .sort((a, b) => a.untilMs - b.untilMs)
+        .map(({ peer: known, untilMs }) => ({
+          set: SETS.peers,
+          key: sourceElement(known.address, external),
+          untilMs,
+        })),
+    ]);
+  }
+
+  #closeSignalling(id: MappingId): void {
+    const mapping = this.#signalling.get(id);
+    if (mapping === undefined) return;
+    this.#signalling.delete(id);
+    this.#externals.delete(endpointKey(mapping.external));
+    mapping.socket.close();
+    const { store, conntrack } = this.#running();
+    try {
+      store.drop(owner(id));
+    } finally {
+      conntrack.removeMatching(...flowsAt(mapping.external));
+    }
+  }
+
+  /** Answers an `open` exactly once. */
+  #answer(id: MappingId, open: () => string | undefined): void {
+    let reason: string | undefined;
+    try {
+      reason = open();
+    } catch (error) {
+      reason = describe(error);
+    }
+    if (reason === undefined) this.#handler.opened(id);
+    else this.#handler.failed(id, reason);
+  }
+
+  #attempt(code: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#tell(code, error);
+    }
+  }
+
+  #tell(code: string, error: unknown): void {
+    this.#handler.notice(code, describe(error));
+  }
+}
+
+interface Kernel {
+  readonly elements: NftElements;
+  readonly conntrack: Conntrack;
+  readonly store: ElementStore;
+  readonly media: KernelMedia;
+}
+
+function owner(id: MappingId): string {
+  return `signalling ${id}`;
+}
+
+/** Flows of a socket of ours, started from either end. */
+function flowsAt(e: Endpoint) {
+  return [
+    { original: { sourceAddress: e.address, sourcePort: e.port } },
+    { original: { destinationAddress: e.address, destinationPort: e.port } },
+  ];
+}
+
+function describe(error: unknown): string {
+  if (error instanceof SystemError) return `${error.message} (${error.hint})`;
+  return error instanceof Error ? error.message : String(error);
+}

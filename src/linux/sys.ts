@@ -1,0 +1,217 @@
+/**
+ * System calls: the only file that knows koffi.
+ *
+ * Facts relied on:
+ * - 64-bit little-endian Linux: `struct msghdr` has 56 bytes, `struct mmsghdr` 64, `struct iovec` 16 (recvmmsg(2)).
+ * - `koffi.node.poll` is uv_poll: level-triggered. Its handle must stay referenced, or events stop without an error.
+ *   An exception that leaves its callback wedges the loop, so none may.
+ * - On Node 24 promises and ticks made inside the callback run when it returns.
+ * - errno is read right after the call; any other call in between may overwrite it.
+ */
+import { endianness } from 'node:os';
+import koffi from 'koffi';
+import type { Endpoint } from '../core/net/address.ts';
+import { AF_INET, readSockaddr, SOCKADDR_IN_SIZE, writeSockaddr } from './sockaddr.ts';
+import { ERRNO, SystemError, systemError } from './system-error.ts';
+
+export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+export const MSG_DONTWAIT = 0x40;
+
+export type FileDescriptor = number;
+
+type Pointer = bigint | Uint8Array | null;
+
+interface Calls {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Pointer, length: number): number;
+  connect(fd: number, address: Pointer, length: number): number;
+  getsockname(fd: number, address: Pointer, length: Pointer): number;
+  setsockopt(fd: number, level: number, name: number, value: Pointer, length: number): number;
+  sendto(
+    fd: number,
+    bytes: Pointer,
+    length: number,
+    flags: number,
+    address: Pointer,
+    addressLength: number,
+  ): number;
+  recv(fd: number, bytes: Pointer, length: number, flags: number): number;
+  recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
+  close(fd: number): number;
+}
+
+let calls: Calls | undefined;
+
+function libc(): Calls {
+  if (calls !== undefined) return calls;
+  if (process.platform !== 'linux' || endianness() !== 'LE' || koffi.sizeof('void *') !== 8)
+    throw new SystemError(
+      'linux/unsupported-platform',
+      `the kernel data plane needs 64-bit little-endian Linux, this is ${process.platform} ${process.arch}`,
+      'use the explicit mode (`sipalg gateway --listen`), which runs everywhere',
+    );
+  const lib = koffi.load(null);
+  const pointer = 'void *';
+  calls = {
+    socket: lib.func('socket', 'int', ['int', 'int', 'int']),
+    bind: lib.func('bind', 'int', ['int', pointer, 'uint32_t']),
+    connect: lib.func('connect', 'int', ['int', pointer, 'uint32_t']),
+    getsockname: lib.func('getsockname', 'int', ['int', pointer, pointer]),
+    setsockopt: lib.func('setsockopt', 'int', ['int', 'int', 'int', pointer, 'uint32_t']),
+    sendto: lib.func('sendto', 'intptr_t', ['int', pointer, 'size_t', 'int', pointer, 'uint32_t']),
+    recv: lib.func('recv', 'intptr_t', ['int', pointer, 'size_t', 'int']),
+    recvmmsg: lib.func('recvmmsg', 'int', ['int', pointer, 'uint32_t', 'int', pointer]),
+    close: lib.func('close', 'int', ['int']),
+  };
+  return calls;
+}
+
+function check(result: number, call: string, subject = ''): number {
+  if (result < 0) throw systemError(call, koffi.errno(), subject);
+  return result;
+}
+
+/** Memory outside the JavaScript heap: it never moves, so that structures may point into it. */
+export interface Arena {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly address: bigint;
+}
+
+export function allocate(size: number): Arena {
+  libc();
+  const reference: unknown = koffi.alloc('uint8_t', size);
+  const buffer = koffi.view(reference, size);
+  const bytes = new Uint8Array(buffer);
+  bytes.fill(0);
+  return { bytes, view: new DataView(buffer), address: koffi.address(reference) };
+}
+
+export function socket(domain: number, type: number, protocol: number): FileDescriptor {
+  return check(libc().socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), 'socket');
+}
+
+export function close(fd: FileDescriptor): void {
+  libc().close(fd);
+}
+
+const scratch = new Uint8Array(64);
+const scratchView = new DataView(scratch.buffer);
+
+function inetAddress(e: Endpoint): Uint8Array {
+  writeSockaddr(scratchView, 0, e);
+  return scratch;
+}
+
+export function bindInet(fd: FileDescriptor, local: Endpoint): void {
+  check(libc().bind(fd, inetAddress(local), SOCKADDR_IN_SIZE), 'bind', `${local.address}:${local.port}`);
+}
+
+/** False where the address or port is taken or not ours. */
+export function canBindInet(fd: FileDescriptor, local: Endpoint): boolean {
+  return libc().bind(fd, inetAddress(local), SOCKADDR_IN_SIZE) === 0;
+}
+
+export function connectInet(fd: FileDescriptor, remote: Endpoint): void {
+  check(
+    libc().connect(fd, inetAddress(remote), SOCKADDR_IN_SIZE),
+    'connect',
+    `${remote.address}:${remote.port}`,
+  );
+}
+
+/** Undoes a connect (connect(2): AF_UNSPEC), so that a datagram socket can be connected elsewhere. */
+export function disconnect(fd: FileDescriptor): void {
+  scratch.fill(0, 0, SOCKADDR_IN_SIZE);
+  libc().connect(fd, scratch, SOCKADDR_IN_SIZE);
+}
+
+export function localEndpoint(fd: FileDescriptor): Endpoint {
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, SOCKADDR_IN_SIZE, true);
+  check(libc().getsockname(fd, scratch, length), 'getsockname');
+  const result = readSockaddr(scratchView, 0);
+  if (result === undefined) throw systemError('getsockname', ERRNO.EINVAL);
+  return result;
+}
+
+export function bindNetlink(fd: FileDescriptor, groups: number): void {
+  scratch.fill(0, 0, 12);
+  scratchView.setUint16(0, 16, true);
+  scratchView.setUint32(8, groups, true);
+  check(libc().bind(fd, scratch, 12), 'bind', 'netlink');
+}
+
+/** Sets an integer option; 0, or the errno. */
+export function trySetOption(fd: FileDescriptor, level: number, name: number, value: number): number {
+  scratchView.setInt32(0, value, true);
+  return libc().setsockopt(fd, level, name, scratch, 4) === 0 ? 0 : koffi.errno();
+}
+
+export function setOption(
+  fd: FileDescriptor,
+  level: number,
+  name: number,
+  value: number,
+  what: string,
+): void {
+  const errno = trySetOption(fd, level, name, value);
+  if (errno !== 0) throw systemError('setsockopt', errno, what);
+}
+
+/** Sends one datagram; the count of bytes, or the negative errno. Never throws for what the kernel says. */
+export function sendToInet(fd: FileDescriptor, bytes: Uint8Array, remote: Endpoint): number {
+  const sent = libc().sendto(
+    fd,
+    bytes.byteLength === 0 ? null : bytes,
+    bytes.byteLength,
+    MSG_DONTWAIT,
+    inetAddress(remote),
+    SOCKADDR_IN_SIZE,
+  );
+  return sent < 0 ? -koffi.errno() : sent;
+}
+
+export function sendNetlink(fd: FileDescriptor, bytes: Uint8Array): number {
+  scratch.fill(0, 0, 12);
+  scratchView.setUint16(0, 16, true);
+  const sent = libc().sendto(fd, bytes, bytes.byteLength, 0, scratch, 12);
+  return sent < 0 ? -koffi.errno() : sent;
+}
+
+/** The count of bytes received into `into`, or the negative errno (-EAGAIN where there is nothing). */
+export function receive(fd: FileDescriptor, into: Uint8Array): number {
+  const received = libc().recv(fd, into, into.byteLength, MSG_DONTWAIT);
+  return received < 0 ? -koffi.errno() : received;
+}
+
+/** The count of messages, or the negative errno. */
+export function receiveMany(fd: FileDescriptor, headers: bigint, count: number): number {
+  const received = libc().recvmmsg(fd, headers, count, MSG_DONTWAIT, null);
+  return received < 0 ? -koffi.errno() : received;
+}
+
+/** Watches a descriptor for input until closed. `ready` must not throw. */
+export interface Watch {
+  close(): void;
+}
+
+/** The collector takes a handle that nobody holds, and its events with it: this set holds all that are open. */
+const watches = new Set<ReturnType<typeof koffi.node.poll>>();
+
+export function watch(fd: FileDescriptor, ready: () => void): Watch {
+  const handle = koffi.node.poll(fd, { readable: true }, ready);
+  watches.add(handle);
+  return {
+    close() {
+      if (!watches.delete(handle)) return;
+      handle.stop();
+      handle.close();
+    },
+  };
+}
+
+export { AF_INET };

@@ -1,0 +1,205 @@
+/**
+ * A UDP socket that receives in batches and knows where a datagram was sent to.
+ *
+ * Facts relied on:
+ * - IP_TRANSPARENT (19) allows binding to an address that is not ours; it takes CAP_NET_ADMIN or CAP_NET_RAW (ip(7)).
+ * - IP_RECVORIGDSTADDR (20) delivers the destination as control message of level 0, type 20, a `sockaddr_in`.
+ * - SO_RCVBUFFORCE (33) exceeds net.core.rmem_max with CAP_NET_ADMIN; SO_RCVBUF (8) does not.
+ * - IP_MTU_DISCOVER (10) = IP_PMTUDISC_DONT (0): a SIP message larger than the path's MTU is fragmented, without DF, so that it
+ *   crosses networks that swallow ICMP (RFC 3261 §18.1.1 leaves no other way for a message that must stay on UDP).
+ * - Neither SO_REUSEADDR nor SO_REUSEPORT is set: a port that another program holds must be reported, never shared.
+ *
+ * All sockets receive into one arena: a datagram is copied out before the receiver sees it, and receivers run one after
+ * the other on the loop.
+ */
+import type { Endpoint } from '../core/net/address.ts';
+import { readSockaddr, SOCKADDR_IN_SIZE } from './sockaddr.ts';
+import * as sys from './sys.ts';
+import { ERRNO } from './system-error.ts';
+
+const SOL_IP = 0;
+const IP_MTU_DISCOVER = 10;
+const IP_TRANSPARENT = 19;
+const IP_RECVORIGDSTADDR = 20;
+const IP_FREEBIND = 15;
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
+
+const BATCH = 32;
+/** Batches in one go before other sockets get their turn. */
+const BUDGET = 8;
+const DATAGRAM_SIZE = 65_536;
+const CONTROL_SIZE = 64;
+const MMSGHDR_SIZE = 64;
+const IOVEC_SIZE = 16;
+/** `struct cmsghdr` is length (8), level (4), type (4); data follows. */
+const CMSG_HEADER = 16;
+
+export interface UdpSocketOptions {
+  /** Port 0 takes any free port; `local` of the socket then says which. */
+  readonly local: Endpoint;
+  /** Bind to an address that is not ours. */
+  readonly transparent?: boolean;
+  /** Report where each datagram was sent to; otherwise the socket's own endpoint is reported. */
+  readonly originalDestination?: boolean;
+  readonly receiveBufferBytes?: number;
+}
+
+export interface UdpReceiver {
+  /** `bytes` is the receiver's own. An exception is handed to `fault`. */
+  datagram(bytes: Uint8Array, remote: Endpoint, destination: Endpoint): void;
+  fault(error: unknown): void;
+}
+
+interface ReceiveArena {
+  readonly arena: sys.Arena;
+  readonly headers: number;
+  readonly names: number;
+  readonly controls: number;
+  readonly data: number;
+}
+
+let shared: ReceiveArena | undefined;
+
+/** Layout: headers, then vectors, names, controls and datagrams, each `BATCH` of them. */
+function receiveArena(): ReceiveArena {
+  if (shared !== undefined) return shared;
+  const headers = 0;
+  const vectors = headers + BATCH * MMSGHDR_SIZE;
+  const names = vectors + BATCH * IOVEC_SIZE;
+  const controls = names + BATCH * SOCKADDR_IN_SIZE;
+  const data = controls + BATCH * CONTROL_SIZE;
+  const arena = sys.allocate(data + BATCH * DATAGRAM_SIZE);
+  const { view, address } = arena;
+  for (let i = 0; i < BATCH; i++) {
+    const header = headers + i * MMSGHDR_SIZE;
+    const vector = vectors + i * IOVEC_SIZE;
+    view.setBigUint64(header, address + BigInt(names + i * SOCKADDR_IN_SIZE), true);
+    view.setBigUint64(header + 16, address + BigInt(vector), true);
+    view.setBigUint64(header + 24, 1n, true);
+    view.setBigUint64(header + 32, address + BigInt(controls + i * CONTROL_SIZE), true);
+    view.setBigUint64(vector, address + BigInt(data + i * DATAGRAM_SIZE), true);
+    view.setBigUint64(vector + 8, BigInt(DATAGRAM_SIZE), true);
+  }
+  shared = { arena, headers, names, controls, data };
+  return shared;
+}
+
+export class UdpSocket {
+  readonly local: Endpoint;
+  /** Datagrams that the kernel did not take. */
+  sendFailures = 0;
+  readonly #fd: sys.FileDescriptor;
+  readonly #watch: sys.Watch;
+  readonly #receiver: UdpReceiver;
+  readonly #originalDestination: boolean;
+  #closed = false;
+
+  /** Throws a `SystemError` (`linux/EADDRINUSE`, `linux/EPERM`, …) where the socket cannot be had. */
+  constructor(options: UdpSocketOptions, receiver: UdpReceiver) {
+    receiveArena();
+    this.#receiver = receiver;
+    this.#originalDestination = options.originalDestination === true;
+    const fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+    try {
+      if (options.transparent === true) sys.setOption(fd, SOL_IP, IP_TRANSPARENT, 1, 'IP_TRANSPARENT');
+      if (this.#originalDestination) sys.setOption(fd, SOL_IP, IP_RECVORIGDSTADDR, 1, 'IP_RECVORIGDSTADDR');
+      sys.trySetOption(fd, SOL_IP, IP_MTU_DISCOVER, 0);
+      const size = options.receiveBufferBytes;
+      if (size !== undefined && sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size) !== 0)
+        sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUF, size);
+      sys.bindInet(fd, options.local);
+      this.local = options.local.port === 0 ? sys.localEndpoint(fd) : options.local;
+    } catch (error) {
+      sys.close(fd);
+      throw error;
+    }
+    this.#fd = fd;
+    this.#watch = sys.watch(fd, () => this.#drain());
+  }
+
+  /** Whether the kernel took the datagram. Its failures are counted, never thrown. */
+  send(bytes: Uint8Array, remote: Endpoint): boolean {
+    if (this.#closed) return false;
+    if (sys.sendToInet(this.#fd, bytes, remote) >= 0) return true;
+    this.sendFailures++;
+    return false;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch.close();
+    sys.close(this.#fd);
+  }
+
+  #drain(): void {
+    const { arena, headers, names, controls, data } = receiveArena();
+    const { view, bytes } = arena;
+    for (let batch = 0; batch < BUDGET && !this.#closed; batch++) {
+      for (let i = 0; i < BATCH; i++) {
+        const header = headers + i * MMSGHDR_SIZE;
+        // The kernel writes what it used into these fields; they are offers again only when restored.
+        view.setUint32(header + 8, SOCKADDR_IN_SIZE, true);
+        view.setBigUint64(header + 40, this.#originalDestination ? CONTROL_LENGTH : 0n, true);
+      }
+      const count = sys.receiveMany(this.#fd, arena.address, BATCH);
+      if (count <= 0) {
+        // EINTR comes again by itself (level-triggered); anything but "nothing there" is worth telling.
+        if (count < 0 && count !== -ERRNO.EAGAIN && count !== -ERRNO.EINTR)
+          this.#receiver.fault(
+            new Error(`recvmmsg on ${this.local.address}:${this.local.port}: errno ${-count}`),
+          );
+        return;
+      }
+      for (let i = 0; i < count && !this.#closed; i++) {
+        const header = headers + i * MMSGHDR_SIZE;
+        const remote = readSockaddr(view, names + i * SOCKADDR_IN_SIZE);
+        if (remote === undefined) continue;
+        const start = data + i * DATAGRAM_SIZE;
+        const datagram = bytes.slice(start, start + view.getUint32(header + 56, true));
+        const destination = this.#originalDestination
+          ? readDestination(view, controls + i * CONTROL_SIZE, Number(view.getBigUint64(header + 40, true)))
+          : this.local;
+        try {
+          this.#receiver.datagram(datagram, remote, destination ?? this.local);
+        } catch (error) {
+          this.#receiver.fault(error);
+        }
+      }
+      if (count < BATCH) return;
+    }
+  }
+}
+
+const CONTROL_LENGTH = BigInt(CONTROL_SIZE);
+
+function readDestination(view: DataView, offset: number, length: number): Endpoint | undefined {
+  let at = offset;
+  const end = offset + length;
+  while (at + CMSG_HEADER <= end) {
+    const size = Number(view.getBigUint64(at, true));
+    if (size < CMSG_HEADER) return undefined;
+    if (
+      view.getInt32(at + 8, true) === SOL_IP &&
+      view.getInt32(at + 12, true) === IP_RECVORIGDSTADDR &&
+      size >= CMSG_HEADER + SOCKADDR_IN_SIZE
+    )
+      return readSockaddr(view, at + CMSG_HEADER);
+    at += (size + 7) & ~7;
+  }
+  return undefined;
+}
+
+/** Whether no local program holds this UDP endpoint. */
+export function isFree(local: Endpoint): boolean {
+  const fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+  try {
+    // The question is the port; an address that is just coming up must not look like a taken port.
+    sys.trySetOption(fd, SOL_IP, IP_FREEBIND, 1);
+    return sys.canBindInet(fd, local);
+  } finally {
+    sys.close(fd);
+  }
+}
