@@ -39,6 +39,7 @@ export function dialogOf(
   now: TimeMs,
   carriesSession: boolean,
 ): Dialog | undefined {
+  if (message.method === 'REGISTER') return undefined;
   const found = dialogs.find(message, direction, phone);
   const opens = message.kind === 'request' && message.method === 'INVITE';
   if (found !== undefined) {

@@ -142,18 +142,20 @@ export class EngineState {
           this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
       return { edits: [], leave };
     }
+    // What is retransmitted after the end belongs to nothing that lives.
+    if (dialog.state === 'ended') return { edits: [], leave };
     if (!mapping.dialogs.has(dialog.key)) {
       mapping.dialogs.add(dialog.key);
       this.event({ kind: 'dialog.opened', callId: dialog.callId, initiator: dialog.initiator });
     }
-    dialog.mapping = mapping.id;
+    if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
     dialog.peer = peer;
     this.dirtyDialogs.add(dialog);
     if (advance(this.dialogs, dialog, message, direction, now))
       this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
 
     let edits: readonly Edit<RuleId>[] = [];
-    if (description !== undefined && dialog.state !== 'ended') {
+    if (description !== undefined) {
       const context = {
         media: this.media,
         dialog,
@@ -177,6 +179,15 @@ export class EngineState {
     for (const id of dialog.offered) this.#refreshSources(id);
     for (const id of dialog.committed) this.#refreshSources(id);
     return { edits, leave };
+  }
+
+  /** The phone goes on with the dialog from another endpoint of its own. */
+  #moveDialog(dialog: Dialog, to: SignallingMapping): void {
+    const before = this.mappings.byId(dialog.mapping);
+    dialog.mapping = to.id;
+    if (before === undefined) return;
+    before.dialogs.delete(dialog.key);
+    this.mappings.schedule(before);
   }
 
   #refreshSources(id: MappingId): void {
