@@ -260,17 +260,22 @@ class Plane implements LinuxPlane {
       const gap = performance.now() - this.#lastBeatMs;
       this.#pulse();
       if (gap < GAP_MS) return;
-      this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
       this.#externalAddresses.clear();
       const forwards = findForwards(readRuleset(), this.#sipPorts);
       this.#removeStale([...forwards, ...this.#learned()]);
+      this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
     } catch (error) {
       if (!(error instanceof SystemError) || error.errno !== ERRNO.ENOENT) {
         this.#tell('linux.heartbeat', error);
         return;
       }
-      this.#handler.notice('linux.ruleset-lost', 'somebody flushed the nftables ruleset; writing ours again');
-      this.#attempt('linux.ruleset-lost', () => this.#install());
+      this.#attempt('linux.ruleset-lost', () => {
+        this.#install();
+        this.#handler.notice(
+          'linux.ruleset-lost',
+          'somebody flushed the nftables ruleset; ours is there again',
+        );
+      });
     }
   }
 
