@@ -404,3 +404,25 @@ test('relay: both sides are told to send to the gateway, and a hold keeps its so
     [{ address: MEDIA, port: 9000 }],
   ]);
 });
+
+test('ice = translate-all: every candidate of the phone, or nothing at all', () => {
+  const bench = new Workbench({ policy: { ice: 'translate-all' } });
+  const candidates = [
+    'a=ice-ufrag:x',
+    'a=candidate:1 1 UDP 2130706431 192.168.1.50 4000 typ host',
+    'a=candidate:1 2 UDP 2130706430 192.168.1.50 4001 typ host',
+    'a=candidate:2 1 UDP 1694498815 198.51.100.200 4000 typ srflx raddr 192.168.1.50 rport 4000',
+    'a=candidate:3 1 UDP 2130706431 192.168.1.50 4444 typ host',
+  ];
+  const sent = invite(bench, {}, sdp('192.168.1.50', 4000, candidates));
+  assert.match(
+    sent,
+    /audio 30000 .*:1 1 UDP \d+ 203\.0\.113\.1 30000 typ.*:1 2 UDP \d+ 203\.0\.113\.1 30001 typ/s,
+  );
+  assert.match(sent, /:2 1 UDP \d+ 198\.51\.100\.200 4000 typ srflx raddr 203\.0\.113\.1 rport 30000\r/);
+  assert.match(sent, /:3 1 UDP \d+ 203\.0\.113\.1 30002 typ host/);
+  const tcp = [...candidates, 'a=candidate:4 1 TCP 1 192.168.1.50 9 typ host tcptype active'];
+  const other = new Workbench({ policy: { ice: 'translate-all' } });
+  assert.match(invite(other, {}, sdp('192.168.1.50', 4000, tcp)), /c=IN IP4 192\.168\.1\.50.*audio 4000 /s);
+  assert.equal(other.openMedia().length, 0);
+});

@@ -47,6 +47,7 @@ export interface InboundFacts {
 
 export function ruleIsOn(policy: Policy, rule: RuleId): boolean {
   if (rule === 'sdp.origin') return policy.rules[rule] ?? policy.origin === 'translate';
+  if (rule === 'sdp.candidate') return policy.rules[rule] ?? policy.ice === 'translate-all';
   if (rule === 'via.received.restore') return policy.rules[rule] ?? policy.received === 'restore';
   return policy.rules[rule] ?? ruleById(rule).default;
 }

@@ -108,6 +108,15 @@ export const rules = [
     default: true,
   },
   {
+    id: 'sdp.candidate',
+    source: 'RFC 8839 §5.1',
+    summary:
+      'With ice = translate-all, every ICE candidate of the phone names where it can be reached from outside.',
+    without: 'Nothing: ICE finds a way by itself, so a description with ICE is left whole unless asked for.',
+    direction: 'out',
+    default: false,
+  },
+  {
     id: 'sdp.origin',
     source: 'RFC 8866 §5.2',
     summary: 'The address in o= is translated too. It only has to be unique, so it is kept unless asked for.',

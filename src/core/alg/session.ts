@@ -93,6 +93,11 @@ export function translateOutbound(
       }
     }
   }
+  if (description.ice) {
+    const ice = translateCandidates(description, context, isOwn, named, edits, out);
+    if (ice === 'failed') return giveUp(named, dialog, table, out);
+    waits ||= ice === 'waits';
+  }
   if (description.connection !== undefined && isOwn(description.connection.address))
     edits.push(connectionEdit(description.connection.span, sessionAddress ?? context.externalAddress));
   if (
@@ -106,6 +111,53 @@ export function translateOutbound(
       rule: 'sdp.origin',
     });
   return { edits, waits, named };
+}
+
+/**
+ * Every candidate of the phone's own, or none: with a candidate that cannot be mapped (TCP), or with a relay, which is no
+ * ICE agent, the description stays whole.
+ */
+function translateCandidates(
+  description: Description,
+  context: SessionContext,
+  isOwn: (address: Address | undefined) => address is Address,
+  named: Set<MappingId>,
+  edits: Edit<RuleId>[],
+  out: Output[],
+): 'failed' | 'waits' | 'open' {
+  if (context.media.relay) return 'failed';
+  let waits = false;
+  const rule = 'sdp.candidate';
+  for (const [index, media] of description.media.entries()) {
+    for (const { transport, connection, port, portSpan, related } of media.candidates) {
+      for (const [written, span, at, isRelated] of [
+        [connection, portSpan, port, false],
+        ...(related === undefined
+          ? []
+          : ([[related.connection, related.portSpan, related.port, true]] as const)),
+      ] as const) {
+        if (!isOwn(written.address) || (isRelated && at === 0)) continue;
+        if (transport === 'other' || at === 0) return 'failed';
+        const record = context.media.acquire(
+          {
+            dialog: context.dialog,
+            index,
+            internal: { address: written.address, port: at },
+            ports: 1,
+            externalAddress: context.externalAddress,
+            innerAddress: undefined,
+          },
+          out,
+        );
+        if (record?.internal === undefined) return 'failed';
+        named.add(record.id);
+        waits ||= record.state === 'opening';
+        edits.push({ span: written.span, replacement: record.external.address, rule });
+        edits.push({ span, replacement: String(record.external.port + at - record.internal.port), rule });
+      }
+    }
+  }
+  return waits ? 'waits' : 'open';
 }
 
 /** The provider's description, to be read by the phone: only a relay has anything to change in it. */
@@ -182,13 +234,18 @@ export function remoteMedia(
     if (connection?.address === undefined) return [{ address: peer.address, port: media.port }];
     if (isUnspecified(connection.address)) return before?.[index] ?? [];
     const rtp: Endpoint = { address: connection.address, port: media.port };
+    const candidates = media.candidates.flatMap((one) =>
+      one.transport === 'udp' && one.connection.address !== undefined
+        ? [{ address: one.connection.address, port: one.port }]
+        : [],
+    );
     const { rtcp } = media;
     const rtcpAddress = rtcp?.connection?.address ?? connection.address;
     return rtcp === undefined ||
       rtcp.port === 0 ||
       (rtcp.port === media.port + 1 && rtcpAddress === connection.address)
-      ? [rtp]
-      : [rtp, { address: rtcpAddress, port: rtcp.port }];
+      ? [rtp, ...candidates]
+      : [rtp, { address: rtcpAddress, port: rtcp.port }, ...candidates];
   });
 }
 

@@ -171,7 +171,11 @@ export class EngineState {
         direction === 'out'
           ? translateOutbound(description, context, this.out)
           : translateInbound(description, context, this.out);
-      if (session.waits) return 'wait';
+      if (session.waits) {
+        // Whatever becomes of the message, what was opened for it belongs to the dialog and ends with it.
+        for (const id of session.named) dialog.offered.add(id);
+        return 'wait';
+      }
       if (direction === 'out' || this.media.relay) offer(dialog, session.named, this.media, this.out);
       edits = session.edits.filter((edit) => ruleIsOn(this.policy, edit.rule));
     }

@@ -19,6 +19,18 @@ export interface ConnectionData {
   readonly address: Address | undefined;
 }
 
+/** One `a=candidate` (RFC 8839 §5.1): where ICE may reach the media. */
+export interface Candidate {
+  readonly transport: 'udp' | 'other';
+  readonly connection: ConnectionData;
+  readonly port: number;
+  readonly portSpan: Span;
+  /** raddr and rport, where both stand. */
+  readonly related:
+    | { readonly connection: ConnectionData; readonly port: number; readonly portSpan: Span }
+    | undefined;
+}
+
 export interface MediaDescription {
   /** `audio`, `video`, `image`, … */
   readonly media: string;
@@ -35,6 +47,7 @@ export interface MediaDescription {
     | { readonly port: number; readonly portSpan: Span; readonly connection: ConnectionData | undefined }
     | undefined;
   readonly rtcpMux: boolean;
+  readonly candidates: readonly Candidate[];
 }
 
 export interface Description {
@@ -45,6 +58,9 @@ export interface Description {
   readonly ice: boolean;
 }
 
+/** More candidates than this in one media description are no longer understood one by one. */
+const MAX_CANDIDATES = 64;
+
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -54,7 +70,9 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
   let session: ConnectionData | undefined;
   let ice = false;
   const media: MediaDescription[] = [];
-  let current: { -readonly [K in keyof MediaDescription]: MediaDescription[K] } | undefined;
+  let current:
+    | ({ -readonly [K in keyof MediaDescription]: MediaDescription[K] } & { candidates: Candidate[] })
+    | undefined;
   let first = true;
   let i = body.start;
   while (i < body.end) {
@@ -93,8 +111,13 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
         if (current !== undefined) current.rtcp ??= rtcp;
       } else if (startsWith(bytes, value, end, 'rtcp-mux')) {
         if (current !== undefined) current.rtcpMux = true;
-      } else if (startsWith(bytes, value, end, 'candidate:') || startsWith(bytes, value, end, 'ice-ufrag:'))
+      } else if (startsWith(bytes, value, end, 'candidate:')) {
+        const candidate = scanCandidate(bytes, value + 10, end);
+        if (candidate === undefined) return undefined;
         ice = true;
+        if (current !== undefined && current.candidates.length < MAX_CANDIDATES)
+          current.candidates.push(candidate);
+      } else if (startsWith(bytes, value, end, 'ice-ufrag:')) ice = true;
     }
     i = next;
   }
@@ -131,7 +154,11 @@ function connectionAt(bytes: Uint8Array, start: number, end: number, v6: boolean
   };
 }
 
-function scanMedia(bytes: Uint8Array, start: number, end: number): MediaDescription | undefined {
+function scanMedia(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): (MediaDescription & { candidates: Candidate[] }) | undefined {
   const portStart = nextField(bytes, start, end);
   if (portStart < 0) return undefined;
   const portEnd = digitsEnd(bytes, portStart, end);
@@ -157,6 +184,7 @@ function scanMedia(bytes: Uint8Array, start: number, end: number): MediaDescript
     connection: undefined,
     rtcp: undefined,
     rtcpMux: false,
+    candidates: [],
   };
 }
 
@@ -169,6 +197,56 @@ function scanRtcp(bytes: Uint8Array, start: number, end: number): MediaDescripti
   if (bytes[portEnd] !== 0x20) return undefined;
   const connection = scanTypedAddress(bytes, portEnd + 1, end, 0);
   return connection === undefined ? undefined : { port, portSpan, connection };
+}
+
+/** foundation component transport priority address port "typ" type [raddr address rport port] … */
+function scanCandidate(bytes: Uint8Array, start: number, end: number): Candidate | undefined {
+  const fields: Span[] = [];
+  for (let i = start; i < end && fields.length < 12; ) {
+    let j = i;
+    while (j < end && bytes[j] !== 0x20) j++;
+    if (j === i) return undefined;
+    fields.push({ start: i, end: j });
+    i = j + 1;
+  }
+  const [, , transport, , address, port, typ, type, raddr, relatedAddress, rport, relatedPort] = fields;
+  if (
+    transport === undefined ||
+    address === undefined ||
+    port === undefined ||
+    typ === undefined ||
+    type === undefined
+  )
+    return undefined;
+  const portNumber = number(bytes, port.start, port.end);
+  if (portNumber < 0 || portNumber > 65535 || text(bytes, typ.start, typ.end) !== 'typ') return undefined;
+  const connection = anyConnection(bytes, address);
+  let related: Candidate['related'];
+  if (
+    raddr !== undefined &&
+    relatedAddress !== undefined &&
+    rport !== undefined &&
+    relatedPort !== undefined
+  ) {
+    const isRelated =
+      text(bytes, raddr.start, raddr.end) === 'raddr' && text(bytes, rport.start, rport.end) === 'rport';
+    const relatedNumber = number(bytes, relatedPort.start, relatedPort.end);
+    if (isRelated && relatedNumber >= 0)
+      related = {
+        connection: anyConnection(bytes, relatedAddress),
+        port: relatedNumber,
+        portSpan: relatedPort,
+      };
+  }
+  const isUdp = text(bytes, transport.start, transport.end).toLowerCase() === 'udp';
+  return { transport: isUdp ? 'udp' : 'other', connection, port: portNumber, portSpan: port, related };
+}
+
+function anyConnection(bytes: Uint8Array, span: Span): ConnectionData {
+  return {
+    span,
+    address: span.end - span.start > 45 ? undefined : parseAddress(text(bytes, span.start, span.end)),
+  };
 }
 
 function nextField(bytes: Uint8Array, from: number, end: number): number {
