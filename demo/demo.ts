@@ -4,8 +4,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Call } from './call.ts';
-import { namespaceObstacle, removeLeftovers } from './namespace.ts';
+import { namespaceObstacle, removeStaleNamespaces } from './namespace.ts';
 import { Narrator } from './narrator.ts';
+import { removeStaleDirectories } from './run.ts';
 import { loopbackStage, namespaceStage, type Stage } from './stage.ts';
 
 export interface DemoOptions {
@@ -42,11 +43,9 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
 
 async function openStage(narrator: Narrator): Promise<Stage> {
   const obstacle = namespaceObstacle();
-  if (obstacle === undefined) {
-    const removed = removeLeftovers();
-    if (removed.length > 0) narrator.caution(`Removed what a crashed run left behind: ${removed.join(', ')}`);
-    return namespaceStage();
-  }
+  const removed = [...(obstacle === undefined ? removeStaleNamespaces() : []), ...removeStaleDirectories()];
+  if (removed.length > 0) narrator.caution(`Removed what a crashed run left behind: ${removed.join(', ')}`);
+  if (obstacle === undefined) return namespaceStage();
   narrator.caution(
     `The demo network cannot be built: ${obstacle}.\n` +
       'So this is the explicit mode on loopback instead: the same engine behind ordinary sockets, with a relay for audio.',

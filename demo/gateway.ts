@@ -1,19 +1,14 @@
 /** `sipalg gateway` as the demo and the lab run it: in the router, or on loopback. Its log is a journal of events. */
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Journal } from './journal.ts';
 import type { Network } from './network.ts';
 import { Program } from './program.ts';
+import { newDirectory, noteProcess } from './run.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/sipalg', import.meta.url));
 const READY_MS = 15_000;
-
-export function gatewayExists(): boolean {
-  return existsSync(PROGRAM);
-}
 
 export interface LogLine {
   readonly msg: string;
@@ -33,6 +28,7 @@ export class Gateway {
 
   private constructor(child: ChildProcess, stateDir: string) {
     this.stateDir = stateDir;
+    noteProcess(stateDir, child.pid);
     this.program = new Program('sipalg gateway', child);
     const add = this.program.lines.add.bind(this.program.lines);
     this.program.lines.add = (text) => {
@@ -47,7 +43,7 @@ export class Gateway {
 
   /** On the kernel data plane, in the router of the network. */
   static async inRouter(network: Network, options: GatewayOptions = {}): Promise<Gateway> {
-    const stateDir = options.stateDir ?? newStateDir();
+    const stateDir = options.stateDir ?? newDirectory('state');
     const args = ['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'];
     const child = network.spawn('router', PROGRAM, [...args, ...(options.args ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -57,7 +53,7 @@ export class Gateway {
 
   /** Any other way of starting it; `start` gets the program and the arguments that are always needed. */
   static started(start: (program: string, args: readonly string[]) => ChildProcess): Promise<Gateway> {
-    const stateDir = newStateDir();
+    const stateDir = newDirectory('state');
     return Gateway.#ready(
       new Gateway(start(PROGRAM, ['gateway', '--state-dir', stateDir, '--json']), stateDir),
     );
@@ -83,8 +79,4 @@ export class Gateway {
     await this.program.stop();
     rmSync(this.stateDir, { recursive: true, force: true });
   }
-}
-
-function newStateDir(): string {
-  return mkdtempSync(join(tmpdir(), 'sipalg-state-'));
 }

@@ -4,33 +4,22 @@
  * A socket belongs to the namespace in which it was created, whoever uses it later. So the peers of the demo and of the
  * lab all live in one process: it steps into a namespace (setns, this thread only), creates the socket, and steps back.
  *
- * A name is `sipnet-PID-START-ROLE`: START is the start time of the process that made it (clock ticks since boot), so
- * that what a crashed run left behind can be told from what a living one uses, also when the PID is used again.
+ * A name begins with the name of the run (`run.ts`), so that what a crashed run left behind can be told.
  */
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import koffi from 'koffi';
+import { isStale, runName } from './run.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
 const O_RDONLY_CLOEXEC = 0o2000000;
-const PREFIX = 'sipnet';
 const NETNS_DIR = '/run/netns';
 
 const libc = koffi.load(null);
 const open = libc.func('int open(const char *path, int flags)');
 const close = libc.func('int close(int fd)');
 const setns = libc.func('int setns(int fd, int type)');
-
-/** Field 22 of /proc/PID/stat; undefined where there is no such process. */
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
-}
 
 let serial = 0;
 const living = new Set<Namespace>();
@@ -43,7 +32,7 @@ export class Namespace {
 
   constructor(role: string) {
     this.role = role;
-    this.name = `${PREFIX}-${process.pid}-${startTime(process.pid)}-${++serial}${role}`;
+    this.name = `${runName}-${++serial}${role}`;
     execFileSync('ip', ['netns', 'add', this.name]);
     this.#fd = open(`${NETNS_DIR}/${this.name}`, O_RDONLY_CLOEXEC);
     if (this.#fd < 0) throw new Error(`the namespace ${this.name} cannot be opened`);
@@ -121,26 +110,24 @@ function removeNamespace(name: string): void {
   execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
 }
 
-/** Removes what runs that are no longer alive left behind; gives the names. */
-export function removeLeftovers(): string[] {
+/** Removes the namespaces of runs that are no longer alive; gives their names. */
+export function removeStaleNamespaces(): string[] {
   let names: string[];
   try {
     names = readdirSync(NETNS_DIR);
   } catch {
     return [];
   }
-  const removed: string[] = [];
-  for (const name of names) {
-    const [, pid, start] = new RegExp(`^${PREFIX}-(\\d+)-(\\d+)-`).exec(name) ?? [];
-    if (pid === undefined || startTime(Number(pid)) === start) continue;
+  return names.filter((name) => {
+    if (!isStale(name)) return false;
     try {
       removeNamespace(name);
-      removed.push(name);
+      return true;
     } catch {
       // Another run was faster.
+      return false;
     }
-  }
-  return removed;
+  });
 }
 
 /** Why namespaces cannot be had here, or undefined where they can. */

@@ -17,7 +17,7 @@
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import type { Socket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';
-import { Namespace, removeLeftovers } from './namespace.ts';
+import { Namespace, removeStaleNamespaces } from './namespace.ts';
 
 export const addresses = {
   phone1: '192.168.1.10',
@@ -51,7 +51,7 @@ export class Network {
 
   constructor(options: NetworkOptions = {}) {
     this.options = options;
-    removeLeftovers();
+    removeStaleNamespaces();
     for (const host of hosts) this.#spaces.set(host, new Namespace(host));
     try {
       this.#link();

@@ -2,15 +2,15 @@
  * baresip, a real softphone: it plays a tone, records what it hears to a file, and is driven by its control socket.
  * The recording is made by its sndfile module: a pair of files a call, of which `…-dec.wav` is what came in.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Journal } from '../../demo/journal.ts';
 import { toneShare } from '../../demo/media.ts';
 import { addresses, type Host, type Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
+import { newDirectory } from '../../demo/run.ts';
 
 const RATE = 8000;
 const TONE_SECONDS = 60;
@@ -45,7 +45,7 @@ export class Baresip {
 
   /** Starts it and waits until it has registered (where it is to register). */
   static async start(network: Network, options: BaresipOptions, withinMs = 8000): Promise<Baresip> {
-    const directory = mkdtempSync(join(tmpdir(), 'lab-baresip-'));
+    const directory = newDirectory('baresip');
     mkdirSync(join(directory, 'recording'));
     writeFileSync(join(directory, 'tone.wav'), toneFile(options.hertz));
     writeFileSync(join(directory, 'config'), configuration(options, directory));

@@ -3,11 +3,11 @@
  * proxy. It sends by the Contact as registered and records its route. (What it cannot be kept from: responses go to
  * the address that the request came from, with the port of the Via.)
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addresses, type Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
+import { newDirectory } from '../../demo/run.ts';
 
 const MODULES = '/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/';
 
@@ -26,7 +26,7 @@ export class Kamailio {
   }
 
   static async start(network: Network, options: KamailioOptions = {}): Promise<Kamailio> {
-    const directory = mkdtempSync(join(tmpdir(), 'lab-kamailio-'));
+    const directory = newDirectory('kamailio');
     const file = join(directory, 'kamailio.cfg');
     writeFileSync(file, configuration(options));
     const child = network.spawn(

@@ -1,10 +1,10 @@
 /** SIPp, one run of it: a scenario file, a number of calls, and whether all of them went as the file says. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Host, Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
+import { newDirectory } from '../../demo/run.ts';
 
 export interface SippOptions {
   readonly host: Host;
@@ -26,7 +26,7 @@ export class Sipp {
   }
 
   static start(network: Network, options: SippOptions): Sipp {
-    const directory = mkdtempSync(join(tmpdir(), 'lab-sipp-'));
+    const directory = newDirectory('sipp');
     const file = fileURLToPath(new URL(`sipp/${options.scenario}.xml`, import.meta.url));
     const args = [
       ...(options.scenario === 'uac' ? ['198.51.100.5:5060'] : []),
