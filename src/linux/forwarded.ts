@@ -7,24 +7,15 @@
  */
 import { type Endpoint, endpointKey, parseIPv4 } from '../core/net/address.ts';
 import { type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
+import { field, type Json, list } from './json.ts';
 import { TABLE } from './ruleset.ts';
 
-type Json = unknown;
-
-function list(value: Json): Json[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function field(value: Json, name: string): Json {
-  return typeof value === 'object' && value !== null ? (value as Record<string, Json>)[name] : undefined;
-}
-
 /** Whether `port` is in what stands right of `dport`: a number, a range, or a set of both. */
-function contains(value: Json, port: number): boolean {
+export function containsPort(value: Json, port: number): boolean {
   if (typeof value === 'number') return value === port;
   const range = list(field(value, 'range'));
   if (range.length === 2) return Number(range[0]) <= port && port <= Number(range[1]);
-  return list(field(value, 'set')).some((element) => contains(element, port));
+  return list(field(value, 'set')).some((element) => containsPort(element, port));
 }
 
 /**
@@ -47,7 +38,7 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
       const match = field(expression, 'match');
       const payload = field(field(match, 'left'), 'payload');
       if (field(payload, 'field') === 'dport') {
-        ports = ports.filter((port) => contains(field(match, 'right'), port));
+        ports = ports.filter((port) => containsPort(field(match, 'right'), port));
         if (field(payload, 'protocol') === 'tcp') tcpOnly = true;
       }
       if (

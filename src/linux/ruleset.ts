@@ -41,7 +41,7 @@ export interface RulesetOptions {
   readonly sipPorts: readonly number[];
   /** Where the wildcard transparent socket listens, on 127.0.0.1. */
   readonly listenPort: number;
-  /** Addresses or prefixes that are never intercepted. */
+  /** Addresses or prefixes that are never intercepted. Here and below IPv6 is passed over: it is not intercepted. */
   readonly excludedPhones?: readonly string[];
   readonly excludedProviders?: readonly string[];
   /** Addresses or prefixes that may call without having been called first (marked for the accept chains). */
@@ -137,7 +137,8 @@ export function renderRuleset(options: RulesetOptions): string {
   const ports = braces(options.sipPorts);
   const endpoints = (list: readonly Endpoint[] | undefined): string[] =>
     (list ?? []).map((e) => `${address(e.address)} . ${e.port}`);
-  const prefixes = (list: readonly string[] | undefined): string[] => (list ?? []).map(prefix);
+  const prefixes = (list: readonly string[] | undefined): string[] =>
+    (list ?? []).filter((text) => !text.includes(':')).map(prefix);
   const size = `size ${options.mediaElements ?? 65_536}`;
   const take = `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "sipalg-intercepted" accept`;
   const accept = `meta mark set meta mark or ${hex(ACCEPT_MARK)}`;

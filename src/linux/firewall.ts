@@ -1,0 +1,204 @@
+/**
+ * Would the operator's firewall let a packet of ours through? Read from what `nft -j list ruleset` prints.
+ *
+ * Three answers: a rule may hold matches that cannot be judged from here (sets, marks, iptables extensions). Only a
+ * certain `drop` is worth troubling anybody with.
+ *
+ * Facts relied on:
+ * - `accept` ends only its own base chain; a packet passes a hook when no base chain of any table drops it.
+ * - What iptables-nft writes appears as `xt` expressions without their content.
+ */
+import { containsPort } from './forwarded.ts';
+import { field, type Json, list } from './json.ts';
+import { ACCEPT_MARK, TABLE } from './ruleset.ts';
+
+export type Fate = 'accept' | 'drop' | 'maybe';
+type Match = 'yes' | 'no' | 'maybe';
+
+/** A first packet of a flow: what is known of it. */
+export interface Probe {
+  readonly hook: 'input' | 'forward';
+  readonly iif: string;
+  readonly oif?: string;
+  readonly port: number;
+  readonly dnat: boolean;
+}
+
+export interface BaseChain {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+}
+
+interface Chain extends BaseChain {
+  readonly hook: string | undefined;
+  readonly policy: string;
+  readonly rules: Json[];
+}
+
+function readChains(ruleset: Json): Map<string, Chain> {
+  const chains = new Map<string, Chain>();
+  const id = (item: Json, name: Json): string => `${field(item, 'family')} ${field(item, 'table')} ${name}`;
+  for (const item of list(field(ruleset, 'nftables'))) {
+    const chain = field(item, 'chain');
+    if (chain !== undefined)
+      chains.set(id(chain, field(chain, 'name')), {
+        family: String(field(chain, 'family')),
+        table: String(field(chain, 'table')),
+        chain: String(field(chain, 'name')),
+        hook:
+          field(chain, 'type') === 'filter' && typeof field(chain, 'hook') === 'string'
+            ? String(field(chain, 'hook'))
+            : undefined,
+        policy: String(field(chain, 'policy') ?? 'accept'),
+        rules: [],
+      });
+    const rule = field(item, 'rule');
+    if (rule !== undefined) chains.get(id(rule, field(rule, 'chain')))?.rules.push(rule);
+  }
+  return chains;
+}
+
+/** Base chains (IPv4 or inet) that would surely drop the probe. */
+export function droppingChains(ruleset: Json, probe: Probe): BaseChain[] {
+  const chains = readChains(ruleset);
+  return [...chains.values()]
+    .filter((chain) => chain.hook === probe.hook && chain.table !== TABLE)
+    .filter((chain) => chain.family === 'inet' || chain.family === 'ip')
+    .filter((chain) => {
+      const fate = walk(chain, chains, probe, 0) ?? (chain.policy === 'drop' ? 'drop' : 'accept');
+      return fate === 'drop';
+    })
+    .map(({ family, table, chain }) => ({ family, table, chain }));
+}
+
+/** Undefined where the packet leaves the chain at its end (or by `return`). */
+function walk(
+  chain: Chain,
+  chains: ReadonlyMap<string, Chain>,
+  probe: Probe,
+  depth: number,
+): Fate | undefined {
+  if (depth > 16) return 'maybe';
+  let mayPass = false;
+  for (const rule of chain.rules) {
+    const verdict = judge(rule, chain, chains, probe, depth);
+    if (verdict.match === 'no' || verdict.fate === undefined) continue;
+    if (verdict.fate === 'return') {
+      if (verdict.match === 'yes') break;
+      continue;
+    }
+    if (verdict.match === 'yes' && verdict.fate !== 'maybe')
+      return verdict.fate === 'drop' && mayPass ? 'maybe' : verdict.fate;
+    if (verdict.fate !== 'drop') mayPass = true;
+  }
+  return mayPass ? 'maybe' : undefined;
+}
+
+function judge(
+  rule: Json,
+  chain: Chain,
+  chains: ReadonlyMap<string, Chain>,
+  probe: Probe,
+  depth: number,
+): { match: Match; fate: Fate | 'return' | undefined } {
+  let match: Match = 'yes';
+  for (const expression of list(field(rule, 'expr'))) {
+    const one = field(expression, 'match');
+    if (one !== undefined) {
+      const result = judgeMatch(one, probe);
+      if (result === 'no') return { match: 'no', fate: undefined };
+      if (result === 'maybe') match = 'maybe';
+      continue;
+    }
+    if (typeof expression !== 'object' || expression === null) continue;
+    if ('accept' in expression) return { match, fate: 'accept' };
+    if ('drop' in expression || 'reject' in expression) return { match, fate: 'drop' };
+    if ('return' in expression) return { match, fate: 'return' };
+    if ('vmap' in expression || 'xt' in expression || 'queue' in expression)
+      return { match: 'maybe', fate: 'maybe' };
+    const target = field(expression, 'jump', 'target') ?? field(expression, 'goto', 'target');
+    if (target !== undefined) {
+      const next = chains.get(`${chain.family} ${chain.table} ${String(target)}`);
+      const fate = next === undefined ? 'maybe' : walk(next, chains, probe, depth + 1);
+      return { match, fate: fate ?? ('goto' in expression ? 'return' : undefined) };
+    }
+  }
+  return { match, fate: undefined };
+}
+
+function judgeMatch(match: Json, probe: Probe): Match {
+  const left = field(match, 'left');
+  const right = field(match, 'right');
+  const negated = field(match, 'op') === '!=';
+  const decide = (value: boolean | undefined): Match =>
+    value === undefined ? 'maybe' : value !== negated ? 'yes' : 'no';
+  const among = (wanted: string): boolean | undefined => names(right)?.some((name) => fits(name, wanted));
+  switch (field(left, 'meta', 'key')) {
+    case 'iifname':
+    case 'iif':
+      return decide(among(probe.iif));
+    case 'oifname':
+    case 'oif':
+      return probe.oif === undefined ? decide(false) : decide(among(probe.oif));
+    case 'l4proto':
+      return decide(among('udp') === true || among('17') === true);
+    case 'nfproto':
+      return decide(among('ipv4'));
+  }
+  switch (field(left, 'ct', 'key')) {
+    case 'state':
+      return decide(among('new'));
+    case 'status':
+      return decide(among('dnat') === true ? probe.dnat : names(right) === undefined ? undefined : false);
+  }
+  const protocol = field(left, 'payload', 'protocol');
+  if (protocol === 'tcp' || protocol === 'icmp' || protocol === 'icmpv6' || protocol === 'ip6') return 'no';
+  if (protocol === 'udp' && field(left, 'payload', 'field') === 'dport')
+    return typeof right === 'string' ? 'maybe' : decide(containsPort(right, probe.port));
+  if (protocol === 'ip' && field(left, 'payload', 'field') === 'protocol') return decide(among('udp'));
+  // Our own accept rule: what it is for carries the mark.
+  if (field(left, '&') !== undefined && right === ACCEPT_MARK) return 'yes';
+  return 'maybe';
+}
+
+/** The names that stand right of a match; undefined where it is a named set. */
+function names(right: Json): string[] | undefined {
+  if (typeof right === 'number') return [String(right)];
+  if (typeof right === 'string') return right.startsWith('@') ? undefined : [right];
+  const items = Array.isArray(right) ? right : field(right, 'set');
+  return Array.isArray(items) ? items.flatMap((item) => names(item) ?? []) : undefined;
+}
+
+function fits(name: string, wanted: string): boolean {
+  return name.endsWith('*') ? wanted.startsWith(name.slice(0, -1)) : name === wanted;
+}
+
+/** Whether rules hand flows to the kernel's own SIP helper: names of the tables that do. */
+export function sipHelpers(ruleset: Json): string[] {
+  const items = list(field(ruleset, 'nftables'));
+  const helpers = new Set(
+    items
+      .map((item) => field(item, 'ct helper'))
+      .filter((helper) => field(helper, 'type') === 'sip')
+      .map((helper) => `${field(helper, 'family')} ${field(helper, 'table')} ${field(helper, 'name')}`),
+  );
+  const users = new Set<string>();
+  for (const item of items) {
+    const rule = field(item, 'rule');
+    for (const expression of list(field(rule, 'expr'))) {
+      const name = field(expression, 'ct helper');
+      const table = `${field(rule, 'family')} ${field(rule, 'table')}`;
+      if (typeof name === 'string' && helpers.has(`${table} ${name}`)) users.add(table);
+    }
+  }
+  return [...users];
+}
+
+/** Names of flowtables: what they carry passes by every rule, and by the connection table. */
+export function flowtables(ruleset: Json): string[] {
+  return list(field(ruleset, 'nftables'))
+    .map((item) => field(item, 'flowtable'))
+    .filter((table) => table !== undefined)
+    .map((table) => `${field(table, 'family')} ${field(table, 'table')} ${field(table, 'name')}`);
+}

@@ -1,0 +1,169 @@
+/** What preflight has to know of this machine, read from /proc, /sys, nft, ip and iptables-save. Nothing is changed. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Endpoint } from '../core/net/address.ts';
+import type { Json } from './json.ts';
+import { type PolicyRule, parseRules, ROUTE_TABLE } from './policy-route.ts';
+import { readRuleset, tryRun } from './program.ts';
+import { renderRuleset, TABLE } from './ruleset.ts';
+import { numberToAddress } from './sockaddr.ts';
+
+export interface InterfaceFacts {
+  readonly addresses: readonly string[];
+  readonly bridge: boolean;
+  readonly up: boolean;
+}
+
+export interface MachineFacts {
+  /** The effective set, as bits. */
+  readonly capabilities: bigint;
+  readonly programs: { readonly nft: boolean; readonly ip: boolean };
+  readonly missingFeatures: readonly { readonly feature: string; readonly problem: string }[];
+  readonly interfaces: ReadonlyMap<string, InterfaceFacts>;
+  /** By its dotted name; undefined where the kernel has none. */
+  readonly sysctl: (name: string) => string | undefined;
+  readonly modules: ReadonlySet<string>;
+  /** As `nft -j list ruleset` prints it. */
+  readonly ruleset: Json;
+  /** Rules of iptables that assign the SIP helper, as iptables-save prints them. */
+  readonly iptablesHelpers: readonly string[];
+  readonly rules: readonly PolicyRule[];
+  /** Routes in our routing table that are not ours. */
+  readonly foreignRoutes: readonly string[];
+  readonly udpSockets: readonly Endpoint[];
+}
+
+export interface FactOptions {
+  readonly internal: readonly string[];
+  readonly external: readonly string[];
+  readonly sipPorts?: readonly number[];
+  readonly routeTable?: number;
+}
+
+export function gatherFacts(options: FactOptions): MachineFacts {
+  const nft = tryRun('nft', ['--version']).status === 0;
+  const table = String(options.routeTable ?? ROUTE_TABLE);
+  return {
+    capabilities: parseCapabilities(readText('/proc/self/status')),
+    programs: { nft, ip: tryRun('ip', ['-V']).status === 0 },
+    missingFeatures: nft ? probeFeatures(options) : [],
+    interfaces: readInterfaces(),
+    sysctl: (name) => {
+      const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim();
+      return text === '' ? undefined : text;
+    },
+    modules: new Set(readDirectory('/sys/module')),
+    ruleset: nft ? readRuleset() : undefined,
+    iptablesHelpers: ['iptables-save', 'iptables-legacy-save'].flatMap((program) =>
+      parseIptablesHelpers(tryRun(program, []).stdout),
+    ),
+    rules: parseRules(tryRun('ip', ['-4', '-j', 'rule', 'show']).stdout),
+    foreignRoutes: tryRun('ip', ['-4', 'route', 'show', 'table', table])
+      .stdout.split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('local default dev lo')),
+    udpSockets: parseUdpSockets(readText('/proc/net/udp')),
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function readDirectory(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/** CapEff of /proc/self/status. */
+export function parseCapabilities(status: string): bigint {
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(status);
+  return match === null ? 0n : BigInt(`0x${match[1]}`);
+}
+
+/** Local endpoints of /proc/net/udp: address in host order (little-endian), port in hex. */
+export function parseUdpSockets(text: string): Endpoint[] {
+  const found: Endpoint[] = [];
+  for (const match of text.matchAll(/^\s*\d+: ([0-9A-F]{8}):([0-9A-F]{4}) /gm)) {
+    const raw = Number.parseInt(match[1] ?? '', 16);
+    const swapped =
+      ((raw & 0xff) * 2 ** 24 +
+        ((raw >>> 8) & 0xff) * 2 ** 16 +
+        ((raw >>> 16) & 0xff) * 2 ** 8 +
+        (raw >>> 24)) >>>
+      0;
+    found.push({ address: numberToAddress(swapped), port: Number.parseInt(match[2] ?? '', 16) });
+  }
+  return found;
+}
+
+export function parseIptablesHelpers(save: string): string[] {
+  return save.split('\n').filter((line) => /^-A .*-j CT\b.*--helper sip\b/.test(line));
+}
+
+function readInterfaces(): Map<string, InterfaceFacts> {
+  const addresses = networkInterfaces();
+  return new Map(
+    readDirectory('/sys/class/net').map((name) => [
+      name,
+      {
+        addresses: (addresses[name] ?? []).filter((i) => i.family === 'IPv4').map((i) => i.address),
+        bridge: existsSync(`/sys/class/net/${name}/bridge`),
+        up: (Number.parseInt(readText(`/sys/class/net/${name}/flags`), 16) & 1) === 1,
+      },
+    ]),
+  );
+}
+
+const PROBE = 'sipalg_probe';
+
+/** Each kernel feature alone, in a chain that no packet passes. */
+const FEATURES: Readonly<Record<string, string>> = {
+  'the nftables family inet': '',
+  tproxy: 'chain c { udp dport 5060 tproxy ip to 127.0.0.1:5060 }',
+  socket: 'chain c { socket transparent 1 socket wildcard 0 accept; }',
+  'ct timeout': 'ct timeout t { protocol udp; l3proto ip; policy = { unreplied : 1, replied : 1 }; }',
+  fib: 'chain c { fib daddr type != unicast return; }',
+  'sets with timeouts': 'set s { type inet_proto; flags timeout; }',
+  'nat maps': `map m { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }
+    chain c { type nat hook postrouting priority 99; snat ip to ip saddr . udp sport map @m; }`,
+};
+
+/**
+ * The real ruleset under another name, made and deleted in one transaction: the kernel judges all of it, and none of it
+ * ever takes effect. (`nft --check` asks the kernel nothing.) If that fails, each feature alone, to name the culprit.
+ */
+function probeFeatures(options: FactOptions): { feature: string; problem: string }[] {
+  let text: string;
+  try {
+    text = renderRuleset({
+      internal: options.internal,
+      external: options.external,
+      sipPorts: options.sipPorts ?? [5060],
+      listenPort: 5060,
+    });
+  } catch {
+    // What is wrong with the options themselves is told elsewhere.
+    return [];
+  }
+  const whole = tryTransaction(text.replaceAll(`table inet ${TABLE}`, `table inet ${PROBE}`));
+  if (whole === undefined) return [];
+  const missing = Object.entries(FEATURES).flatMap(([feature, body]) => {
+    const problem = tryTransaction(`table inet ${PROBE} {\n${body}\n}\n`);
+    return problem === undefined ? [] : [{ feature, problem }];
+  });
+  return missing.length > 0 ? missing : [{ feature: 'the ruleset', problem: whole }];
+}
+
+function tryTransaction(text: string): string | undefined {
+  const result = tryRun('nft', ['-f', '-'], `${text}\ndelete table inet ${PROBE}\n`);
+  if (result.status === 0) return undefined;
+  return result.stderr.split('\n')[0]?.replace(/^\/dev\/stdin:[\d:-]+ /, '') ?? 'refused';
+}
