@@ -69,7 +69,7 @@ const loopback = (last: number): string => (process.platform === 'linux' ? `127.
 
 export async function loopbackStage(): Promise<Stage> {
   const open: OpenSocket = boundSocket;
-  const listen = { address: '127.0.0.1', port: await freePort() };
+  const listen = { address: '127.0.0.1', port: await freePort('127.0.0.1') };
   const gateway = await Gateway.started((program, args) =>
     spawn(program, [...args, '--listen', `${listen.address}:${listen.port}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,7 +78,13 @@ export async function loopbackStage(): Promise<Stage> {
   try {
     const provider = await Provider.open(
       // It asks for rport: the phone's responses then go back to the gateway, which it got the request from.
-      { address: loopback(5), port: 0, mediaAddress: loopback(6), hertz: PROVIDER_HERTZ, rport: true },
+      {
+        address: loopback(5),
+        port: await freePort(loopback(5)),
+        mediaAddress: loopback(6),
+        hertz: PROVIDER_HERTZ,
+        rport: true,
+      },
       open,
     );
     const domain = provider.agent.wire.contactHost;
@@ -87,7 +93,7 @@ export async function loopbackStage(): Promise<Stage> {
         user: 'alice',
         domain,
         address: loopback(10),
-        port: 0,
+        port: await freePort(loopback(10)),
         outbound: listen,
         outboundAlways: true,
         hertz: PHONE_HERTZ,
@@ -125,9 +131,15 @@ async function closeAll(
   network?.close();
 }
 
-async function freePort(): Promise<number> {
-  const socket = await boundSocket('127.0.0.1', 0);
-  const { port } = socket.address();
-  socket.close();
-  return port;
+/** The first free port from 5060 on: below the ports that the gateway takes for media and for phones. */
+async function freePort(address: string): Promise<number> {
+  for (let port = 5060; port < 5160; port += 2) {
+    try {
+      (await boundSocket(address, port)).close();
+      return port;
+    } catch {
+      // Taken: by a softphone of this machine, or by another demo.
+    }
+  }
+  throw new Error(`no free UDP port from 5060 to 5159 at ${address}`);
 }
