@@ -8,19 +8,18 @@ const CAP_NET_ADMIN = 12n;
 
 /** Throws unless this process may change the network of this machine. */
 export function requireNetworkRights(what: string, otherwise: string): void {
-  if (process.platform !== 'linux') {
-    throw new EnvironmentError(
-      'cli/not-linux',
-      `${what} needs Linux, this is ${process.platform}`,
-      otherwise,
-    );
-  }
+  requireLinux(what, otherwise);
   if (hasNetworkRights()) return;
   throw new EnvironmentError(
     'cli/not-permitted',
     `${what} needs root (or CAP_NET_ADMIN and CAP_NET_BIND_SERVICE)`,
     `run it with sudo, or give the service these capabilities.\n${otherwise}`,
   );
+}
+
+export function requireLinux(what: string, otherwise: string): void {
+  if (process.platform === 'linux') return;
+  throw new EnvironmentError('cli/not-linux', `${what} needs Linux, this is ${process.platform}`, otherwise);
 }
 
 export function hasNetworkRights(): boolean {

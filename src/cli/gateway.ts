@@ -1,4 +1,5 @@
 /** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
+import type { GatewayConfig } from '../config/gateway-config.ts';
 import { type ConfigOptions, configFrom, readConfig } from './config-options.ts';
 import { requireInterfaces, requireNetworkRights } from './environment.ts';
 import { exitCode } from './exit-code.ts';
@@ -17,7 +18,22 @@ export async function gateway(options: GatewayOptions): Promise<number> {
     requireNetworkRights('intercepting SIP on a router', WITHOUT_ROOT);
     requireInterfaces(config.internal, '--internal');
     requireInterfaces(config.external, '--external');
+    await tellObstacles(config);
   }
   const { runGateway } = await import('../gateway/gateway.ts');
   return runGateway(config, { json: options.json === true, reload: () => readConfig(options) });
+}
+
+/**
+ * Obstacles are told and do not stop the start: what is impossible fails by itself, and what only looks impossible from
+ * here (a firewall that reads otherwise than we think) must not keep phones from working.
+ */
+async function tellObstacles(config: GatewayConfig): Promise<void> {
+  const [{ preflight }, { preflightOptions }] = await Promise.all([
+    import('../linux/preflight.ts'),
+    import('./linux-options.ts'),
+  ]);
+  for (const { code, severity, what, remedy } of preflight(preflightOptions(config))) {
+    process.stderr.write(`${severity}: ${code}: ${what} — ${remedy}\n`);
+  }
 }

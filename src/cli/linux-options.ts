@@ -2,6 +2,7 @@
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { formatPrefix, type Prefix } from '../config/prefix.ts';
 import { isIPv6 } from '../core/net/address.ts';
+import type { PreflightOptions } from '../linux/preflight.ts';
 import type { RulesetOptions } from '../linux/ruleset.ts';
 
 /** What the daemon's own socket listens on is chosen when it starts; this number stands for it. */
@@ -18,6 +19,17 @@ export function rulesetOptions(config: GatewayConfig): RulesetOptions {
     excludedPhones: ipv4(config.phones.filter((phone) => phone.mode === 'off').map((phone) => phone.address)),
     excludedProviders: ipv4(off.flatMap((provider) => provider.addresses)),
     providers: ipv4(assisted.flatMap((provider) => provider.addresses)),
+  };
+}
+
+export function preflightOptions(config: GatewayConfig): PreflightOptions {
+  return {
+    internal: config.internal,
+    external: config.external,
+    sipPorts: config.signalling.ports,
+    mediaPorts: { first: config.media.ports.low, last: config.media.ports.high },
+    acceptChains: config.acceptChains,
+    routeTable: config.linux.routeTable,
   };
 }
 
