@@ -27,6 +27,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  // Nobody reads any more (a closed pipe): that is an interrupt too.
+  process.stdout.on('error', interrupt);
   let stage: Stage | undefined;
   try {
     stage = await openStage(narrator);
@@ -36,8 +38,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
     return 1;
   } finally {
     await stage?.close();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     narrator.close('Cleaned up: nothing is left of it.');
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }
 

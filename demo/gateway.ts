@@ -7,7 +7,7 @@ import type { Network } from './network.ts';
 import { Program } from './program.ts';
 import { newDirectory, noteProcess } from './run.ts';
 
-const PROGRAM = fileURLToPath(new URL('../bin/sipalg', import.meta.url));
+export const SIPALG = fileURLToPath(new URL('../bin/sipalg', import.meta.url));
 const READY_MS = 15_000;
 
 export interface LogLine {
@@ -45,7 +45,7 @@ export class Gateway {
   static async inRouter(network: Network, options: GatewayOptions = {}): Promise<Gateway> {
     const stateDir = options.stateDir ?? newDirectory('state');
     const args = ['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'];
-    const child = network.spawn('router', PROGRAM, [...args, ...(options.args ?? [])], {
+    const child = network.spawn('router', SIPALG, [...args, ...(options.args ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     return Gateway.#ready(new Gateway(child, stateDir));
@@ -55,7 +55,7 @@ export class Gateway {
   static started(start: (program: string, args: readonly string[]) => ChildProcess): Promise<Gateway> {
     const stateDir = newDirectory('state');
     return Gateway.#ready(
-      new Gateway(start(PROGRAM, ['gateway', '--state-dir', stateDir, '--json']), stateDir),
+      new Gateway(start(SIPALG, ['gateway', '--state-dir', stateDir, '--json']), stateDir),
     );
   }
 

@@ -45,9 +45,9 @@ export async function namespaceStage(): Promise<Stage> {
         gateway,
         bob: `sip:bob@${addresses.provider}`,
         picture: [
-          '  phone               router with NAT, a firewall and sipalg       provider',
-          `  ${addresses.phone1} ──── ${addresses.routerInternal} │ ${addresses.routerExternal} ──────────────── ${addresses.provider}  (signalling)`,
-          `                                                                   ${addresses.media}  (its audio)`,
+          `  ${'phone'.padEnd(16)}  router with NAT, a firewall and sipalg    provider`,
+          `  ${addresses.phone1.padEnd(12)} ──── ${addresses.routerInternal} │ ${addresses.routerExternal} ────────────── ${addresses.provider}  (signalling)`,
+          `${' '.repeat(61)}${addresses.media}  (its audio)`,
           '',
           '  Each of them is a network namespace of this machine. The provider believes what messages say, and has no',
           '  way to 192.168.1.10. Without the gateway the phone could not even register.',

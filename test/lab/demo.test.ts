@@ -5,11 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { SIPALG } from '../../demo/gateway.ts';
 import { Program } from '../../demo/program.ts';
 import { labFile } from './lab.ts';
 
-const SIPALG = fileURLToPath(new URL('../../bin/sipalg', import.meta.url));
 const NOBODY = 65534;
 
 function start(args: readonly string[], uid?: number): Program {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Agent } from '../../demo/agent.ts';
 import type { Call } from '../../demo/call.ts';
-import type { Gateway } from '../../demo/gateway.ts';
+import { type Gateway, SIPALG } from '../../demo/gateway.ts';
 import { statusOf } from '../../demo/message.ts';
 import type { Provider } from '../../demo/provider.ts';
 import { assertContent, type Lab, labFile, PHONE_HERTZ, PROVIDER_HERTZ, scenario, talk } from './lab.ts';
@@ -133,6 +133,32 @@ labFile('the gateway fails', ['conntrack'], () => {
       await alice.register();
       assert.equal(provider.contactOf('alice'), before);
       assertContent(alice);
+    },
+  );
+
+  scenario(
+    'switched off it leaves plain NAT at once and the call goes on; switched on it is back',
+    { only: 'gateway' },
+    async (lab) => {
+      const call = await talking(lab);
+      const gateway = lab.gateway!;
+      const turn = async (state: 'on' | 'off', msg: string): Promise<void> => {
+        const seen = gateway.log.entries.length;
+        lab.network.run('router', SIPALG, state, '--state-dir', gateway.stateDir);
+        await gateway.log.until((line) => line.msg === msg, 5000, `the gateway says ${msg}`, seen);
+      };
+      const gaps = await lost(call, async () => {
+        await turn('off', 'off');
+        assert.doesNotMatch(lab.network.run('router', 'nft', 'list', 'ruleset'), /tproxy/);
+        await newcomer(lab, 1000);
+        assert.match(call.provider.contactOf('carol') ?? '', /@192\.168\.1\.11:/);
+      });
+      assert.deepEqual(gaps, { in: 0, out: 0 });
+      await turn('on', 'ready');
+      await call.alice.register();
+      assert.match(call.provider.contactOf('alice') ?? '', /@203\.0\.113\.1:/);
+      assert.equal(statusOf(await call.outside.hangup()), 200);
+      await call.inside.reached('ended');
     },
   );
 
