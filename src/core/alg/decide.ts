@@ -27,6 +27,8 @@ export interface OutboundFacts {
   readonly policy: Policy;
   /** The address from which the phone sent. */
   readonly phone: Address;
+  /** The URIs of its Contacts that name the phone itself. */
+  readonly ownContacts: readonly SipUri[];
   /** The phone's own signalling mappings: internal endpoint → external endpoint, or undefined where there is none. */
   readonly external: (internal: Endpoint) => Endpoint | undefined;
   /** The same, of every phone. */
@@ -68,15 +70,23 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
     if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, facts.anyExternal));
   }
   if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
-    for (const contact of message.contacts) {
-      const uri = contactUri(message, contact);
-      if (uri?.address === undefined || uri.address !== facts.phone) continue;
-      const external = facts.external(endpointOf(uri.address, uri));
+    for (const uri of facts.ownContacts) {
+      const external = facts.external(endpointOf(facts.phone, uri));
       if (external !== undefined)
         edits.push(...hostPortEdits(message.bytes, uri, external, 'contact.host-port'));
     }
   }
   return edits;
+}
+
+/** The URIs of a message's Contacts that name this phone. */
+export function contactsOf(message: Message, phone: Address): SipUri[] {
+  const own: SipUri[] = [];
+  for (const contact of message.contacts) {
+    const uri = contactUri(message, contact);
+    if (uri?.address === phone) own.push(uri);
+  }
+  return own;
 }
 
 /** Edits of the header of what a provider sends to a phone. */

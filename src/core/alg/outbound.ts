@@ -2,14 +2,15 @@
  * From the phone to the provider: which mapping the packet leaves by, which endpoints of the phone it names, and what
  * the phone wrote, to be given back to it later.
  */
-import type { Address, Endpoint } from '../net/address.ts';
+import { type Address, type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, scanMessage } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
-import { classify } from './classify.ts';
-import { contactUri, decideOutbound, endpointOf } from './decide.ts';
+import type { SipUri } from '../sip/uri.ts';
+import { classify, SIP_PORT } from './classify.ts';
+import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
 import type { SignallingMapping } from './mappings.ts';
 import type { RuleId } from './rules.ts';
@@ -45,15 +46,22 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   }
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
-  for (const other of namedEndpoints(state, message, phone)) {
-    const named = state.ensure(now, flow, other, externalAddress);
+  const ownContacts = contactsOf(message, phone);
+  for (const uri of ownContacts) {
+    if (uri.port === mapping.internal.port || (uri.port ?? SIP_PORT) < LOWEST_INTERNAL_PORT) continue;
+    const named = state.ensure(now, flow, endpointOf(phone, uri), externalAddress);
     if (named !== undefined && named.state !== 'open') return state.wait(named, packet);
   }
+  const external = (internal: Endpoint): Endpoint | undefined =>
+    sameEndpoint(internal, mapping.internal)
+      ? mapping.external
+      : openExternal(state, flow, internal, externalAddress);
   const edits: Edit<RuleId>[] = decideOutbound(message, {
     policy: state.policy,
     phone,
-    external: (internal) => openExternal(state, flow, internal, externalAddress),
-    anyExternal: (internal) => openExternal(state, flow, internal, externalAddress),
+    ownContacts,
+    external,
+    anyExternal: external,
     own: state.options.own ?? [],
   });
   const session = state.session(now, message, 'out', mapping, flow.local, packet);
@@ -61,7 +69,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   edits.push(...session.edits);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
-  rememberContacts(state, message, phone, flow, externalAddress);
+  rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
 }
@@ -94,18 +102,6 @@ function mappingFor(
   return state.ensure(now, flow, flow.remote, address);
 }
 
-/** The endpoints that the phone's Contacts name, where they are its own. */
-function namedEndpoints(state: EngineState, message: Message, phone: Address): Endpoint[] {
-  const named: Endpoint[] = [];
-  for (const contact of message.contacts) {
-    const uri = contactUri(message, contact);
-    if (uri?.address !== phone) continue;
-    const one = endpointOf(phone, uri);
-    if (one.port >= LOWEST_INTERNAL_PORT && named.length < state.limits.contactsPerMapping) named.push(one);
-  }
-  return named;
-}
-
 function openExternal(
   state: EngineState,
   flow: Flow,
@@ -120,14 +116,16 @@ function openExternal(
 function rememberContacts(
   state: EngineState,
   message: Message,
-  phone: Address,
+  ownContacts: readonly SipUri[],
+  used: SignallingMapping,
   flow: Flow,
   externalAddress: Address,
 ): void {
-  for (const contact of message.contacts) {
-    const uri = contactUri(message, contact);
-    if (uri?.address !== phone) continue;
-    const mapping = state.mappings.byInternal(flow.transport, endpointOf(phone, uri), externalAddress);
+  for (const uri of ownContacts) {
+    const internal = endpointOf(used.internal.address, uri);
+    const mapping = sameEndpoint(internal, used.internal)
+      ? used
+      : state.mappings.byInternal(flow.transport, internal, externalAddress);
     if (mapping === undefined) continue;
     const user = textOf(message.bytes, uri.user.start, uri.user.end);
     const written = textOf(message.bytes, uri.span.start, uri.span.end);

@@ -43,24 +43,22 @@ export function takeGrant(
     if (lifetimeMs === 0) continue;
     changed.add(mapping);
     listed.add(`${mapping.id} ${key}`);
-    const isNew = !mapping.registrations.has(key);
     mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });
     for (const held of new Set([mapping, via]))
       out.push({
         kind: 'signalling',
         command: { action: 'hold', id: held.id, peer, lifetimeMs: lifetimeMs + REGISTRATION_MARGIN_MS },
       });
-    if (isNew || message.status === 200)
-      out.push({
-        kind: 'event',
-        event: {
-          kind: 'registration.granted',
-          aor,
-          internal: mapping.internal,
-          external: mapping.external,
-          lifetimeMs,
-        },
-      });
+    out.push({
+      kind: 'event',
+      event: {
+        kind: 'registration.granted',
+        aor,
+        internal: mapping.internal,
+        external: mapping.external,
+        lifetimeMs,
+      },
+    });
   }
   for (const mapping of changed) {
     for (const [key, one] of mapping.registrations) {

@@ -14,13 +14,9 @@ export type Rewrite =
 
 export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rewrite {
   const { bytes, body, contentLength } = message;
-  const edits = decided.filter(
-    ({ span, replacement }) => textOf(bytes, span.start, span.end) !== replacement,
-  );
+  const edits = decided.filter((edit) => changes(bytes, edit));
   if (edits.length === 0) return { ok: true, bytes, edits: [] };
-  let growth = 0;
-  for (const { span, replacement } of edits)
-    if (span.start >= body.start) growth += replacement.length - (span.end - span.start);
+  const growth = bodyGrowth(edits, body.start);
   if (growth !== 0 && contentLength !== undefined) {
     const declared = decimal(bytes, contentLength.start, contentLength.end, 9);
     edits.push({ span: contentLength, replacement: String(declared + growth), rule: 'content-length' });
@@ -28,7 +24,7 @@ export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rew
   const ordered = inOrder(edits);
   try {
     const result = applyEdits(bytes, ordered);
-    const fault = verify(message, result, ordered);
+    const fault = verify(message, result, ordered, growth);
     return fault === undefined
       ? { ok: true, bytes: result, edits: ordered.map((edit) => explainEdit(bytes, edit)) }
       : { ok: false, fault };
@@ -38,16 +34,33 @@ export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rew
   }
 }
 
+function changes(bytes: Uint8Array, { span, replacement }: Edit): boolean {
+  if (span.end - span.start !== replacement.length) return true;
+  for (let i = 0; i < replacement.length; i++)
+    if (bytes[span.start + i] !== replacement.charCodeAt(i)) return true;
+  return false;
+}
+
+function bodyGrowth(edits: readonly Edit[], bodyStart: number): number {
+  let growth = 0;
+  for (const { span, replacement } of edits)
+    if (span.start >= bodyStart) growth += replacement.length - (span.end - span.start);
+  return growth;
+}
+
 /** What differs from what was meant; undefined where all is well. */
-function verify(before: Message, result: Uint8Array, edits: readonly Edit<RuleId>[]): string | undefined {
+function verify(
+  before: Message,
+  result: Uint8Array,
+  edits: readonly Edit<RuleId>[],
+  growth: number,
+): string | undefined {
   const scan = scanMessage(result);
   if (!scan.ok) return `the result is not a message any more: ${scan.defects[0]?.code}`;
   const after = scan.message;
   // A Route that named us alone takes its header field with it.
-  const gone = edits.filter(
-    (edit) => edit.rule === 'route.own' && result.length > 0 && isWholeField(before, edit),
-  ).length;
-  if (after.fields.length !== before.fields.length - gone) return 'the number of header fields has changed';
+  const gone = edits.filter((edit) => edit.rule === 'route.own' && isWholeField(before, edit)).length;
+  if (after.fieldCount !== before.fieldCount - gone) return 'the number of header fields has changed';
   if (after.defects.length !== before.defects.length) return 'the result has another defect';
   if (
     after.callId !== before.callId ||
@@ -58,9 +71,6 @@ function verify(before: Message, result: Uint8Array, edits: readonly Edit<RuleId
     after.contacts.length !== before.contacts.length
   )
     return 'a field that is never touched has changed';
-  let growth = 0;
-  for (const { span, replacement } of edits)
-    if (span.start >= before.body.start) growth += replacement.length - (span.end - span.start);
   if (after.body.end - after.body.start !== before.body.end - before.body.start + growth)
     return 'Content-Length does not fit the body';
   return undefined;

@@ -26,17 +26,6 @@ const names = {
 
 export type HeaderName = keyof typeof names | 'other';
 
-/** Those that may stand once (RFC 3261 §7.3.1); twice is a defect. */
-export const singleHeaders: ReadonlySet<HeaderName> = new Set<HeaderName>([
-  'from',
-  'to',
-  'call-id',
-  'cseq',
-  'content-length',
-  'content-type',
-  'max-forwards',
-]);
-
 /** Candidates by length and first letter, so that most names cost one comparison or none. */
 const slots: (readonly (readonly [string, HeaderName])[] | undefined)[] = [];
 for (const [long, compact] of Object.entries(names)) {

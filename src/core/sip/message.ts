@@ -10,7 +10,7 @@
  */
 import type { Span } from '../net/span.ts';
 import { blocks, type Defect, type DefectCode } from './defect.ts';
-import { type HeaderName, headerName, singleHeaders } from './header-name.ts';
+import { type HeaderName, headerName } from './header-name.ts';
 import { type NameAddr, nameAddrParameter, scanNameAddr } from './name-addr.ts';
 import {
   ASTERISK,
@@ -51,7 +51,10 @@ export interface Message {
   readonly status: number;
   /** Request only. */
   readonly requestUri: Span;
+  /** Those whose name the gateway knows, in order. */
   readonly fields: readonly HeaderField[];
+  /** All of them. */
+  readonly fieldCount: number;
   /** The topmost. */
   readonly via: Via;
   readonly from: NameAddr;
@@ -96,7 +99,9 @@ export function scanMessage(bytes: Uint8Array): Scan {
   i = startLine.next;
 
   const fields: HeaderField[] = [];
-  let seen = 0;
+  let fieldCount = 0;
+  let hasContentType = false;
+  let hasMaxForwards = false;
   let viaField: HeaderField | undefined;
   let fromField: HeaderField | undefined;
   let toField: HeaderField | undefined;
@@ -119,38 +124,39 @@ export function scanMessage(bytes: Uint8Array): Scan {
     if (nameEnd === i || colon >= end || bytes[colon] !== COLON) return fail('header-line', i);
     const lineEnd = findLineEnd(bytes, colon + 1, end);
     if (lineEnd < 0) return fail(bytes.indexOf(LF, colon) >= 0 ? 'line-end' : 'header-end', lineStart);
-    const valueStart = Math.min(skipLws(bytes, colon + 1, lineEnd), lineEnd);
     const name = headerName(bytes, i, nameEnd);
+    fieldCount++;
+    i = lineEnd + 2;
+    if (name === 'other') continue;
+    const valueStart = Math.min(skipLws(bytes, colon + 1, lineEnd), lineEnd);
     const field: HeaderField = {
       name,
       line: { start: lineStart, end: lineEnd },
       value: { start: valueStart, end: trimEnd(bytes, valueStart, lineEnd) },
     };
     fields.push(field);
-    i = lineEnd + 2;
-    if (name === 'other') continue;
-    if (singleHeaders.has(name)) {
-      const bit = singleBit(name);
-      if ((seen & bit) !== 0) return fail('duplicate', lineStart);
-      seen |= bit;
-    }
     switch (name) {
       case 'via':
         viaField ??= field;
         break;
       case 'from':
+        if (fromField !== undefined) return fail('duplicate', lineStart);
         fromField = field;
         break;
       case 'to':
+        if (toField !== undefined) return fail('duplicate', lineStart);
         toField = field;
         break;
       case 'call-id':
+        if (callIdField !== undefined) return fail('duplicate', lineStart);
         callIdField = field;
         break;
       case 'cseq':
+        if (cseqField !== undefined) return fail('duplicate', lineStart);
         cseqField = field;
         break;
       case 'content-length':
+        if (lengthField !== undefined) return fail('duplicate', lineStart);
         lengthField = field;
         break;
       case 'contact':
@@ -158,7 +164,13 @@ export function scanMessage(bytes: Uint8Array): Scan {
           contactWildcard = true;
         else if (!scanNameAddrs(bytes, field.value, contacts)) return fail('contact', lineStart);
         break;
+      case 'content-type':
+        if (hasContentType) return fail('duplicate', lineStart);
+        hasContentType = true;
+        break;
       case 'max-forwards': {
+        if (hasMaxForwards) return fail('duplicate', lineStart);
+        hasMaxForwards = true;
         // Leading zeros are allowed (RFC 4475 §3.1.1.1), so the value is bounded and not its digits.
         const value = decimal(bytes, field.value.start, field.value.end, 15);
         if (value < 0 || value > 255) return fail('max-forwards', field.value.start);
@@ -218,6 +230,7 @@ export function scanMessage(bytes: Uint8Array): Scan {
       status: startLine.status,
       requestUri: startLine.uri,
       fields,
+      fieldCount,
       via,
       from,
       to,
@@ -333,10 +346,4 @@ function scanSingleNameAddr(bytes: Uint8Array, value: Span): NameAddr | undefine
 function tagOf(bytes: Uint8Array, value: NameAddr): string {
   const tag = nameAddrParameter(bytes, value, 'tag');
   return tag === undefined ? '' : textOf(bytes, tag.start, tag.end);
-}
-
-const singleBits = new Map<HeaderName, number>([...singleHeaders].map((name, i) => [name, 1 << i]));
-
-function singleBit(name: HeaderName): number {
-  return singleBits.get(name) ?? 0;
 }
