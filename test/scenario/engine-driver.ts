@@ -1,0 +1,122 @@
+/** Plays a scenario on the engine: no sockets, no clock; what the engine opens is open at once. */
+import type { AlgEvent } from '../../src/core/alg/event.ts';
+import type { EngineOptions, Policy, StaticMapping } from '../../src/core/alg/policy.ts';
+import { type RuleId, rules } from '../../src/core/alg/rules.ts';
+import type { PortRange } from '../../src/core/nat/port-pool.ts';
+import { type Endpoint, parseEndpoint } from '../../src/core/net/address.ts';
+import { at, Workbench } from '../engine/bench.ts';
+import type { Driver, OpenMedia, Outcome } from './driver.ts';
+import type { Scenario } from './scenario.ts';
+
+const EXTERNAL = '203.0.113.1';
+
+export async function startEngine(scenario: Scenario): Promise<Driver> {
+  const { gateway } = scenario;
+  const bench = new Workbench(engineOptions(gateway));
+  const externalAddress = gateway.get('external') ?? EXTERNAL;
+  const innerAddress = gateway.get('inner');
+  const outcome = (run: () => void): Promise<Outcome> => {
+    const sent = bench.sent.length;
+    const told = bench.events.length;
+    run();
+    const events = bench.events.slice(told);
+    return Promise.resolve({
+      arrivals: bench.sent
+        .slice(sent)
+        .map(({ flow, bytes }) => ({ from: flow.local, to: flow.remote, bytes })),
+      events: events.map((event) => ({ kind: event.kind, fields: { ...event } })),
+      rules: rulesOf(events),
+    });
+  };
+  return {
+    tells: { events: true, rules: true, media: true },
+    send: (side, from, to, bytes) =>
+      outcome(() =>
+        bench.feed({
+          kind: 'packet',
+          flow: { transport: 'udp', side, local: to, remote: from },
+          bytes,
+          ...(side === 'internal' ? { externalAddress } : {}),
+          ...(side === 'internal' && innerAddress !== undefined ? { innerAddress } : {}),
+        }),
+      ),
+    pass: (ms) => outcome(() => bench.pass(ms)),
+    media: () => openMedia(bench),
+    close: () => Promise.resolve(),
+  };
+}
+
+export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptions {
+  const policy: { -readonly [K in keyof Policy]?: Policy[K] } = {};
+  const limits: Record<string, number> = {};
+  const switches: Partial<Record<RuleId, boolean>> = {};
+  for (const [key, value] of gateway) {
+    if (key === 'origin') policy.origin = value === 'translate' ? 'translate' : 'keep';
+    if (key === 'received') policy.received = value === 'expose' ? 'expose' : 'restore';
+    if (key === 'ice') policy.ice = value === 'translate-all' ? 'translate-all' : 'leave';
+    if (key.startsWith('limit.')) limits[key.slice(6)] = Number(value);
+    if (key.startsWith('rule.')) switches[ruleNamed(key.slice(5))] = value === 'on';
+  }
+  const providers = gateway.get('provider')?.split(',') ?? [];
+  const signallingPorts = portRange(gateway.get('signalling-ports'));
+  const mediaPorts = portRange(gateway.get('media-ports'));
+  return {
+    policy: { ...policy, rules: switches },
+    limits,
+    media: gateway.get('media') === 'relay' ? 'relay' : 'kernel',
+    mappings: staticMappings(gateway.get('map')),
+    mediaMappings: staticMappings(gateway.get('map-media')),
+    own: (gateway.get('own')?.split(',') ?? []).map(at),
+    isProvider: (address) => providers.includes(address),
+    ...(signallingPorts === undefined ? {} : { signallingPorts }),
+    ...(mediaPorts === undefined ? {} : { mediaPorts }),
+  };
+}
+
+function openMedia(bench: Workbench): OpenMedia[] {
+  const open = new Map<number, OpenMedia>();
+  for (const command of bench.media) {
+    if (command.action === 'close') open.delete(command.id);
+    else {
+      const inside = command.inner ?? command.internal;
+      if (inside !== undefined)
+        open.set(command.id, {
+          inside,
+          external: command.external,
+          ports: command.ports,
+          sources: command.sources,
+        });
+    }
+  }
+  return [...open.values()];
+}
+
+function rulesOf(events: readonly AlgEvent[]): string[] {
+  const found = new Set<string>();
+  for (const event of events)
+    if (event.kind === 'message.translated') for (const edit of event.edits) found.add(edit.rule);
+  return [...found];
+}
+
+function ruleNamed(name: string): RuleId {
+  const found = rules.find((rule) => rule.id === name);
+  if (found === undefined) throw new Error(`there is no rule ${name}`);
+  return found.id;
+}
+
+/** `192.168.1.50=203.0.113.7,192.168.1.51:5060=203.0.113.1:6000`. */
+function staticMappings(text: string | undefined): StaticMapping[] {
+  return (text?.split(',') ?? []).map((one) => {
+    const [internal = '', external = ''] = one.split('=');
+    return { internal: endpointOrHost(internal), external: endpointOrHost(external) };
+  });
+}
+
+function endpointOrHost(text: string): Endpoint | { address: string } {
+  return parseEndpoint(text) ?? { address: text };
+}
+
+function portRange(text: string | undefined): PortRange | undefined {
+  const match = /^(\d+)-(\d+)$/.exec(text ?? '');
+  return match === null ? undefined : { low: Number(match[1]), high: Number(match[2]) };
+}
