@@ -3,6 +3,7 @@
  * (intercepted packets, what known providers send to our endpoints, media that we map). Found again by its comment.
  */
 
+import { field, type Json, list } from './json.ts';
 import { readRuleset, run, tryRun } from './program.ts';
 import { ACCEPT_MARK } from './ruleset.ts';
 import { SystemError } from './system-error.ts';
@@ -28,14 +29,12 @@ export interface AcceptRule extends ChainName {
 }
 
 /** Our rules in what `nft -j list ruleset` prints. */
-export function findAcceptRules(ruleset: unknown): AcceptRule[] {
-  const items = (ruleset as { nftables?: unknown } | undefined)?.nftables;
-  if (!Array.isArray(items)) return [];
+export function findAcceptRules(ruleset: Json): AcceptRule[] {
   const found: AcceptRule[] = [];
-  for (const item of items as { rule?: Record<string, unknown> }[]) {
-    const rule = item.rule;
-    if (rule === undefined || rule.comment !== COMMENT) continue;
-    const { family, table, chain, handle } = rule;
+  for (const item of list(field(ruleset, 'nftables'))) {
+    const rule = field(item, 'rule');
+    if (field(rule, 'comment') !== COMMENT) continue;
+    const { family, table, chain, handle } = rule as Record<string, Json>;
     if (family !== 'inet' && family !== 'ip') continue;
     if (typeof table !== 'string' || typeof chain !== 'string' || typeof handle !== 'number') continue;
     found.push({ family, table, chain, handle });

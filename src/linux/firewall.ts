@@ -101,7 +101,7 @@ function judge(
   chains: ReadonlyMap<string, Chain>,
   probe: Probe,
   depth: number,
-): { match: Match; fate: Fate | 'return' | undefined } {
+): Verdict {
   let match: Match = 'yes';
   for (const expression of list(field(rule, 'expr'))) {
     const one = field(expression, 'match');
@@ -112,19 +112,57 @@ function judge(
       continue;
     }
     if (typeof expression !== 'object' || expression === null) continue;
-    if ('accept' in expression) return { match, fate: 'accept' };
-    if ('drop' in expression || 'reject' in expression) return { match, fate: 'drop' };
-    if ('return' in expression) return { match, fate: 'return' };
-    if ('vmap' in expression || 'xt' in expression || 'queue' in expression)
-      return { match: 'maybe', fate: 'maybe' };
-    const target = field(expression, 'jump', 'target') ?? field(expression, 'goto', 'target');
-    if (target !== undefined) {
-      const next = chains.get(`${chain.family} ${chain.table} ${String(target)}`);
-      const fate = next === undefined ? 'maybe' : walk(next, chains, probe, depth + 1);
-      return { match, fate: fate ?? ('goto' in expression ? 'return' : undefined) };
+    const map = field(expression, 'vmap');
+    if (map !== undefined) {
+      const found = lookUp(map, probe);
+      if (found === 'maybe') return { match: 'maybe', fate: 'maybe' };
+      if (found === undefined) return { match: 'no', fate: undefined };
+      return decided(found, match, chain, chains, probe, depth) ?? { match, fate: undefined };
     }
+    const verdict = decided(expression, match, chain, chains, probe, depth);
+    if (verdict !== undefined) return verdict;
+    if ('xt' in expression || 'queue' in expression) return { match: 'maybe', fate: 'maybe' };
   }
   return { match, fate: undefined };
+}
+
+interface Verdict {
+  readonly match: Match;
+  readonly fate: Fate | 'return' | undefined;
+}
+
+/** What a verdict statement does with the packet; undefined where the statement is none. */
+function decided(
+  statement: Json,
+  match: Match,
+  chain: Chain,
+  chains: ReadonlyMap<string, Chain>,
+  probe: Probe,
+  depth: number,
+): Verdict | undefined {
+  if (typeof statement !== 'object' || statement === null) return undefined;
+  if ('accept' in statement) return { match, fate: 'accept' };
+  if ('drop' in statement || 'reject' in statement) return { match, fate: 'drop' };
+  if ('return' in statement) return { match, fate: 'return' };
+  const target = field(statement, 'jump', 'target') ?? field(statement, 'goto', 'target');
+  if (target === undefined) return undefined;
+  const next = chains.get(`${chain.family} ${chain.table} ${String(target)}`);
+  const fate = next === undefined ? 'maybe' : walk(next, chains, probe, depth + 1);
+  return { match, fate: fate ?? ('goto' in statement ? 'return' : undefined) };
+}
+
+/** The verdict of a verdict map for the probe: undefined where it has none, `maybe` where that cannot be told. */
+function lookUp(map: Json, probe: Probe): Json | 'maybe' {
+  const pairs = list(field(map, 'data', 'set'));
+  if (pairs.length === 0) return 'maybe';
+  let unsure = false;
+  for (const pair of pairs) {
+    const [key, verdict] = list(pair);
+    const match = judgeMatch({ op: '==', left: field(map, 'key'), right: key }, probe);
+    if (match === 'yes') return verdict;
+    if (match === 'maybe') unsure = true;
+  }
+  return unsure ? 'maybe' : undefined;
 }
 
 function judgeMatch(match: Json, probe: Probe): Match {

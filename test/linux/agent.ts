@@ -6,7 +6,11 @@ import { createSocket, type Socket } from 'node:dgram';
 import type { MediaCommand, SignallingCommand } from '../../src/core/alg/io.ts';
 import type { Endpoint } from '../../src/core/net/address.ts';
 import type { Flow } from '../../src/core/net/flow.ts';
+import { Conntrack, type ConntrackFilter } from '../../src/linux/conntrack.ts';
+import { endpointElement, NftElements, renew, sourceElement } from '../../src/linux/nft-elements.ts';
 import { createLinuxPlane, type LinuxPlane, type LinuxPlaneOptions } from '../../src/linux/plane.ts';
+import { type PreflightOptions, preflight } from '../../src/linux/preflight.ts';
+import { TABLE } from '../../src/linux/ruleset.ts';
 
 export type Request =
   | { readonly op: 'bind'; readonly local: Endpoint }
@@ -17,7 +21,19 @@ export type Request =
   | { readonly op: 'stats' }
   | { readonly op: 'plane-send'; readonly flow: Flow; readonly text: string }
   | { readonly op: 'signalling'; readonly command: SignallingCommand }
-  | { readonly op: 'media'; readonly command: MediaCommand };
+  | { readonly op: 'media'; readonly command: MediaCommand }
+  | { readonly op: 'renew'; readonly set: string; readonly elements: readonly ElementText[] }
+  | { readonly op: 'conntrack'; readonly filter: ConntrackFilter; readonly remove: boolean }
+  | { readonly op: 'hold'; readonly local: Endpoint; readonly peer: Endpoint; readonly lifetimeMs: number }
+  | { readonly op: 'preflight'; readonly options: PreflightOptions };
+
+/** An element of `media_in`, before it is bytes. */
+export interface ElementText {
+  readonly source: string;
+  readonly external: Endpoint;
+  readonly internal: Endpoint;
+  readonly timeoutMs: number;
+}
 
 export type AgentEvent =
   | {
@@ -114,6 +130,44 @@ async function carryOut(request: Request): Promise<unknown> {
     case 'media':
       running().media(request.command);
       return undefined;
+    case 'renew': {
+      const kernel = new NftElements(TABLE);
+      try {
+        kernel.apply(
+          renew(
+            request.set,
+            request.elements.map(({ source, external, internal, timeoutMs }) => ({
+              key: sourceElement(source, external),
+              value: endpointElement(internal),
+              timeoutMs,
+            })),
+          ),
+        );
+      } finally {
+        kernel.close();
+      }
+      return undefined;
+    }
+    case 'conntrack': {
+      const conntrack = new Conntrack();
+      try {
+        if (request.remove) conntrack.removeMatching(request.filter);
+        return conntrack.list(request.filter);
+      } finally {
+        conntrack.close();
+      }
+    }
+    case 'hold': {
+      const conntrack = new Conntrack();
+      try {
+        conntrack.hold(request.local, request.peer, request.lifetimeMs);
+      } finally {
+        conntrack.close();
+      }
+      return undefined;
+    }
+    case 'preflight':
+      return preflight(request.options);
   }
 }
 
