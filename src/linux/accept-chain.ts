@@ -42,6 +42,14 @@ export function findAcceptRules(ruleset: Json): AcceptRule[] {
   return found;
 }
 
+/** Whether every chain has its rule still: a firewall that is loaded again has lost it. */
+export function hasAcceptRules(chains: readonly ChainName[], ruleset: Json): boolean {
+  const rules = findAcceptRules(ruleset);
+  return chains.every(({ family, table, chain }) =>
+    rules.some((rule) => rule.family === family && rule.table === table && rule.chain === chain),
+  );
+}
+
 /** Puts one rule at the head of each chain, after removing those of a former life. */
 export function addAcceptRules(chains: readonly ChainName[]): void {
   removeAcceptRules();

@@ -55,7 +55,7 @@ export class KernelMedia {
     const before = this.#mappings.get(mapping.id);
     const { internal } = mapping;
     if (before === undefined || internal === undefined) return;
-    const next = { ...mapping, internal };
+    const next = { ...mapping, external: before.external, internal };
     if (rules(before) === rules(next)) return;
     this.#set(next, before);
   }
@@ -74,14 +74,18 @@ export class KernelMedia {
   #set(mapping: InternalMapping, before?: InternalMapping): void {
     this.#store.put(owner(mapping.id), elements(mapping));
     this.#mappings.set(mapping.id, mapping);
+    // While the internal endpoint stays, what the phone sends leaves as `external`, and is among the flows of that.
+    const moved = before === undefined || inside(before) !== inside(mapping);
     this.#conntrack.removeMatching(
       ...ports(mapping).flatMap((k) => [
         ...flowsOf(shift(mapping.external, k)),
-        flowFrom(shift(mapping.internal, k)),
-        ...(before === undefined || rules({ ...before, sources: [] }) === rules({ ...mapping, sources: [] })
-          ? []
-          : [...flowsOf(shift(before.external, k)), flowFrom(shift(before.internal, k))]),
+        ...(moved ? [flowFrom(shift(mapping.internal, k))] : []),
       ]),
+      ...(before === undefined || !moved
+        ? []
+        : ports(before)
+            .slice(mapping.ports)
+            .flatMap((k) => flowsOf(shift(before.external, k)))),
     );
   }
 }
@@ -102,27 +106,27 @@ function sourcesOf(mapping: MediaMapping): string[] {
   return [...new Set(mapping.sources.map((source) => source.address))].slice(0, MAX_SOURCES);
 }
 
-/** All of a mapping that the kernel's rules depend on, as text to compare. */
+function inside({ internal, ports: count }: InternalMapping): string {
+  return `${internal.address} ${internal.port} ${count}`;
+}
+
+/** All of a mapping that the kernel's rules depend on, as text to compare. The external endpoint never changes. */
 function rules(mapping: InternalMapping): string {
-  const { internal, external } = mapping;
-  return [
-    `${internal.address} ${internal.port} ${external.address} ${external.port} ${mapping.ports}`,
-    ...sourcesOf(mapping).sort(),
-  ].join(' ');
+  return [inside(mapping), ...sourcesOf(mapping).sort()].join(' ');
 }
 
 function elements(mapping: InternalMapping): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
   return ports(mapping).flatMap((k) => {
     const external = shift(mapping.external, k);
-    const inside = endpointElement(shift(mapping.internal, k));
+    const inner = endpointElement(shift(mapping.internal, k));
     return [
-      { set: SETS.mediaOut, key: inside, value: endpointElement(external), timeoutMs },
-      { set: SETS.mediaInternal, key: inside, timeoutMs },
+      { set: SETS.mediaOut, key: inner, value: endpointElement(external), timeoutMs },
+      { set: SETS.mediaInternal, key: inner, timeoutMs },
       ...sourcesOf(mapping).map((source) => ({
         set: SETS.mediaIn,
         key: sourceElement(source, external),
-        value: inside,
+        value: inner,
         timeoutMs,
       })),
     ];

@@ -8,7 +8,7 @@
 import type { DataPlane, MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
-import { addAcceptRules, type ChainName } from './accept-chain.ts';
+import { addAcceptRules, type ChainName, hasAcceptRules } from './accept-chain.ts';
 import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
 import { findForwards, forwardsInUse, readLearned } from './forwarded.ts';
@@ -60,6 +60,10 @@ const IPPROTO_UDP = 17;
 const HEARTBEAT_MS = 1_000;
 /** A gap in which the rules may have been inactive. */
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
+/** How often the accept rules and our external addresses are looked after. */
+const LOOK_MS = 15_000;
+/** A notice of one code is given at most this often; how many were kept back is told with the next. */
+const NOTICE_MS = 10_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_PROVIDER_SOCKETS = 1_024;
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
@@ -87,6 +91,7 @@ class Plane implements LinuxPlane {
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
+  readonly #told = new Map<string, { readonly atMs: number; kept: number }>();
 
   constructor(options: LinuxPlaneOptions, handler: PlaneHandler) {
     this.#options = options;
@@ -118,6 +123,7 @@ class Plane implements LinuxPlane {
     this.#timers = [
       setInterval(() => this.#beat(), HEARTBEAT_MS),
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
+      setInterval(() => this.#look(), LOOK_MS),
     ];
   }
 
@@ -283,6 +289,22 @@ class Plane implements LinuxPlane {
     this.#attempt('linux.renew', () => this.#running().store.renewAll());
   }
 
+  #look(): void {
+    this.#attempt('linux.accept-chain', () => {
+      const chains = this.#options.acceptChains ?? [];
+      if (chains.length === 0 || hasAcceptRules(chains, readRuleset())) return;
+      addAcceptRules(chains);
+      this.#handler.notice(
+        'linux.accept-chain',
+        'the firewall was loaded again; our accept rules are back in it',
+      );
+    });
+    const own = addressesOf(this.#options.external);
+    for (const { external } of this.#signalling.values())
+      if (!own.has(external.address))
+        this.#tell('linux.external-address', `${external.address} is no longer on an external interface`);
+  }
+
   #receiver(datagram: (bytes: Uint8Array, remote: Endpoint, destination: Endpoint) => void) {
     return { datagram, fault: (error: unknown) => this.#tell('linux.receive', error) };
   }
@@ -431,8 +453,15 @@ class Plane implements LinuxPlane {
     }
   }
 
-  #tell(code: string, error: unknown): void {
-    this.#handler.notice(code, describe(error));
+  #tell(code: string, what: unknown): void {
+    const now = performance.now();
+    const told = this.#told.get(code) ?? { atMs: -NOTICE_MS, kept: 0 };
+    if (now - told.atMs < NOTICE_MS) {
+      told.kept++;
+      return;
+    }
+    this.#told.set(code, { atMs: now, kept: 0 });
+    this.#handler.notice(code, `${describe(what)}${told.kept === 0 ? '' : ` (and ${told.kept} more)`}`);
   }
 }
 

@@ -31,14 +31,18 @@ export function removeEverything(options: RemoveOptions = {}): Removed {
  * phone's next packets would leave with its private address.
  */
 function removeIntercepted(sipPorts: readonly number[]): number {
-  const conntrack = new Conntrack();
+  let conntrack: Conntrack | undefined;
   try {
+    conntrack = new Conntrack();
     const local = localAddresses();
     const entries = conntrack.list().filter((entry) => isIntercepted(entry, sipPorts, local));
     for (const entry of entries) conntrack.remove(entry);
     return entries.length;
+  } catch {
+    // No connection table in this kernel, or no right to read it: then there is no flow of ours in it either.
+    return 0;
   } finally {
-    conntrack.close();
+    conntrack?.close();
   }
 }
 

@@ -194,7 +194,7 @@ export function receiveMany(fd: FileDescriptor, headers: bigint, count: number):
   return received < 0 ? -koffi.errno() : received;
 }
 
-/** Watches a descriptor for input until closed. `ready` must not throw. */
+/** Watches a descriptor for input until closed. What `ready` throws is thrown again outside the callback. */
 export interface Watch {
   close(): void;
 }
@@ -203,7 +203,15 @@ export interface Watch {
 const watches = new Set<ReturnType<typeof koffi.node.poll>>();
 
 export function watch(fd: FileDescriptor, ready: () => void): Watch {
-  const handle = koffi.node.poll(fd, { readable: true }, ready);
+  const handle = koffi.node.poll(fd, { readable: true }, () => {
+    try {
+      ready();
+    } catch (error) {
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  });
   watches.add(handle);
   return {
     close() {

@@ -11,6 +11,7 @@ import { endpointElement, NftElements, renew, sourceElement } from '../../src/li
 import { createLinuxPlane, type LinuxPlane, type LinuxPlaneOptions } from '../../src/linux/plane.ts';
 import { type PreflightOptions, preflight } from '../../src/linux/preflight.ts';
 import { TABLE } from '../../src/linux/ruleset.ts';
+import { removeEverything } from '../../src/linux/switch.ts';
 
 export type Request =
   | { readonly op: 'bind'; readonly local: Endpoint }
@@ -19,6 +20,7 @@ export type Request =
   | { readonly op: 'start'; readonly options: LinuxPlaneOptions }
   | { readonly op: 'stop' }
   | { readonly op: 'stats' }
+  | { readonly op: 'off' }
   | { readonly op: 'plane-send'; readonly flow: Flow; readonly text: string }
   | { readonly op: 'signalling'; readonly command: SignallingCommand }
   | { readonly op: 'media'; readonly command: MediaCommand }
@@ -119,6 +121,8 @@ async function carryOut(request: Request): Promise<unknown> {
       await running().stop();
       plane = undefined;
       return undefined;
+    case 'off':
+      return removeEverything();
     case 'stats':
       return running().stats();
     case 'plane-send':

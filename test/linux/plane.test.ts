@@ -254,6 +254,105 @@ test('a flushed ruleset is written again, with all that was in it', options, asy
   await lab.router.packet('still ours');
 });
 
+test(
+  'after kill -9 a new daemon takes over, and a provider’s packet comes in before any of ours',
+  options,
+  async () => {
+    using lab = await Lab.make({ firewall: true });
+    await basics(lab);
+    const open = {
+      op: 'signalling',
+      command: { action: 'open', id: 1, transport: 'udp', internal: phone, external },
+    } as const;
+    const hold = {
+      op: 'signalling',
+      command: { action: 'hold', id: 1, peer: provider, lifetimeMs: 60_000 },
+    } as const;
+    await lab.router.do({ op: 'start', options: PLANE });
+    await lab.router.do(open);
+    await lab.router.do(hold);
+    await lab.router.kill('SIGKILL');
+    const second = await lab.agent('r');
+    await second.do({ op: 'start', options: PLANE });
+    await second.do(open);
+    await second.opened(1);
+    // Both with the entry of the former life, and with one made anew.
+    await lab.provider.send([PROVIDER, 5060], [WAN, 5060], 'invite 1');
+    await second.packet('invite 1');
+    lab.run('r', 'conntrack -F 2>/dev/null');
+    await second.do(hold);
+    await lab.provider.send([PROVIDER, 5060], [WAN, 5060], 'invite 2');
+    await second.packet('invite 2');
+    assert.equal(lab.run('r', 'ip rule').match(/lookup 5060/g)?.length, 2);
+    // Closing the mapping closes the firewall.
+    await second.do({ op: 'signalling', command: { action: 'close', id: 1 } });
+    await second.do({ ...open, command: { ...open.command, id: 2, external: { address: WAN, port: 5070 } } });
+    await second.opened(2);
+    assert.equal(lab.run('r', 'conntrack -L -p udp 2>/dev/null').includes(`src=${PROVIDER}`), false);
+    await second.do({ op: 'stop' });
+  },
+);
+
+test('switching off is idempotent, also over what a killed daemon left', options, async () => {
+  using lab = await Lab.make();
+  await basics(lab);
+  const before = lab.run('r', 'nft list ruleset; ip rule; ip route show table all');
+  await lab.router.do({ op: 'start', options: PLANE });
+  await lab.a.send([A, 5060], [PROVIDER, 5060], 'intercepted');
+  await lab.router.packet('intercepted');
+  await lab.router.kill('SIGKILL');
+  const second = await lab.agent('r');
+  const removed = (await second.do({ op: 'off' })) as { ruleset: boolean; policyRoute: boolean };
+  assert.deepEqual([removed.ruleset, removed.policyRoute], [true, true]);
+  await lab.a.send([A, 5060], [PROVIDER, 5060], 'plain');
+  assert.equal((await lab.provider.datagram('plain')).remote.address, WAN);
+  assert.deepEqual(await second.do({ op: 'off' }), {
+    ruleset: false,
+    acceptRules: false,
+    policyRoute: false,
+    flows: 0,
+  });
+  assert.equal(lab.run('r', 'nft list ruleset; ip rule; ip route show table all'), before);
+});
+
+test(
+  'provider sockets are bounded; the one unused longest goes, and comes back when it is needed',
+  options,
+  async () => {
+    using lab = await Lab.make();
+    await lab.a.bind(A, 5060);
+    await lab.router.do({ op: 'start', options: { ...PLANE, maxProviderSockets: 2 } });
+    for (const host of [10, 11, 12, 10, 13, 10]) {
+      await lab.a.send([A, 5060], [`198.51.100.${host}`, 5060], `to ${host}`);
+      const { flow } = await lab.router.packet(`to ${host}`);
+      assert.equal(flow.local.address, `198.51.100.${host}`);
+      await lab.router.do({ op: 'plane-send', flow, text: `from ${host}` });
+      assert.deepEqual((await lab.a.datagram(`from ${host}`)).remote, flow.local);
+    }
+    const stats = (await lab.router.do({ op: 'stats' })) as { providerSockets: number; sendFailures: number };
+    assert.deepEqual([stats.providerSockets, stats.sendFailures], [2, 0]);
+  },
+);
+
+test('an external port that a program holds is refused, and said so', options, async () => {
+  using lab = await Lab.make();
+  await lab.router.bind(WAN, 5060);
+  await lab.router.do({ op: 'start', options: PLANE });
+  const open = (id: number, address: string, port: number) =>
+    lab.router.do({
+      op: 'signalling',
+      command: { action: 'open', id, transport: 'udp', internal: phone, external: { address, port } },
+    });
+  const failed = (id: number, reason: RegExp) =>
+    lab.router.wait((e) => e.event === 'failed' && e.id === id && reason.test(e.reason), `failed ${id}`);
+  await open(1, WAN, 5060);
+  await failed(1, /EADDRINUSE.*ss -ulpn/);
+  await open(2, '192.0.2.1', 5060);
+  await failed(2, /not on an external interface/);
+  await open(3, WAN, 5061);
+  await lab.router.opened(3);
+});
+
 async function until(done: () => boolean, timeoutMs = 4_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!done()) {
