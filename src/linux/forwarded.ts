@@ -2,7 +2,7 @@
  * Internal endpoints whose SIP the operator forwards himself (a PBX inside behind a port forward). They are never
  * intercepted: the PBX knows its own public address, and a second translation would break it.
  *
- * Found in three ways: written in the operator's nftables ruleset; flows of such forwards in the connection table; and,
+ * Found in three ways: written in the operator's nftables or iptables rules; flows of such forwards in the connection table; and,
  * while the gateway runs, learned by a rule of our own ruleset.
  */
 import { type Endpoint, endpointKey, parseIPv4 } from '../core/net/address.ts';
@@ -51,6 +51,23 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
     const target = field(dnat, 'port');
     for (const port of ports) {
       const e = { address, port: typeof target === 'number' ? target : port };
+      found.set(endpointKey(e), e);
+    }
+  }
+  return [...found.values()];
+}
+
+/** The same in what `iptables-save` prints; nft shows of such rules only that they are there. */
+export function findIptablesForwards(save: string, sipPorts: readonly number[]): Endpoint[] {
+  const found = new Map<string, Endpoint>();
+  for (const line of save.split('\n')) {
+    const [, address, target] = /^-A .*-j DNAT --to-destination ([\d.]+)(?::(\d+))?$/.exec(line.trim()) ?? [];
+    if (address === undefined || parseIPv4(address) === undefined || /(?:^| )-p tcp /.test(line)) continue;
+    const wanted = / --dports? ([\d:,]+)/.exec(line)?.[1];
+    const ranges = (wanted ?? '0:65535').split(',').map((part) => part.split(':').map(Number));
+    for (const port of sipPorts) {
+      if (!ranges.some(([first = 0, last = first]) => first <= port && port <= last)) continue;
+      const e = { address, port: target === undefined ? port : Number(target) };
       found.set(endpointKey(e), e);
     }
   }

@@ -10,7 +10,7 @@
  */
 
 import type { MappingId, MediaMapping } from '../core/alg/io.ts';
-import type { Endpoint } from '../core/net/address.ts';
+import { type Endpoint, parseIPv4 } from '../core/net/address.ts';
 import type { Conntrack, ConntrackFilter } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
@@ -103,7 +103,9 @@ function ports(mapping: MediaMapping): number[] {
 }
 
 function sourcesOf(mapping: MediaMapping): string[] {
-  return [...new Set(mapping.sources.map((source) => source.address))].slice(0, MAX_SOURCES);
+  // A source that is no IPv4 cannot send to an IPv4 mapping.
+  const addresses = mapping.sources.map((source) => source.address).filter((a) => parseIPv4(a) !== undefined);
+  return [...new Set(addresses)].slice(0, MAX_SOURCES);
 }
 
 function inside({ internal, ports: count }: InternalMapping): string {

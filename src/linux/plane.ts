@@ -11,12 +11,12 @@ import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, type ChainName, hasAcceptRules } from './accept-chain.ts';
 import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
-import { findForwards, forwardsInUse, readLearned } from './forwarded.ts';
+import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
 import { addressesOf, ExternalAddresses, localAddresses } from './interfaces.ts';
 import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
 import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
 import { addPolicyRoute } from './policy-route.ts';
-import { applyRuleset, readRuleset } from './program.ts';
+import { applyRuleset, readRuleset, tryRun } from './program.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
 import { staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
@@ -207,7 +207,7 @@ class Plane implements LinuxPlane {
   /** Route, ruleset, accept rules, elements; the heartbeat that makes it all take effect comes last. */
   #install(): void {
     const { store, conntrack } = this.#running();
-    const forwards = findForwards(readRuleset(), this.#sipPorts);
+    const forwards = this.#forwards();
     const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
@@ -234,6 +234,13 @@ class Plane implements LinuxPlane {
       forwarded,
       learned,
     };
+  }
+
+  #forwards(): Endpoint[] {
+    return [
+      ...findForwards(readRuleset(), this.#sipPorts),
+      ...findIptablesForwards(tryRun('iptables-save', ['-t', 'nat']).stdout, this.#sipPorts),
+    ];
   }
 
   #learned(): Endpoint[] {
@@ -267,7 +274,7 @@ class Plane implements LinuxPlane {
       this.#pulse();
       if (gap < GAP_MS) return;
       this.#externalAddresses.clear();
-      const forwards = findForwards(readRuleset(), this.#sipPorts);
+      const forwards = this.#forwards();
       this.#removeStale([...forwards, ...this.#learned()]);
       this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
     } catch (error) {

@@ -135,8 +135,9 @@ export function renderRuleset(options: RulesetOptions): string {
   const internal = interfaces(options.internal, 'internal');
   const external = interfaces(options.external, 'external');
   const ports = braces(options.sipPorts);
-  const endpoints = (list: readonly Endpoint[] | undefined): string[] =>
-    (list ?? []).map((e) => `${address(e.address)} . ${e.port}`);
+  const endpoints = (list: readonly Endpoint[] | undefined): string[] => [
+    ...new Set((list ?? []).map((e) => `${address(e.address)} . ${e.port}`)),
+  ];
   const prefixes = (list: readonly string[] | undefined): string[] =>
     (list ?? []).filter((text) => !text.includes(':')).map(prefix);
   const size = `size ${options.mediaElements ?? 65_536}`;
@@ -180,7 +181,7 @@ export function renderRuleset(options: RulesetOptions): string {
       `iifname != ${internal} return`,
       'meta nfproto != ipv4 return',
       'meta l4proto != udp return',
-      `ct status dnat udp sport ${ports} update @${SETS.forwarded} { ip saddr . udp sport }`,
+      `ct direction reply ct status dnat udp sport ${ports} update @${SETS.forwarded} { ip saddr . udp sport }`,
       'meta l4proto != @heartbeat return comment "the daemon is not running: ordinary NAT"',
       'ct status dnat,snat return comment "the operator\'s port forward, or a flow older than the daemon"',
       'fib daddr type != unicast return comment "the router itself, broadcast, multicast"',

@@ -176,6 +176,23 @@ test('a port forward that no rule shows is learned from its traffic', options, a
   await lab.provider.datagram('PBX to another');
 });
 
+test(
+  'a phone that reaches the inside PBX over the forward is itself not taken for a PBX',
+  options,
+  async () => {
+    using lab = await Lab.make({ forwards: [`ip daddr ${WAN} udp dport 5060 dnat to ${A}`] });
+    await basics(lab);
+    await lab.b.bind(B, 5060);
+    await lab.router.do({ op: 'start', options: PLANE });
+    for (const text of ['hairpin 1', 'hairpin 2']) {
+      await lab.b.send([B, 5060], [WAN, 5060], text);
+      await lab.a.datagram(text);
+    }
+    await lab.b.send([B, 5060], [PROVIDER, 5060], 'to its provider');
+    await lab.router.packet('to its provider');
+  },
+);
+
 test('excluded phones and providers keep plain NAT', options, async () => {
   using lab = await Lab.make();
   await basics(lab);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { findAcceptRules, parseChainName } from '../../src/linux/accept-chain.ts';
 import { droppingChains, type Probe, sipHelpers } from '../../src/linux/firewall.ts';
-import { findForwards, readLearned } from '../../src/linux/forwarded.ts';
+import { findForwards, findIptablesForwards, readLearned } from '../../src/linux/forwarded.ts';
 import {
   type MachineFacts,
   parseCapabilities,
@@ -175,6 +175,21 @@ test('the operator’s port forwards of SIP are found, and no others', () => {
     ['10.0.0.51:5060', '10.0.0.54:5080'],
   );
   assert.deepEqual(sipHelpers(ruleset), ['ip nat']);
+});
+
+test('port forwards as iptables-save prints them', () => {
+  const save = `*nat
+-A PREROUTING -i wan0 -p udp -m udp --dport 5060 -j DNAT --to-destination 10.0.0.50
+-A PREROUTING -i wan0 -p udp -m multiport --dports 5000:5100,6000 -j DNAT --to-destination 10.0.0.51:5062
+-A PREROUTING -i wan0 -p tcp -m tcp --dport 5060 -j DNAT --to-destination 10.0.0.52
+-A PREROUTING -i wan0 -p udp -m udp --dport 53 -j DNAT --to-destination 10.0.0.53
+-A PREROUTING -d 198.51.100.9/32 -j DNAT --to-destination 10.0.0.54
+COMMIT`;
+  assert.deepEqual(
+    findIptablesForwards(save, [5060]).map((e) => `${e.address}:${e.port}`),
+    ['10.0.0.50:5060', '10.0.0.51:5062', '10.0.0.54:5060'],
+  );
+  assert.deepEqual(findIptablesForwards('', [5060]), []);
 });
 
 test('what is not there, or has another form, is no harm', () => {
