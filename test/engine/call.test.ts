@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXTERNAL, message, request, respond, sdp, Workbench } from './bench.ts';
+import { answer, incoming, invite } from './messages.ts';
 
 const MEDIA = '198.51.100.6';
-
-function invite(bench: Workbench, names = {}, body = sdp('192.168.1.50', 4000)): string {
-  return bench.phone(request('INVITE', names, body))[0]?.text ?? '';
-}
 
 function answered(options = {}): { bench: Workbench; sent: string } {
   const bench = new Workbench(options);
@@ -17,39 +14,6 @@ function answered(options = {}): { bench: Workbench; sent: string } {
   );
   bench.phone(request('ACK', { to: 'b1' }));
   return { bench, sent };
-}
-
-/** An INVITE from the provider to the phone, which has to have sent something before. */
-function incoming(bench: Workbench, body?: readonly string[]): string {
-  bench.phone(request('OPTIONS', { callId: 'o' }));
-  const text = message(
-    [
-      'INVITE sip:alice@203.0.113.1:5060 SIP/2.0',
-      'Via: SIP/2.0/UDP 198.51.100.5:5060;branch=z9hG4bKin',
-      'From: <sip:bob@example.net>;tag=b1',
-      'To: <sip:alice@example.net>',
-      'Call-ID: in@example.net',
-      'CSeq: 1 INVITE',
-      'Contact: <sip:bob@198.51.100.5:5060>',
-    ],
-    body,
-  );
-  return bench.provider(text, '203.0.113.1:5060')[0]?.text ?? '';
-}
-
-function answer(status: number, body?: readonly string[]): string {
-  return message(
-    [
-      `SIP/2.0 ${status} OK`,
-      'Via: SIP/2.0/UDP 198.51.100.5:5060;branch=z9hG4bKin',
-      'From: <sip:bob@example.net>;tag=b1',
-      'To: <sip:alice@example.net>;tag=a9',
-      'Call-ID: in@example.net',
-      'CSeq: 1 INVITE',
-      'Contact: <sip:alice@192.168.1.50:5060>',
-    ],
-    body,
-  );
 }
 
 test('an INVITE names a media port that is open before it leaves, for the provider alone', () => {
@@ -376,53 +340,4 @@ test('what is not SIP passes untouched in both directions: keepalives, STUN, emp
     assert.equal(out?.bytes, bytes, 'the very same buffer');
     assert.equal(bench.provider(bytes, '203.0.113.1:5060')[0]?.bytes, bytes);
   }
-});
-
-test('relay: both sides are told to send to the gateway, and a hold keeps its sockets', () => {
-  const bench = new Workbench({ media: 'relay' });
-  const flow = {
-    transport: 'udp',
-    side: 'internal',
-    local: { address: '198.51.100.5', port: 5060 },
-    remote: { address: '192.168.1.50', port: 5060 },
-  } as const;
-  const text = request('INVITE', {}, sdp('192.168.1.50', 4000));
-  bench.feed({
-    kind: 'packet',
-    flow,
-    bytes: new TextEncoder().encode(text),
-    externalAddress: EXTERNAL,
-    innerAddress: '192.168.1.1',
-  });
-  const sent = bench.sent[0]?.text ?? '';
-  assert.match(sent, /c=IN IP4 203\.0\.113\.1.*audio 30000 /s);
-  const [back] = bench.provider(respond(200, sent, { to: 'b1' }, sdp(MEDIA, 9000)), '203.0.113.1:5060');
-  assert.match(back?.text ?? '', /c=IN IP4 192\.168\.1\.1\r.*audio 30002 /s);
-  const last = bench.media.at(-1);
-  assert.deepEqual(last?.action === 'update' && [last.internal, last.sources], [
-    { address: '192.168.1.50', port: 4000 },
-    [{ address: MEDIA, port: 9000 }],
-  ]);
-});
-
-test('ice = translate-all: every candidate of the phone, or nothing at all', () => {
-  const bench = new Workbench({ policy: { ice: 'translate-all' } });
-  const candidates = [
-    'a=ice-ufrag:x',
-    'a=candidate:1 1 UDP 2130706431 192.168.1.50 4000 typ host',
-    'a=candidate:1 2 UDP 2130706430 192.168.1.50 4001 typ host',
-    'a=candidate:2 1 UDP 1694498815 198.51.100.200 4000 typ srflx raddr 192.168.1.50 rport 4000',
-    'a=candidate:3 1 UDP 2130706431 192.168.1.50 4444 typ host',
-  ];
-  const sent = invite(bench, {}, sdp('192.168.1.50', 4000, candidates));
-  assert.match(
-    sent,
-    /audio 30000 .*:1 1 UDP \d+ 203\.0\.113\.1 30000 typ.*:1 2 UDP \d+ 203\.0\.113\.1 30001 typ/s,
-  );
-  assert.match(sent, /:2 1 UDP \d+ 198\.51\.100\.200 4000 typ srflx raddr 203\.0\.113\.1 rport 30000\r/);
-  assert.match(sent, /:3 1 UDP \d+ 203\.0\.113\.1 30002 typ host/);
-  const tcp = [...candidates, 'a=candidate:4 1 TCP 1 192.168.1.50 9 typ host tcptype active'];
-  const other = new Workbench({ policy: { ice: 'translate-all' } });
-  assert.match(invite(other, {}, sdp('192.168.1.50', 4000, tcp)), /c=IN IP4 192\.168\.1\.50.*audio 4000 /s);
-  assert.equal(other.openMedia().length, 0);
 });

@@ -99,7 +99,7 @@ test('no edit gives the same buffer; an edit changes its span and nothing else',
         let from = 0;
         const edits = [];
         for (const [gap, length, replacement] of raw) {
-          const start = from + (gap % 20);
+          const start = from + 1 + (gap % 20);
           const end = start + length;
           if (end > bytes.length) break;
           edits.push({ span: { start, end }, replacement, rule: 'x' });

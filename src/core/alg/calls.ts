@@ -5,11 +5,11 @@
  * before (§14.1, RFC 3311 §5.2); BYE ends it for its sender at once (§15.1.1); 481 and 408 inside it end it (§12.2.1.2).
  */
 import type { Address, Endpoint } from '../net/address.ts';
-import type { Span } from '../net/span.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Description, scanDescription } from '../sdp/description.ts';
 import { firstField, type Message } from '../sip/message.ts';
-import { equalsIgnoreCase, SEMICOLON, skipToken, textOf, trimEnd } from '../sip/octets.ts';
+import { scanMediaType, sdpParts } from '../sip/multipart.ts';
+import { equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
 import {
   BYE_LINGER_MS,
   CONFIRMED_MS,
@@ -158,26 +158,62 @@ export function finish(
   out.push({ kind: 'event', event: { kind: 'dialog.ended', callId: dialog.callId, why: dialog.why } });
 }
 
-/** The description in the body of a message that may carry an offer or an answer; a reason where it is left alone. */
-export function sessionOf(
-  message: Message,
-): { description: Description } | { leave: LeaveReason | undefined } {
+/** What keeps a body, or more, as it is, and what that costs. */
+export const leaveReasons = {
+  encoded: 'the body is encoded, so the description in it cannot be read (RFC 3261 §20.12)',
+  'auth-int':
+    'the digest covers the body (RFC 7616 §3.4.3): the description stays private, and media works only if the provider latches',
+  identity:
+    'the Identity signature covers Contact and body (RFC 4474 §9): both stay private, and the far end reaches neither',
+  sdp: 'the description does not follow the grammar (RFC 8866 §9)',
+} as const;
+
+export type LeaveReason = keyof typeof leaveReasons;
+
+export interface Session {
+  /** Of the body, or of every application/sdp part of a multipart. Empty where there is none, or it is left alone. */
+  readonly descriptions: readonly Description[];
+  readonly leave: LeaveReason | undefined;
+}
+
+const NO_SESSION: Session = { descriptions: [], leave: undefined };
+
+/** The descriptions in a message that may carry an offer or an answer. */
+export function sessionOf(message: Message): Session {
   const { bytes, body } = message;
-  if (body.end === body.start || !carriesOffers(message)) return { leave: undefined };
+  if (body.end === body.start || !carriesOffers(message)) return NO_SESSION;
   const type = firstField(message, 'content-type');
-  if (type === undefined || !isSdp(bytes, type.value)) return { leave: undefined };
+  const mediaType = type === undefined ? undefined : scanMediaType(bytes, type.value);
+  if (mediaType === undefined) return NO_SESSION;
+  const parts = sdpParts(bytes, mediaType, body);
+  if (parts.length === 0) return NO_SESSION;
+  const leave = reasonToLeave(message);
+  if (leave !== undefined) return { descriptions: [], leave };
+  const descriptions: Description[] = [];
+  for (const part of parts) {
+    const description = scanDescription(bytes, part);
+    if (description === undefined) return { descriptions: [], leave: 'sdp' };
+    descriptions.push(description);
+  }
+  return { descriptions, leave: undefined };
+}
+
+/** RFC 4474 Identity covers Contact and the whole body; its successor (RFC 8224) neither, and is told by its parameters. */
+export function isCoveredByIdentity(message: Message): boolean {
+  const field = firstField(message, 'identity');
+  return field !== undefined && find(message.bytes, SEMICOLON, field.value.start, field.value.end) < 0;
+}
+
+function reasonToLeave(message: Message): LeaveReason | undefined {
   const encoding = firstField(message, 'content-encoding');
   if (
     encoding !== undefined &&
-    !equalsIgnoreCase(bytes, encoding.value.start, encoding.value.end, 'identity')
+    !equalsIgnoreCase(message.bytes, encoding.value.start, encoding.value.end, 'identity')
   )
-    return { leave: 'encoded' };
-  if (isCoveredByDigest(message)) return { leave: 'auth-int' };
-  const description = scanDescription(bytes, body);
-  return description === undefined ? { leave: 'sdp' } : { description };
+    return 'encoded';
+  if (isCoveredByIdentity(message)) return 'identity';
+  return isCoveredByDigest(message) ? 'auth-int' : undefined;
 }
-
-export type LeaveReason = 'encoded' | 'auth-int' | 'sdp';
 
 function end(dialogs: Dialogs, dialog: Dialog, why: string, at: TimeMs): void {
   dialog.state = 'ending';
@@ -197,19 +233,6 @@ function carriesOffers({ kind, method, status }: Message): boolean {
   if (method === 'INVITE') return kind === 'request' || status < 300;
   if (method === 'ACK') return kind === 'request';
   return (method === 'PRACK' || method === 'UPDATE') && (kind === 'request' || status < 300);
-}
-
-function isSdp(bytes: Uint8Array, value: Span): boolean {
-  let end = value.start;
-  while (end < value.end && bytes[end] !== SEMICOLON) end++;
-  const start = value.start;
-  const typeEnd = skipToken(bytes, start, end);
-  const subtype = typeEnd + 1;
-  return (
-    bytes[typeEnd] === 0x2f &&
-    equalsIgnoreCase(bytes, start, typeEnd, 'application') &&
-    equalsIgnoreCase(bytes, subtype, trimEnd(bytes, subtype, end), 'sdp')
-  );
 }
 
 /** Digest with qop=auth-int covers the body (RFC 7616 §3.4.3): an edited one would be refused. */

@@ -7,19 +7,19 @@
  * is 5060 (§19.1.2), and stays absent where 5060 is right; a URI with an explicit port is not equal to one without
  * (§19.1.4), so the phone gets back what it wrote, to the octet.
  */
-import { type Address, type Endpoint, formatHost } from '../net/address.ts';
+import { type Address, type Endpoint, formatEndpoint, formatHost } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
 import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
-import { COLON, equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
+import { COLON, equalsIgnoreCase, find, SEMICOLON, skipLws, textOf } from '../sip/octets.ts';
 import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
 import type { SignallingMapping } from './mappings.ts';
 import type { Policy } from './policy.ts';
 import { type RuleId, ruleById } from './rules.ts';
-import type { Transaction } from './transactions.ts';
+import { branchOf, OWN_BRANCH, type Transaction } from './transactions.ts';
 
 export type HeaderEdit = Edit<RuleId>;
 
@@ -45,6 +45,8 @@ export interface InboundFacts {
   /** The phone's own mapping that has this external endpoint. */
   readonly ownMapping: (external: Endpoint) => SignallingMapping | undefined;
   readonly anyInternal: (external: Endpoint) => Endpoint | undefined;
+  /** Explicit mode: where the phone sends to, for a Via of our own. */
+  readonly ownVia: Endpoint | undefined;
 }
 
 export function ruleIsOn(policy: Policy, rule: RuleId): boolean {
@@ -69,6 +71,7 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
       edits.push(...ownRouteEdits(message, facts.own));
     if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, facts.anyExternal));
   }
+  if (message.kind === 'response' && facts.own.length > 0) edits.push(...ownViaRemoval(message));
   if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
     for (const uri of facts.ownContacts) {
       const external = facts.external(endpointOf(facts.phone, uri));
@@ -108,7 +111,8 @@ export function endpointOf(address: Address, written: HostPort): Endpoint {
   return { address, port: written.port ?? SIP_PORT };
 }
 
-function decideRequest(message: Message, { policy, mapping, anyInternal }: InboundFacts): HeaderEdit[] {
+function decideRequest(message: Message, facts: InboundFacts): HeaderEdit[] {
+  const { policy, mapping, anyInternal, ownVia } = facts;
   const edits: HeaderEdit[] = [];
   if (ruleIsOn(policy, 'request-uri.host-port')) {
     const uri = scanSipUri(message.bytes, message.requestUri.start, message.requestUri.end);
@@ -119,6 +123,7 @@ function decideRequest(message: Message, { policy, mapping, anyInternal }: Inbou
     }
   }
   if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, anyInternal));
+  if (ownVia !== undefined && ruleIsOn(policy, 'via.own')) edits.push(...ownViaInsertion(message, ownVia));
   return edits;
 }
 
@@ -207,6 +212,32 @@ function ownRouteEdits(message: Message, own: readonly Endpoint[]): HeaderEdit[]
       ? { start: field.line.start, end: field.line.end + 2 }
       : { start: field.value.start, end: first.end + 1 };
   return [{ span, replacement: '', rule: 'route.own' }];
+}
+
+/**
+ * A Via of ours above the provider's: a phone answers to the topmost Via, and must not answer past the gateway. Its branch is
+ * made of the provider's, so that retransmissions and CANCEL carry the same one (RFC 3261 §16.6, §9.1). A peer of RFC 2543
+ * without a branch is answered to as it asks.
+ */
+function ownViaInsertion(message: Message, own: Endpoint): HeaderEdit[] {
+  const field = firstField(message, 'via');
+  const branch = branchOf(message);
+  if (field === undefined || branch === '' || !/^[\x21-\x7e]+$/.test(branch)) return [];
+  const at = field.line.start;
+  const replacement = `Via: SIP/2.0/UDP ${formatEndpoint(own)};branch=${OWN_BRANCH}${branch};rport\r\n`;
+  return [{ span: { start: at, end: at }, replacement, rule: 'via.own' }];
+}
+
+function ownViaRemoval(message: Message): HeaderEdit[] {
+  const field = firstField(message, 'via');
+  const { branch, end } = message.via;
+  if (field === undefined || branch === undefined) return [];
+  if (!textOf(message.bytes, branch.start, branch.end).startsWith(OWN_BRANCH)) return [];
+  const span: Span =
+    end < field.value.end
+      ? { start: field.value.start, end: skipLws(message.bytes, end + 1, field.value.end) }
+      : { start: field.line.start, end: field.line.end + 2 };
+  return [{ span, replacement: '', rule: 'via.own' }];
 }
 
 /**

@@ -44,6 +44,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     mapping,
     transaction,
     ownMapping: (external) => ownMapping(state, mapping, external),
+    ownVia: state.ownEndpoint(mapping.internal.address),
     anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
   });
   const session = state.session(now, message, 'in', mapping, flow.remote, packet);

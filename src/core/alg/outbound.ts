@@ -9,6 +9,7 @@ import type { Edit } from '../sip/edit.ts';
 import { type Message, scanMessage } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
+import { isCoveredByIdentity } from './calls.ts';
 import { classify, SIP_PORT } from './classify.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
@@ -23,6 +24,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   const scan = classify(bytes) === 'sip' ? scanMessage(bytes) : undefined;
   const message = scan?.ok === true ? scan.message : undefined;
 
+  if (packet.innerAddress !== undefined) state.rememberInner(phone, packet.innerAddress);
   const mapping = mappingFor(state, now, flow, message, externalAddress);
   if (mapping === undefined) return;
   if (mapping.state !== 'open') return state.wait(mapping, packet);
@@ -46,7 +48,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   }
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
-  const ownContacts = contactsOf(message, phone);
+  const ownContacts = isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
   for (const uri of ownContacts) {
     if (uri.port === mapping.internal.port || (uri.port ?? SIP_PORT) < LOWEST_INTERNAL_PORT) continue;
     const named = state.ensure(now, flow, endpointOf(phone, uri), externalAddress);

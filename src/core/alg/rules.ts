@@ -76,6 +76,15 @@ export const rules = [
     default: true,
   },
   {
+    id: 'via.own',
+    source: 'RFC 3261 §16.6',
+    summary:
+      "Explicit mode: a request to the phone carries the gateway's Via on top, and its response loses it again.",
+    without: 'The phone answers to the provider directly, past the gateway, and the incoming call dies.',
+    direction: 'both',
+    default: true,
+  },
+  {
     id: 'route.own',
     source: 'RFC 3261 §16.4',
     summary: 'Explicit mode: the Route that names the gateway itself is taken off.',

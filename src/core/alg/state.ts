@@ -4,14 +4,23 @@
  */
 
 import { PortPool } from '../nat/port-pool.ts';
-import { type Address, type Endpoint, formatEndpoint } from '../net/address.ts';
+import { type Address, type Endpoint, formatEndpoint, isUnspecified } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
-import { advance, dialogOf, learn, offer, sessionOf, settle } from './calls.ts';
+import {
+  advance,
+  dialogOf,
+  type LeaveReason,
+  learn,
+  leaveReasons,
+  offer,
+  sessionOf,
+  settle,
+} from './calls.ts';
 import { SIP_PORT } from './classify.ts';
 import { ruleIsOn } from './decide.ts';
 import { type Dialog, Dialogs } from './dialogs.ts';
@@ -121,10 +130,8 @@ export class EngineState {
     mapping: SignallingMapping,
     peer: Endpoint,
     packet: Packet,
-  ): { edits: readonly Edit<RuleId>[]; leave: string | undefined } | 'wait' {
-    const found = sessionOf(message);
-    const description = 'description' in found ? found.description : undefined;
-    const leave = 'leave' in found ? found.leave : undefined;
+  ): { edits: readonly Edit<RuleId>[]; leave: LeaveReason | undefined } | 'wait' {
+    const { descriptions, leave } = sessionOf(message);
     const phone = mapping.internal.address;
     const dialog = dialogOf(
       this.dialogs,
@@ -134,12 +141,11 @@ export class EngineState {
       mapping.id,
       peer,
       now,
-      description !== undefined,
+      descriptions.length > 0,
     );
     if (dialog === undefined) {
-      if (description !== undefined || message.method === 'INVITE')
-        if (message.kind === 'request')
-          this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
+      if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE'))
+        this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
       return { edits: [], leave };
     }
     // What is retransmitted after the end belongs to nothing that lives.
@@ -154,8 +160,8 @@ export class EngineState {
     if (advance(this.dialogs, dialog, message, direction, now))
       this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
 
-    let edits: readonly Edit<RuleId>[] = [];
-    if (description !== undefined) {
+    const edits: Edit<RuleId>[] = [];
+    if (descriptions.length > 0) {
       const context = {
         media: this.media,
         dialog,
@@ -163,21 +169,26 @@ export class EngineState {
         limits: this.limits,
         phone,
         externalAddress: mapping.external.address,
-        innerAddress: packet.innerAddress ?? this.#innerAddresses.get(phone),
+        innerAddress: packet.innerAddress ?? this.innerAddress(phone),
       };
-      if (packet.innerAddress !== undefined) this.#rememberInner(phone, packet.innerAddress);
-      if (direction === 'in') learn(dialog, message, description, peer);
-      const session =
-        direction === 'out'
-          ? translateOutbound(description, context, this.out)
-          : translateInbound(description, context, this.out);
-      if (session.waits) {
+      const named = new Set<MappingId>();
+      let waits = false;
+      for (const description of descriptions) {
+        if (direction === 'in') learn(dialog, message, description, peer);
+        const session =
+          direction === 'out'
+            ? translateOutbound(description, context, this.out)
+            : translateInbound(description, context, this.out);
+        waits ||= session.waits;
+        for (const id of session.named) named.add(id);
+        for (const edit of session.edits) if (ruleIsOn(this.policy, edit.rule)) edits.push(edit);
+      }
+      if (waits) {
         // Whatever becomes of the message, what was opened for it belongs to the dialog and ends with it.
-        for (const id of session.named) dialog.offered.add(id);
+        for (const id of named) dialog.offered.add(id);
         return 'wait';
       }
-      if (direction === 'out' || this.media.relay) offer(dialog, session.named, this.media, this.out);
-      edits = session.edits.filter((edit) => ruleIsOn(this.policy, edit.rule));
+      if (direction === 'out' || this.media.relay) offer(dialog, named, this.media, this.out);
     }
     settle(dialog, message, this.media, this.out);
     for (const id of dialog.offered) this.#refreshSources(id);
@@ -199,7 +210,23 @@ export class EngineState {
     if (record !== undefined) this.media.refreshSources(record, this.out);
   }
 
-  #rememberInner(phone: Address, inner: Address): void {
+  /** Explicit mode: our own endpoint as the phone knows it; undefined where phones do not address us. */
+  ownEndpoint(phone: Address): Endpoint | undefined {
+    const { own = [] } = this.options;
+    const address = this.innerAddress(phone);
+    const exact =
+      own.find((one) => one.address === address) ?? own.find((one) => !isUnspecified(one.address));
+    if (exact !== undefined) return exact;
+    const wildcard = own[0];
+    return wildcard === undefined || address === undefined ? undefined : { address, port: wildcard.port };
+  }
+
+  innerAddress(phone: Address): Address | undefined {
+    return this.#innerAddresses.get(phone);
+  }
+
+  rememberInner(phone: Address, inner: Address): void {
+    if (this.#innerAddresses.get(phone) === inner) return;
     if (this.#innerAddresses.size >= this.limits.mappings) this.#innerAddresses.clear();
     this.#innerAddresses.set(phone, inner);
   }
@@ -230,7 +257,7 @@ export class EngineState {
     flow: Flow,
     to: Flow,
     edits: readonly Edit<RuleId>[],
-    leave: string | undefined,
+    leave: LeaveReason | undefined,
   ): Uint8Array {
     const result = rewrite(message, edits);
     if (!result.ok) {
@@ -243,7 +270,7 @@ export class EngineState {
         flow,
         to,
         message.bytes,
-        leave === undefined ? 'nothing to translate' : `body left alone: ${leave}`,
+        leave === undefined ? 'nothing to translate' : leaveReasons[leave],
         message.defects,
       );
       return message.bytes;

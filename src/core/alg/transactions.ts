@@ -26,6 +26,9 @@ const INVITE_MS = 5 * MINUTE_MS;
 /** 64·T1, with room for slow links (RFC 3261 §17.1.2.2, timer F). */
 const OTHER_MS = 64 * SECOND_MS;
 
+/** Begins the branch of the Via that the explicit mode puts on top; the other side's branch follows (RFC 3261 §16.6). */
+export const OWN_BRANCH = 'z9hG4bK-sipalg-';
+
 export class Transactions {
   readonly #invite: ExpiringMap<Transaction>;
   readonly #other: ExpiringMap<Transaction>;
@@ -59,8 +62,14 @@ export class Transactions {
   }
 }
 
-function transactionKey(message: Message, initiator: 'internal' | 'external'): string {
+/** The branch of the topmost Via; where that is our own, the branch of the Via below it, from which ours was made. */
+export function branchOf(message: Message): string {
   const { branch } = message.via;
   const text = branch === undefined ? '' : textOf(message.bytes, branch.start, branch.end);
+  return text.startsWith(OWN_BRANCH) ? text.slice(OWN_BRANCH.length) : text;
+}
+
+function transactionKey(message: Message, initiator: 'internal' | 'external'): string {
+  const text = branchOf(message);
   return `${initiator} ${text} ${message.method} ${message.cseq} ${message.callId}`;
 }

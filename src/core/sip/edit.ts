@@ -6,7 +6,7 @@ import type { Span } from '../net/span.ts';
 
 export interface Edit<Rule extends string = string> {
   readonly span: Span;
-  /** ASCII. */
+  /** Printable ASCII; a CRLF may end it where a whole header field is put in. */
   readonly replacement: string;
   readonly rule: Rule;
 }
@@ -18,7 +18,7 @@ export class InvariantError extends Error {
 
 /**
  * The octets with the edits made. No edits: the very same buffer. Throws InvariantError where edits overlap, leave the
- * message, or would write anything but printable ASCII.
+ * message, or would write anything else than they may.
  */
 export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Array {
   if (edits.length === 0) return bytes;
@@ -37,9 +37,11 @@ export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Arra
   for (const { span, replacement } of ordered) {
     result.set(bytes.subarray(from, span.start), to);
     to += span.start - from;
+    const isField = span.start === span.end && replacement.endsWith('\r\n');
+    const printable = isField ? replacement.length - 2 : replacement.length;
     for (let i = 0; i < replacement.length; i++) {
       const c = replacement.charCodeAt(i);
-      if (c < 0x20 || c > 0x7e)
+      if ((c < 0x20 || c > 0x7e) && i < printable)
         throw new InvariantError('an edit would write a control or non-ASCII character');
       result[to++] = c;
     }
@@ -53,6 +55,6 @@ export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Arra
 export function inOrder<E extends Edit>(edits: readonly E[]): readonly E[] {
   for (let i = 1; i < edits.length; i++)
     if (edits[i]!.span.start < edits[i - 1]!.span.start)
-      return [...edits].sort((a, b) => a.span.start - b.span.start);
+      return [...edits].sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
   return edits;
 }

@@ -114,9 +114,11 @@ const CHUNK = 8192;
 
 type Latin1Slice = (this: Uint8Array, start: number, end: number) => string;
 
-/** The platform's own conversion where there is one (Node); it works on every Uint8Array and is ten times as fast. */
-const latin1Slice = (globalThis as { Buffer?: { prototype: { latin1Slice?: Latin1Slice } } }).Buffer
-  ?.prototype.latin1Slice;
+/** The platform's own conversion where there is one (Node): it works on every Uint8Array, and is much faster. */
+const latin1Slice =
+  typeof Buffer === 'undefined'
+    ? undefined
+    : (Buffer.prototype as unknown as { latin1Slice?: Latin1Slice }).latin1Slice;
 
 /** The octets as latin-1 text. */
 export function textOf(bytes: Uint8Array, start: number, end: number): string {

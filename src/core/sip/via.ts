@@ -38,6 +38,8 @@ export interface Via {
   readonly received: Span | undefined;
   /** The value of rport; an empty span where rport stands without one; undefined where it does not stand. */
   readonly rport: Span | undefined;
+  /** One past the Via and its parameters: a comma stands there, or the end of the header field. */
+  readonly end: number;
 }
 
 /** The first Via of the header field value `[start, end)`; undefined where it does not follow the grammar. */
@@ -87,7 +89,7 @@ export function scanVia(bytes: Uint8Array, start: number, end: number): Via | un
     }
   }
   if (i < end && bytes[i] !== COMMA) return undefined;
-  return { transport: { start: transportStart, end: transportEnd }, sentBy, branch, received, rport };
+  return { transport: { start: transportStart, end: transportEnd }, sentBy, branch, received, rport, end: i };
 }
 
 /** The address that `received` names, brackets or not; undefined where there is none. */
