@@ -20,12 +20,6 @@ export interface PhoneConfig {
   readonly mode: PolicyMode;
 }
 
-/** Each limit's meaning is in the table of schema.ts. */
-export interface LimitsConfig extends Limits {
-  readonly messageBytes: number;
-  readonly connections: number;
-}
-
 export interface GatewayConfig {
   /** Explicit where `listen` names an endpoint. */
   readonly mode: 'transparent' | 'explicit';
@@ -40,7 +34,7 @@ export interface GatewayConfig {
   readonly signalling: { readonly ports: readonly number[]; readonly externalPorts: PortRange };
   readonly media: { readonly ports: PortRange };
   readonly policy: Policy;
-  readonly limits: LimitsConfig;
+  readonly limits: Limits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   readonly linux: { readonly routeTable: number };
   readonly providers: readonly ProviderConfig[];
@@ -69,7 +63,6 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       peersPerMapping: values.limits['peers-per-mapping'],
       pending: values.limits.pending,
       messageBytes: values.limits['message-bytes'],
-      connections: values.limits.connections,
     },
     log: values.log,
     linux: { routeTable: values.linux['route-table'] },

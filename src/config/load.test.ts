@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { defaultMediaPorts, defaultSignallingPorts } from '../core/alg/policy.ts';
 import { type ConfigOverrides, loadConfig, parseConfig, runnableProblems } from './load.ts';
 import { formatProblem } from './problem.ts';
 import { configKeys } from './schema.ts';
@@ -17,8 +18,8 @@ test('an empty file is the defaults', () => {
   assert.ok(config);
   assert.equal(config.mode, 'transparent');
   assert.equal(config.stateDir, '/var/lib/sipalg');
-  assert.deepEqual(config.signalling, { ports: [5060], externalPorts: { low: 20000, high: 29999 } });
-  assert.deepEqual(config.media.ports, { low: 30000, high: 39999 });
+  assert.deepEqual(config.signalling, { ports: [5060], externalPorts: defaultSignallingPorts });
+  assert.deepEqual(config.media.ports, defaultMediaPorts);
   assert.deepEqual(config.policy, { origin: 'keep', received: 'restore', ice: 'leave', rules: {} });
   assert.deepEqual(config.log, { level: 'info', reveal: false });
 });
@@ -131,7 +132,7 @@ test('a key in the wrong table is sent home', () => {
 test('keys that contradict each other', () => {
   assert.deepEqual(codesOf('internal = ["br0"]\nexternal = ["br0"]\n'), ['2:13 config/interface-both-sides']);
   assert.deepEqual(codesOf('internal = ["br0"]\nlisten = ["0.0.0.0:5060"]\n'), ['2:10 config/two-modes']);
-  assert.deepEqual(codesOf('[media]\nports = "25000-26001"\n'), ['2:9 config/port-range-overlap']);
+  assert.deepEqual(codesOf('[media]\nports = "22000-26001"\n'), ['2:9 config/port-range-overlap']);
   assert.deepEqual(codesOf('[linux]\nroute-table = 254\n'), ['2:15 config/not-a-number-in-range']);
   assert.deepEqual(codesOf('[[phone]]\naddress = "::1"\n[[phone]]\naddress = "0:0::1"\n'), [
     '4:11 config/duplicate',

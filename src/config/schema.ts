@@ -94,19 +94,19 @@ export const configSchema = v.object({
       example: 'ports = [5060, 5070]',
       option: '--sip-port PORT',
     }),
-    'external-ports': key(portRange, '20000-29999', {
+    'external-ports': key(portRange, '20000-23999', {
       summary:
         "Where a phone's own port is taken already, its external signalling port comes from this range.",
       unit: 'UDP and TCP ports, both ends included',
-      example: 'external-ports = "20000-29999"',
+      example: 'external-ports = "20000-23999"',
     }),
   }),
 
   media: table({
-    ports: key(pairedPortRange, '30000-39999', {
+    ports: key(pairedPortRange, '24000-32767', {
       summary: 'External ports for RTP and RTCP. A call with one audio stream takes two.',
       unit: 'UDP ports, both ends included; even first, odd last',
-      example: 'ports = "30000-39999"',
+      example: 'ports = "24000-32767"',
     }),
   }),
 
@@ -169,12 +169,11 @@ export const configSchema = v.object({
     ),
     'message-bytes': limit(
       'message-bytes',
-      65_535,
+      defaultLimits.messageBytes,
       'bytes in one message; a longer one passes untouched',
       65_535,
       1_500,
     ),
-    connections: limit('connections', 1024, 'TCP connections at the same time', 60_000),
   }),
 
   log: table({

@@ -129,7 +129,7 @@ function readPortRange(text: string): PortRange | Refused {
     `"${text}" is not a range of ports`,
     match !== null && low > high && high >= 1 && low <= 65_535
       ? `write "${high}-${low}"`
-      : 'write LOW-HIGH, both from 1 to 65535, such as "30000-39999"',
+      : 'write LOW-HIGH, both from 1 to 65535, such as "24000-32767"',
   );
 }
 

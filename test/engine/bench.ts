@@ -22,7 +22,7 @@ export class Workbench {
   answer: (command: SignallingCommand | MediaCommand) => boolean | undefined = () => true;
 
   constructor(options: EngineOptions = {}) {
-    this.engine = new Engine(options);
+    this.engine = new Engine({ mediaPorts: { low: 30_000, high: 39_999 }, ...options });
   }
 
   feed(input: Input): void {

@@ -3,8 +3,7 @@ import type { Endpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
-import { type Message, scanMessage } from '../sip/message.ts';
-import { classify } from './classify.ts';
+import type { Message } from '../sip/message.ts';
 import { decideInbound } from './decide.ts';
 import type { SignallingMapping } from './mappings.ts';
 import { expiresHeaderMs, takeGrant } from './registrations.ts';
@@ -14,8 +13,7 @@ import type { EngineState, Packet } from './state.ts';
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
   if (mapping.state !== 'open') return state.wait(mapping, packet);
-  const kind = classify(bytes);
-  const scan = kind === 'sip' ? scanMessage(bytes) : undefined;
+  const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
   const reply = (to: Endpoint): Flow => ({
     transport: flow.transport,

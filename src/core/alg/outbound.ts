@@ -6,11 +6,11 @@ import { type Address, type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
-import { type Message, scanMessage } from '../sip/message.ts';
+import type { Message } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
-import { classify, SIP_PORT } from './classify.ts';
+import { SIP_PORT } from './classify.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
 import type { SignallingMapping } from './mappings.ts';
@@ -21,7 +21,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   const { flow, bytes } = packet;
   const externalAddress = packet.externalAddress;
   if (externalAddress === undefined) return state.drop(flow, 'no external address towards the provider');
-  const scan = classify(bytes) === 'sip' ? scanMessage(bytes) : undefined;
+  const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
 
   if (packet.innerAddress !== undefined) state.rememberInner(phone, packet.innerAddress);

@@ -32,19 +32,29 @@ export interface Limits {
   readonly peersPerMapping: number;
   /** Datagrams that wait for one mapping to open. */
   readonly pending: number;
+  /** Octets of one message that is looked into; a longer one passes untouched. */
+  readonly messageBytes: number;
 }
+
+/**
+ * Both ranges lie below the ports that Linux gives to its own programs (ip_local_port_range, 32768 and up), so that no
+ * program of the router's takes one of them by chance.
+ */
+export const defaultSignallingPorts: PortRange = { low: 20_000, high: 23_999 };
+export const defaultMediaPorts: PortRange = { low: 24_000, high: 32_767 };
 
 export const defaultPolicy: Policy = { origin: 'keep', received: 'restore', ice: 'leave', rules: {} };
 
 export const defaultLimits: Limits = {
   mappings: 4096,
   dialogs: 8192,
-  media: 16_384,
+  media: 4096,
   transactions: 65_536,
   mediaPerDescription: 16,
   contactsPerMapping: 32,
   peersPerMapping: 64,
   pending: 64,
+  messageBytes: 65_535,
 };
 
 /** A mapping that is laid down instead of chosen. Without ports it covers the whole host, ports kept. */
@@ -68,9 +78,9 @@ export function staticExternal(list: readonly StaticMapping[], internal: Endpoin
 export interface EngineOptions {
   readonly policy?: Partial<Policy>;
   readonly limits?: Partial<Limits>;
-  /** External ports for phones whose own port is taken. Default 20000–29999. */
+  /** External ports for phones whose own port is taken. Default `defaultSignallingPorts`. */
   readonly signallingPorts?: PortRange;
-  /** External ports for media. Default 30000–39999. */
+  /** External ports for media. Default `defaultMediaPorts`. */
   readonly mediaPorts?: PortRange;
   /** `kernel`: the phone's packets are translated on their way; `relay`: both sides send to us. */
   readonly media?: 'kernel' | 'relay';

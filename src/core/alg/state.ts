@@ -9,7 +9,7 @@ import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
 import type { Edit } from '../sip/edit.ts';
-import type { Message } from '../sip/message.ts';
+import { type Message, type Scan, scanMessage } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
 import {
   advance,
@@ -21,14 +21,22 @@ import {
   sessionOf,
   settle,
 } from './calls.ts';
-import { SIP_PORT } from './classify.ts';
+import { classify, SIP_PORT } from './classify.ts';
 import { ruleIsOn } from './decide.ts';
 import { type Dialog, Dialogs } from './dialogs.ts';
 import type { AlgEvent } from './event.ts';
 import type { Input, MappingId, Output, RecordTable } from './io.ts';
 import { Mappings, type SignallingMapping } from './mappings.ts';
 import { MediaTable } from './media.ts';
-import { defaultLimits, defaultPolicy, type EngineOptions, type Limits, type Policy } from './policy.ts';
+import {
+  defaultLimits,
+  defaultMediaPorts,
+  defaultPolicy,
+  defaultSignallingPorts,
+  type EngineOptions,
+  type Limits,
+  type Policy,
+} from './policy.ts';
 import { rewrite } from './rewrite.ts';
 import type { RuleId } from './rules.ts';
 import { translateInbound, translateOutbound } from './session.ts';
@@ -60,8 +68,8 @@ export class EngineState {
     this.options = options;
     this.policy = { ...defaultPolicy, ...options.policy };
     this.limits = { ...defaultLimits, ...options.limits };
-    const signallingPool = new PortPool(options.signallingPorts ?? { low: 20_000, high: 29_999 });
-    const mediaPool = new PortPool(options.mediaPorts ?? { low: 30_000, high: 39_999 });
+    const signallingPool = new PortPool(options.signallingPorts ?? defaultSignallingPorts);
+    const mediaPool = new PortPool(options.mediaPorts ?? defaultMediaPorts);
     this.mappings = new Mappings(signallingPool, options.mappings ?? [], this.limits);
     this.dialogs = new Dialogs(this.limits.dialogs);
     this.transactions = new Transactions(this.limits.transactions);
@@ -115,6 +123,13 @@ export class EngineState {
     for (const peer of peers.values())
       this.out.push({ kind: 'signalling', command: { action: 'hold', id: mapping.id, peer, lifetimeMs } });
   }
+  /** Undefined: not SIP, or longer than what is looked into. */
+  scan(bytes: Uint8Array): Scan | undefined {
+    return bytes.length <= this.limits.messageBytes && classify(bytes) === 'sip'
+      ? scanMessage(bytes)
+      : undefined;
+  }
+
   isAdmitted(mapping: SignallingMapping, sender: Endpoint): boolean {
     return (
       mapping.peers.has(sender.address) ||
