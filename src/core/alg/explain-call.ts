@@ -140,7 +140,8 @@ class CallExplainer {
     });
     // Usually one verdict; a message from one phone to another behind the same gateway has one for each leg.
     let current = bytes;
-    let told = false;
+    const legs: [Flow, Pick<Explanation, 'verdict'> & Partial<Explanation>, before: Uint8Array][] = [];
+    const events: AlgEvent[] = [];
     for (const output of outputs) {
       if (output.kind !== 'event') continue;
       const { event } = output;
@@ -153,19 +154,19 @@ class CallExplainer {
             rule,
           })),
         );
-        this.#push(index, current, event.flow, { verdict: 'translate', edits: event.edits, bytes: after });
+        legs.push([event.flow, { verdict: 'translate', edits: event.edits, bytes: after }, current]);
         current = after;
       } else if (event.kind === 'message.passed')
-        this.#push(index, current, event.flow, { verdict: 'pass', why: event.why });
+        legs.push([event.flow, { verdict: 'pass', why: event.why }, current]);
       else if (event.kind === 'message.dropped')
-        this.#push(index, current, event.flow, { verdict: 'drop', why: event.why });
-      else {
-        this.#events.push(event);
-        continue;
-      }
-      told = true;
+        legs.push([event.flow, { verdict: 'drop', why: event.why }, current]);
+      else events.push(event);
     }
-    if (!told) this.#push(index, bytes, flow, { verdict: 'drop', why: 'nothing was sent' });
+    if (legs.length === 0) legs.push([flow, { verdict: 'drop', why: 'nothing was sent' }, bytes]);
+    for (const [at, [where, found, before]] of legs.entries()) {
+      if (at === legs.length - 1) this.#events.push(...events);
+      this.#push(index, before, where, found);
+    }
   }
 
   #push(

@@ -66,14 +66,14 @@ export function directionOf(
   given: Direction,
 ): Direction {
   if (message === undefined) return given;
-  const named = target(message);
-  if (named !== undefined && mappings.some((one) => isExternal(one, named))) return 'in';
   const isInternal = (e: Endpoint): boolean =>
     mappings.some(({ internal }) => internal.address === e.address);
-  if (message.kind === 'request') {
-    const { address } = message.via.sentBy;
-    if (address !== undefined && isInternal({ address, port: SIP_PORT })) return 'out';
-  }
+  const { sentBy } = message.via;
+  // A phone may well call another one by its external endpoint.
+  if (message.kind === 'request' && sentBy.address !== undefined)
+    if (isInternal({ address: sentBy.address, port: SIP_PORT })) return 'out';
+  const named = target(message);
+  if (named !== undefined && mappings.some((one) => isExternal(one, named))) return 'in';
   // Written down inside the NAT, where nobody had translated it.
   return named !== undefined && isInternal(named) ? 'in' : given;
 }
