@@ -1,4 +1,5 @@
 /** This machine's IPv4 addresses, by interface; and the one on the route to a destination. */
+import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Address } from '../core/net/address.ts';
 import * as sys from './sys.ts';
@@ -14,6 +15,24 @@ export function addressesOf(names: readonly string[]): Set<Address> {
 export function localAddresses(): Set<Address> {
   return addressesOf(Object.keys(networkInterfaces()));
 }
+
+/**
+ * The first bridge among `names` whose frames go through the IP firewall (br_netfilter): there the kernel forgets the
+ * socket that `tproxy` has chosen, and a first packet is lost instead of intercepted.
+ */
+export function filteredBridge(names: readonly string[]): string | undefined {
+  return names.find((name) => {
+    if (!existsSync(`/sys/class/net/${name}/bridge`)) return false;
+    try {
+      return readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1';
+    } catch {
+      return false;
+    }
+  });
+}
+
+export const BRIDGE_REMEDY =
+  'sysctl -w net.bridge.bridge-nf-call-iptables=0, and put it into /etc/sysctl.d/ (Docker switches it on)';
 
 const CACHE_MS = 2_000;
 const CACHE_SIZE = 4_096;

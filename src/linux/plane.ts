@@ -5,16 +5,23 @@
  * phones we are the provider), one external socket for each signalling mapping (to the provider we are the phone).
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
  */
-import type { DataPlane, MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
+import type { MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
-import { addAcceptRules, type ChainName, hasAcceptRules } from './accept-chain.ts';
+import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
-import { addressesOf, ExternalAddresses, localAddresses } from './interfaces.ts';
+import {
+  addressesOf,
+  BRIDGE_REMEDY,
+  ExternalAddresses,
+  filteredBridge,
+  localAddresses,
+} from './interfaces.ts';
 import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
 import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
+import type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset, tryRun } from './program.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
@@ -22,39 +29,6 @@ import { staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
-
-export interface LinuxPlaneOptions {
-  readonly internal: readonly string[];
-  readonly external: readonly string[];
-  /** Default 5060. */
-  readonly sipPorts?: readonly number[];
-  /** The wildcard socket's port on 127.0.0.1; by default any free one. */
-  readonly listenPort?: number;
-  readonly excludedPhones?: readonly string[];
-  readonly excludedProviders?: readonly string[];
-  /** Addresses or prefixes of providers that may call from where no phone has registered. */
-  readonly providers?: readonly string[];
-  readonly acceptChains?: readonly ChainName[];
-  /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
-  readonly maxProviderSockets?: number;
-  readonly receiveBufferBytes?: number;
-  readonly routeTable?: number;
-  readonly rulePriority?: number;
-}
-
-export interface LinuxPlaneStats {
-  readonly providerSockets: number;
-  readonly externalSockets: number;
-  readonly mediaMappings: number;
-  readonly elements: number;
-  readonly sendFailures: number;
-}
-
-export interface LinuxPlane extends DataPlane {
-  /** Rules, routes and sockets; throws a `SystemError`, and then nothing is left behind. */
-  start(): void;
-  stats(): LinuxPlaneStats;
-}
 
 const IPPROTO_UDP = 17;
 const HEARTBEAT_MS = 1_000;
@@ -67,6 +41,8 @@ const NOTICE_MS = 10_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_PROVIDER_SOCKETS = 1_024;
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
+
+export type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats };
 
 export function createLinuxPlane(options: LinuxPlaneOptions, handler: PlaneHandler): LinuxPlane {
   return new Plane(options, handler);
@@ -101,6 +77,13 @@ class Plane implements LinuxPlane {
   }
 
   start(): void {
+    const bridge = filteredBridge(this.#options.internal);
+    if (bridge !== undefined)
+      throw new SystemError(
+        'linux/bridge-netfilter',
+        `frames on ${bridge} go through br_netfilter, where interception loses them`,
+        BRIDGE_REMEDY,
+      );
     try {
       this.#wildcard = new UdpSocket(
         {
@@ -270,6 +253,15 @@ class Plane implements LinuxPlane {
 
   #beat(): void {
     try {
+      const bridge = filteredBridge(this.#options.internal);
+      if (bridge !== undefined) {
+        // Without a heartbeat the rules rest, and the phones have the router's ordinary NAT.
+        this.#tell(
+          'linux.bridge-netfilter',
+          `br_netfilter was switched on under ${bridge}: ${BRIDGE_REMEDY}`,
+        );
+        return;
+      }
       const gap = performance.now() - this.#lastBeatMs;
       this.#pulse();
       if (gap < GAP_MS) return;

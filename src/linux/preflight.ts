@@ -5,6 +5,7 @@
  */
 import type { ChainName } from './accept-chain.ts';
 import { type BaseChain, droppingChains, flowtables, type Probe, sipHelpers } from './firewall.ts';
+import { BRIDGE_REMEDY } from './interfaces.ts';
 import { gatherFacts, type MachineFacts } from './machine-facts.ts';
 import { isOurs, ROUTE_TABLE } from './policy-route.ts';
 import { ACCEPT_MARK, INTERCEPT_MARK } from './ruleset.ts';
@@ -122,10 +123,10 @@ function* sysctls(options: PreflightOptions, facts: MachineFacts): Iterable<Obst
   if (facts.sysctl('net.bridge.bridge-nf-call-iptables') !== '1') return;
   for (const name of options.internal)
     if (facts.interfaces.get(name)?.bridge === true)
-      yield warning(
+      yield error(
         'linux/bridge-netfilter',
         `bridged frames on ${name} go through the IP firewall (br_netfilter), where interception loses them`,
-        'sysctl -w net.bridge.bridge-nf-call-iptables=0 (Docker switches it on; its `iptables` bridge isolation then ends)',
+        BRIDGE_REMEDY,
       );
 }
 

@@ -14,6 +14,7 @@ const AGENT = fileURLToPath(new URL('./agent.ts', import.meta.url));
 
 export const A = '10.0.0.2';
 export const B = '10.0.1.2';
+export const B_ON_BRIDGE = '10.0.0.3';
 export const WAN = '198.51.100.1';
 export const PROVIDER = '198.51.100.2';
 export const MEDIA = '198.51.100.3';
@@ -24,6 +25,8 @@ export interface RouterOptions {
   readonly nat?: string;
   /** Drop what is forwarded or comes in and is not known, but media that we mapped. */
   readonly firewall?: boolean;
+  /** Both phones in one network behind `br0`; B is then 10.0.0.3. */
+  readonly bridge?: boolean;
   /** Rules of the operator's prerouting nat chain. */
   readonly forwards?: readonly string[];
   readonly sysctls?: Readonly<Record<string, string>>;
@@ -236,23 +239,41 @@ export class Lab {
       must('ip', ['netns', 'add', this.name(short)]);
       must('ip', ['-n', this.name(short), 'link', 'set', 'lo', 'up']);
     }
-    const cable = (outer: string, router: string, addresses: readonly string[], own: string): void => {
+    const cable = (outer: string, router: string, addresses: readonly string[], own?: string): void => {
       must('ip', [
         ...['-n', this.name('r'), 'link', 'add', router, 'type', 'veth'],
         ...['peer', 'name', 'eth0', 'netns', this.name(outer)],
       ]);
-      must('ip', ['-n', this.name('r'), 'addr', 'add', own, 'dev', router]);
+      must('ip', [
+        ...['-n', this.name('r')],
+        ...(own === undefined
+          ? ['link', 'set', router, 'master', 'br0']
+          : ['addr', 'add', own, 'dev', router]),
+      ]);
       must('ip', ['-n', this.name('r'), 'link', 'set', router, 'up']);
       for (const address of addresses)
         must('ip', ['-n', this.name(outer), 'addr', 'add', address, 'dev', 'eth0']);
       must('ip', ['-n', this.name(outer), 'link', 'set', 'eth0', 'up']);
     };
-    cable('a', 'lan0', [`${A}/24`], '10.0.0.1/24');
-    cable('b', 'lan1', [`${B}/24`], '10.0.1.1/24');
+    if (options.bridge === true) {
+      must('ip', ['-n', this.name('r'), 'link', 'add', 'br0', 'type', 'bridge']);
+      must('ip', ['-n', this.name('r'), 'addr', 'add', '10.0.0.1/24', 'dev', 'br0']);
+      must('ip', ['-n', this.name('r'), 'link', 'set', 'br0', 'up']);
+      cable('a', 'lan0', [`${A}/24`]);
+      cable('b', 'lan1', [`${B_ON_BRIDGE}/24`]);
+    } else {
+      cable('a', 'lan0', [`${A}/24`], '10.0.0.1/24');
+      cable('b', 'lan1', [`${B}/24`], '10.0.1.1/24');
+    }
     cable('p', 'wan0', [`${PROVIDER}/24`, `${MEDIA}/24`, `${STRANGER}/24`], `${WAN}/24`);
     must('ip', ['-n', this.name('a'), 'route', 'add', 'default', 'via', '10.0.0.1']);
-    must('ip', ['-n', this.name('b'), 'route', 'add', 'default', 'via', '10.0.1.1']);
-    const sysctls = { 'net.ipv4.ip_forward': '1', ...options.sysctls };
+    const gatewayOfB = options.bridge === true ? '10.0.0.1' : '10.0.1.1';
+    must('ip', ['-n', this.name('b'), 'route', 'add', 'default', 'via', gatewayOfB]);
+    const sysctls = {
+      'net.ipv4.ip_forward': '1',
+      ...(options.bridge === true ? { 'net.bridge.bridge-nf-call-iptables': '0' } : {}),
+      ...options.sysctls,
+    };
     for (const [key, value] of Object.entries(sysctls)) this.run('r', `sysctl -qw ${key}=${value}`);
     this.nft(`
       table ip nat {
@@ -263,9 +284,9 @@ export class Lab {
       this.nft(`
       table inet filter {
         chain input { type filter hook input priority filter; policy drop;
-          ct state established,related accept; iifname { "lo", "lan0", "lan1" } accept; }
+          ct state established,related accept; iifname { "lo", "lan0", "lan1", "br0" } accept; }
         chain forward { type filter hook forward priority filter; policy drop;
-          ct state established,related accept; iifname { "lan0", "lan1" } accept; ct status dnat accept; }
+          ct state established,related accept; iifname { "lan0", "lan1", "br0" } accept; ct status dnat accept; }
       }`);
   }
 }

@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MediaCommand, MediaMapping } from '../../src/core/alg/io.ts';
-import { A, B, Lab, labObstacle, MEDIA, PROVIDER, type RouterOptions, STRANGER, WAN } from './lab.ts';
+import {
+  A,
+  B,
+  B_ON_BRIDGE,
+  Lab,
+  labObstacle,
+  MEDIA,
+  PROVIDER,
+  type RouterOptions,
+  STRANGER,
+  WAN,
+} from './lab.ts';
 
 const obstacle = labObstacle();
 const options =
@@ -146,6 +157,33 @@ test('two phones inside talk over a hairpin, each seeing the advertised endpoint
   await media(lab, { action: 'close', id: 7 });
   await media(lab, { action: 'close', id: 8 });
 });
+
+test(
+  'the same for two phones of one network behind a bridge, which is intercepted like any interface',
+  options,
+  async () => {
+    using lab = await Lab.make({ firewall: true, bridge: true });
+    const b = B_ON_BRIDGE;
+    await Promise.all([lab.a.bind(A, 4000), lab.b.bind(b, 4000), lab.b.bind(b, 5060)]);
+    await lab.router.do({ op: 'start', options: { internal: ['br0'], external: ['wan0'] } });
+    await lab.b.send([b, 5060], [PROVIDER, 5060], 'intercepted');
+    await lab.router.packet('intercepted');
+    const other = {
+      ...mapping,
+      id: 8,
+      internal: { address: b, port: 4000 },
+      external: { address: WAN, port: 18_000 },
+    };
+    await media(lab, { action: 'open', ...mapping, sources: [{ address: b, port: 4000 }] });
+    await media(lab, { action: 'open', ...other, sources: [{ address: A, port: 4000 }] });
+    for (const text of ['one', 'two', 'three']) {
+      await lab.a.send([A, 4000], [WAN, 18_000], `A to B ${text}`);
+      assert.deepEqual((await lab.b.datagram(`A to B ${text}`)).remote, mapping.external);
+      await lab.b.send([b, 4000], toWan, `B to A ${text}`);
+      assert.deepEqual((await lab.a.datagram(`B to A ${text}`)).remote, other.external);
+    }
+  },
+);
 
 test('media goes on when the daemon is killed', options, async () => {
   using lab = await started({ firewall: true });

@@ -1,0 +1,36 @@
+/** What the data plane has to be told, and what it tells of itself. */
+import type { DataPlane } from '../core/alg/io.ts';
+import type { ChainName } from './accept-chain.ts';
+
+export interface LinuxPlaneOptions {
+  readonly internal: readonly string[];
+  readonly external: readonly string[];
+  /** Default 5060. */
+  readonly sipPorts?: readonly number[];
+  /** The wildcard socket's port on 127.0.0.1; by default any free one. */
+  readonly listenPort?: number;
+  readonly excludedPhones?: readonly string[];
+  readonly excludedProviders?: readonly string[];
+  /** Addresses or prefixes of providers that may call from where no phone has registered. */
+  readonly providers?: readonly string[];
+  readonly acceptChains?: readonly ChainName[];
+  /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
+  readonly maxProviderSockets?: number;
+  readonly receiveBufferBytes?: number;
+  readonly routeTable?: number;
+  readonly rulePriority?: number;
+}
+
+export interface LinuxPlaneStats {
+  readonly providerSockets: number;
+  readonly externalSockets: number;
+  readonly mediaMappings: number;
+  readonly elements: number;
+  readonly sendFailures: number;
+}
+
+export interface LinuxPlane extends DataPlane {
+  /** Rules, routes and sockets; throws a `SystemError`, and then nothing is left behind. */
+  start(): void;
+  stats(): LinuxPlaneStats;
+}
