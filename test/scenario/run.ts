@@ -139,7 +139,11 @@ class Play implements Played {
     this.#lastArrived.set(key, actual);
     if (check.form === 'unchanged') assert.equal(shown(actual), shown(input));
     else if (check.form === 'again') assert.equal(shown(actual), shown(before ?? ''));
-    else this.#matches(actual, check.form === 'whole' ? check.content : expectedFrom(check, input));
+    else
+      this.#matches(
+        actual,
+        check.form === 'whole' ? check.content : expectedFrom(check, input, (text) => this.#fill(text)),
+      );
   }
 
   /** `{name}` stands for digits, `{auto}` for the true length of the body; everything else for itself. */
@@ -225,11 +229,11 @@ class Play implements Played {
 }
 
 /** The input with its changes made: each line that goes has to be there, once, after the one before. */
-export function expectedFrom(check: Arrives, input: string): string {
+export function expectedFrom(check: Arrives, input: string, fill: (text: string) => string): string {
   let result = '';
   let rest = input;
   for (const { before, after } of check.changes) {
-    const old = before.join('').replaceAll('{auto}', String(bodyLength(input)));
+    const old = fill(before.join('')).replaceAll('{auto}', String(bodyLength(input)));
     const where = rest.startsWith(old) ? 0 : rest.indexOf(`\n${old}`) + 1;
     if (where === 0 && !rest.startsWith(old)) assert.fail(`no such line in what was sent: ${shown(old)}`);
     result += rest.slice(0, where) + after.join('');
