@@ -370,6 +370,34 @@ test('an external port that a program holds is refused, and said so', options, a
   await lab.router.opened(3);
 });
 
+test(
+  'a bridge under br_netfilter would lose packets: refused at start, plain NAT when it comes later',
+  options,
+  async () => {
+    using lab = await Lab.make({ bridge: true });
+    const bridged = { internal: ['br0'], external: ['wan0'] };
+    await basics(lab);
+    lab.run('r', 'sysctl -qw net.bridge.bridge-nf-call-iptables=1');
+    const before = lab.run('r', 'nft list ruleset; ip rule');
+    await assert.rejects(lab.router.do({ op: 'start', options: bridged }), /br_netfilter/);
+    assert.equal(lab.run('r', 'nft list ruleset; ip rule'), before);
+    lab.run('r', 'sysctl -qw net.bridge.bridge-nf-call-iptables=0');
+    await lab.router.do({ op: 'start', options: bridged });
+    await lab.a.send([A, 5060], [PROVIDER, 5060], 'intercepted');
+    await lab.router.packet('intercepted');
+    lab.run('r', 'sysctl -qw net.bridge.bridge-nf-call-iptables=1');
+    await lab.router.notice('linux.bridge-netfilter');
+    await until(() => !/elements/.test(lab.run('r', 'nft list set inet sipalg heartbeat')), 8_000);
+    await until(() => !lab.run('r', 'conntrack -L -p udp 2>/dev/null').includes(`src=${A}`));
+    await lab.a.send([A, 5060], [PROVIDER, 5060], 'plain');
+    assert.equal((await lab.provider.datagram('plain')).remote.address, WAN);
+    lab.run('r', 'sysctl -qw net.bridge.bridge-nf-call-iptables=0');
+    await lab.router.notice('linux.gap');
+    await lab.a.send([A, 5060], [PROVIDER, 5060], 'ours again');
+    await lab.router.packet('ours again');
+  },
+);
+
 async function until(done: () => boolean, timeoutMs = 4_000): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!done()) {
