@@ -101,7 +101,7 @@ export class Narrator {
     const arrow = flow.side === 'internal' ? 'phone → provider' : 'provider → phone';
     this.#line(`  ${styleText('cyan', arrow)}  ${summary}`);
     for (const edit of edits) {
-      const change = `${styleText('red', edit.before || '(nothing)')} → ${styleText('green', edit.after || '(nothing)')}`;
+      const change = `${styleText('red', edit.before.trimEnd() || '(nothing)')} → ${styleText('green', edit.after.trimEnd() || '(nothing)')}`;
       this.#line(`      ${change}  ${styleText('dim', `${edit.rule}, ${edit.source}`)}`);
       if (this.#explained.has(edit.rule)) continue;
       this.#explained.add(edit.rule);

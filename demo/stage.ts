@@ -77,13 +77,11 @@ export async function loopbackStage(): Promise<Stage> {
   );
   try {
     const provider = await Provider.open(
-      // It asks for rport: the phone's responses then go back to the gateway, which it got the request from.
       {
         address: loopback(5),
         port: await freePort(loopback(5)),
         mediaAddress: loopback(6),
         hertz: PROVIDER_HERTZ,
-        rport: true,
       },
       open,
     );

@@ -55,6 +55,9 @@ function pair(event: { readonly internal: Endpoint; readonly external: Endpoint 
 
 function editList(edits: readonly ExplainedEdit[]): string {
   return edits
-    .map((edit) => `${edit.rule} ${edit.before || '(nothing)'} → ${edit.after || '(nothing)'}`)
+    .map(
+      (edit) =>
+        `${edit.rule} ${edit.before.trimEnd() || '(nothing)'} → ${edit.after.trimEnd() || '(nothing)'}`,
+    )
     .join(', ');
 }
