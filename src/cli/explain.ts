@@ -1,16 +1,43 @@
-/** `sipalg explain FILE|-`: what the gateway would do to one message, without root and without a network. */
-import { readFileSync, writeSync } from 'node:fs';
+/** `sipalg explain FILE|-`: what the gateway would do to a message or a call, without root and without a network. */
+import { writeSync } from 'node:fs';
+import type { GatewayConfig } from '../config/gateway-config.ts';
+import type { ExplainOptions } from '../core/alg/explain.ts';
+import type { CallPacket, ExplainedMessage } from '../core/alg/explain-call.ts';
+import { printProblems } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
+import { type ExplainInput, readInput } from './explain-input.ts';
 import { type RawExplainOptions, readExplainOptions } from './explain-options.ts';
 import { renderExplanation } from './explanation.ts';
 import { UsageError } from './failure.ts';
 
-/** The largest UDP datagram, and more than any SIP message that is still one. */
-const MAX_MESSAGE_BYTES = 65_535;
+/** A word to people on standard error; programs that ask for JSON or bytes get it as well. */
+type Note = (text: string) => void;
 
 export async function explain(file: string, raw: RawExplainOptions): Promise<number> {
-  const options = readExplainOptions(raw);
-  const message = readMessage(file);
+  let config: GatewayConfig | undefined;
+  if (raw.config !== undefined) {
+    const { loadConfig } = await import('../config/load.ts');
+    const loaded = loadConfig(raw.config);
+    if (loaded.config === undefined) {
+      printProblems(loaded.problems);
+      return exitCode.usage;
+    }
+    config = loaded.config;
+  }
+  const options = readExplainOptions(raw, config);
+  const note: Note = (text) => void process.stderr.write(`note: ${text}\n`);
+  const input = readInput(file, { datagram: raw.datagram === true, ports: portsOf(options, config) });
+  if (input.kind === 'message') await explainOne(input.bytes, raw, options, note);
+  else await explainSeveral(file, input, raw, options, note);
+  return exitCode.ok;
+}
+
+async function explainOne(
+  message: Uint8Array,
+  raw: RawExplainOptions,
+  options: ExplainOptions,
+  note: Note,
+): Promise<void> {
   const { explainMessage } = await import('../core/alg/explain.ts');
   const explanation = explainMessage(message, options);
   if (raw.raw === true) {
@@ -20,33 +47,100 @@ export async function explain(file: string, raw: RawExplainOptions): Promise<num
     process.stdout.write(`${JSON.stringify({ verdict, why, edits, defects }, null, 2)}\n`);
   } else {
     process.stdout.write(renderExplanation(message, explanation, wantsColour()));
-    if (!Buffer.from(message).includes('\r\n')) {
-      process.stderr.write(
-        'note: the lines end with LF only; SIP messages have CRLF, perhaps an editor changed the file\n',
-      );
-    }
+    if (!Buffer.from(message).includes('\r\n'))
+      note('the lines end with LF only; SIP messages have CRLF, perhaps an editor changed the file');
   }
-  return exitCode.ok;
 }
 
-function readMessage(file: string): Uint8Array {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(file === '-' ? 0 : file);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new UsageError(
-      `${file}: ${code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code ?? error})`}`,
-      'Give the file with one SIP message in it, or - for standard input.',
-    );
+async function explainSeveral(
+  file: string,
+  input: Exclude<ExplainInput, { kind: 'message' }>,
+  raw: RawExplainOptions,
+  options: ExplainOptions,
+  note: Note,
+): Promise<void> {
+  const [{ explainCall }, { messageObject, renderCall }] = await Promise.all([
+    import('../core/alg/explain-call.ts'),
+    import('./explained-call.ts'),
+  ]);
+  const packets: readonly CallPacket[] =
+    input.kind === 'capture' ? input.packets : input.pieces.map(({ bytes }) => ({ bytes }));
+  // The gaps of a text are nobody's: they go out in their place, and are no message.
+  const isGap = (index: number): boolean => input.kind === 'text' && input.pieces[index]?.kind === 'gap';
+  const call = explainCall(
+    packets.filter((_, index) => !isGap(index)),
+    options,
+  );
+  const seen = packets.filter((_, index) => !isGap(index));
+  const timeOf = (message: ExplainedMessage): number | undefined => seen[message.packet]?.seen?.timeMs;
+  if (call.messages.length === 0) throw nobody(file, packets);
+
+  if (raw.raw === true) {
+    for (const bytes of rawParts(input, call.messages)) writeAll(bytes);
+  } else if (raw.json === true) {
+    writeText('{\n  "messages": [\n');
+    for (const [index, message] of call.messages.entries()) {
+      const text = JSON.stringify(messageObject(message, timeOf(message)), null, 2);
+      const end = index === call.messages.length - 1 ? '' : ',';
+      writeText(`${text.replaceAll(/^/gm, '    ')}${end}\n`);
+    }
+    writeText('  ]\n}\n');
+  } else for (const text of renderCall(call, { timeOf, colour: wantsColour() })) writeText(text);
+
+  if (input.kind === 'capture') for (const text of input.notes) note(text);
+  if (call.skipped > 0)
+    note(`${call.skipped} of ${packets.length} SIP messages do not cross the gateway, by their addresses`);
+}
+
+/** What would be sent, in order. Of a message with two legs only the last one leaves. */
+function* rawParts(
+  input: Exclude<ExplainInput, { kind: 'message' }>,
+  messages: readonly ExplainedMessage[],
+): Generator<Uint8Array> {
+  const sent = new Map<number, Uint8Array>();
+  for (const { packet, verdict, bytes } of messages) {
+    if (verdict === 'drop') sent.delete(packet);
+    else sent.set(packet, bytes);
   }
-  if (bytes.length > MAX_MESSAGE_BYTES) {
-    throw new UsageError(
-      `${file}: ${bytes.length} bytes are more than one SIP message over UDP can have (${MAX_MESSAGE_BYTES})`,
-      'Give a file with one message in it.',
-    );
+  if (input.kind === 'capture') {
+    yield* sent.values();
+    return;
   }
-  return new Uint8Array(bytes);
+  let packet = 0;
+  for (const { kind, bytes } of input.pieces) {
+    if (kind === 'gap') yield bytes;
+    else {
+      const after = sent.get(packet++);
+      if (after !== undefined) yield after;
+    }
+  }
+}
+
+/** Which ports of a capture are SIP: those of the configuration, and those of the mappings. */
+function portsOf(options: ExplainOptions, config: GatewayConfig | undefined): Set<number> {
+  const ports = new Set<number>(config?.signalling.ports ?? [5060]);
+  for (const { port } of config?.listen ?? []) ports.add(port);
+  for (const { internal, external } of options.mappings) {
+    if (internal.port !== undefined) ports.add(internal.port);
+    if (external.port !== undefined) ports.add(external.port);
+  }
+  return ports;
+}
+
+function nobody(file: string, packets: readonly CallPacket[]): UsageError {
+  const addresses = new Set(
+    packets.flatMap(({ seen }) =>
+      seen === undefined ? [] : [seen.source.address, seen.destination.address],
+    ),
+  );
+  return new UsageError(
+    `${file}: none of its ${packets.length} SIP messages is from a phone or to its external address`,
+    `The addresses in it: ${[...addresses].slice(0, 12).join(', ')}. Say which is which with --mapping INTERNAL=EXTERNAL.`,
+  );
+}
+
+function writeText(text: string): void {
+  writeAll(Buffer.from(text));
 }
 
 /** All of it, whatever standard output is. */

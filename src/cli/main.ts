@@ -77,10 +77,16 @@ addConfigOptions(program.command('preflight').summary('what stands in the way on
   .option('--json', 'the checks as JSON')
   .action(running(async (options) => (await import('./preflight.ts')).preflight(options)));
 
-addConfigOptions(program.command('rules').summary('print the kernel rules that the gateway would set'))
+addConfigOptions(
+  program.command('rules').summary('print the kernel rules that the gateway would set, or the SIP rules'),
+)
   .description(
-    'Prints the nftables ruleset and the policy routes that the gateway would set, and sets nothing.',
+    `Prints the nftables ruleset and the policy routes that the gateway would set, and sets nothing.
+
+With --sip: every reason for which a byte of a message may change, with its RFC section and what breaks without it.`,
   )
+  .option('--sip', 'the rules for messages instead')
+  .option('--json', 'with --sip: as JSON')
   .action(running(async (options) => (await import('./rules.ts')).rules(options)));
 
 addSwitchOptions(program.command('on').summary('translate again after `sipalg off`'))
@@ -100,11 +106,20 @@ For one phone or one provider only: mode = "off" in its [[phone]] or [[provider]
 
 program
   .command('explain')
-  .summary('what the gateway would change in a message, and why')
+  .summary('what the gateway would change in a message or a call, and why')
   .description(
-    'Shows what the gateway would do to one SIP message, as a diff with rule and RFC section. No root, no network.',
+    `Shows what the gateway would do to a SIP message, as a diff with rule and RFC section. No root, no network.
+
+Several messages in one file (each with its Content-Length) and captures (pcap, pcapng) are gone through in order, with
+one gateway over all of them. In a capture the addresses of --mapping say which way a message goes; without --mapping
+the private addresses are the phones. In a text a message that names an external endpoint in its Request-URI or topmost
+Via comes in, any other goes the way of --direction.`,
   )
-  .argument('<file>', 'a file with one SIP message, or - for standard input')
+  .argument('<file>', 'a file with SIP messages, a pcap or pcapng file, or - for standard input')
+  .option(
+    '-c, --config <file>',
+    'configuration of a gateway: its policy, ports and limits; options win over it',
+  )
   .option('--direction <way>', 'out: from the phone to the provider; in: the other way', 'out')
   .option(
     '--mapping <int=ext>',
@@ -116,10 +131,12 @@ program
     'media mapping in the same form (repeatable); other ports come from a pool',
     collect,
   )
-  .option('--origin <policy>', 'the address in o= of an SDP: keep or translate', 'keep')
-  .option('--received <policy>', 'received and rport in responses: restore or expose', 'restore')
-  .option('--ice <policy>', 'media with ICE candidates: leave or translate-all', 'leave')
-  .option('--json', 'verdict, edits and defects as JSON')
+  .option('--origin <policy>', 'the address in o= of an SDP: keep or translate (default: keep)')
+  .option('--received <policy>', 'received and rport in responses: restore or expose (default: restore)')
+  .option('--ice <policy>', 'media with ICE candidates: leave or translate-all (default: leave)')
+  .option('--rule <rule=on|off>', 'switches a rule of `sipalg rules --sip` (repeatable)', collect)
+  .option('--datagram', 'the input is one datagram, even where it looks like several messages or a capture')
+  .option('--json', 'verdict, edits and defects as JSON; of several messages an array, "messages"')
   .option('--raw', 'exactly the bytes that would be sent, and nothing else')
   .addHelpText(
     'after',
@@ -129,6 +146,7 @@ A mapping without ports (192.168.1.50=203.0.113.7) covers the whole host and kee
 Examples:
   sipalg explain samples/register.sip --mapping 192.168.1.50:5060=203.0.113.7:61002
   sipalg explain samples/invite.sip --mapping 192.168.1.50=203.0.113.7 --json
+  sipalg explain call.pcap --mapping 192.168.1.50=203.0.113.7 --rule sdp.origin=on
   sipalg explain --raw - < invite.sip > translated.sip`,
   )
   .action(running(async (file, options) => (await import('./explain.ts')).explain(file, options)));

@@ -1,9 +1,24 @@
-/** `sipalg rules`: what the gateway would tell the kernel, as text; nothing is set. */
+/** `sipalg rules`: what the gateway would tell the kernel, as text; nothing is set. `--sip`: the rules for messages. */
 import { type ConfigOptions, configFrom } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
 
-export async function rules(options: ConfigOptions): Promise<number> {
+export interface RulesOptions extends ConfigOptions {
+  readonly sip?: boolean;
+  readonly json?: boolean;
+}
+
+export async function rules(options: RulesOptions): Promise<number> {
+  if (options.sip === true) {
+    const { rulesJson, rulesText } = await import('./rules-table.ts');
+    process.stdout.write(options.json === true ? rulesJson() : rulesText());
+    return exitCode.ok;
+  }
+  if (options.json === true)
+    throw new UsageError(
+      '--json goes with --sip',
+      'The kernel rules are text for nft: `sipalg rules -i IF -e IF`.',
+    );
   const config = configFrom(options);
   if (config === undefined) return exitCode.usage;
   if (config.mode === 'explicit') {
