@@ -77,6 +77,7 @@ function takeLifetimes(
     for (const changed of takeGrant(message, mapping, peer, own, now, state.out)) {
       state.dirtyMappings.add(changed);
       state.mappings.schedule(changed);
+      state.hold(changed, now);
     }
   } else if (message.method === 'SUBSCRIBE' || message.method === 'PUBLISH') {
     const lifetimeMs = expiresHeaderMs(message) ?? 0;

@@ -44,11 +44,8 @@ export function takeGrant(
     changed.add(mapping);
     listed.add(`${mapping.id} ${key}`);
     mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });
-    for (const held of new Set([mapping, via]))
-      out.push({
-        kind: 'signalling',
-        command: { action: 'hold', id: held.id, peer, lifetimeMs: lifetimeMs + REGISTRATION_MARGIN_MS },
-      });
+    // The registrar may answer to where the phone sent from, too.
+    if (mapping !== via) via.keepUntil = Math.max(via.keepUntil, now + lifetimeMs + REGISTRATION_MARGIN_MS);
     out.push({
       kind: 'event',
       event: {

@@ -109,20 +109,27 @@ export class EngineState {
     const { id, transport, internal, external } = mapping;
     this.out.push({ kind: 'signalling', command: { action: 'open', id, transport, internal, external } });
   }
+  /** Keeps the way in open for everybody who may have to come back: registrars, notifiers, the far ends of calls. */
   hold(mapping: SignallingMapping, now: TimeMs): void {
-    const until = Math.max(
-      mapping.keepUntil,
-      ...[...mapping.registrations.values()].map((one) => one.expiresAt),
-    );
-    const peers = new Map(
-      [...mapping.registrations.values()].map((one) => [formatEndpoint(one.peer), one.peer]),
-    );
-    if (peers.size === 0 && mapping.lastPeer !== undefined) peers.set('', mapping.lastPeer);
-    const lifetimeMs = Math.max(until, mapping.dialogs.size > 0 ? endsAtIdle(mapping) : 0) - now;
-    if (lifetimeMs <= 0) return;
-    for (const peer of peers.values())
-      this.out.push({ kind: 'signalling', command: { action: 'hold', id: mapping.id, peer, lifetimeMs } });
+    const until = new Map<string, { peer: Endpoint; at: TimeMs }>();
+    const keep = (peer: Endpoint | undefined, at: TimeMs): void => {
+      if (peer === undefined || at <= now) return;
+      const key = formatEndpoint(peer);
+      if ((until.get(key)?.at ?? 0) < at) until.set(key, { peer, at });
+    };
+    for (const one of mapping.registrations.values()) keep(one.peer, one.expiresAt);
+    keep(mapping.lastPeer, mapping.keepUntil);
+    for (const key of mapping.dialogs) {
+      const dialog = this.dialogs.byKey(key);
+      if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.dueAt);
+    }
+    for (const { peer, at } of until.values())
+      this.out.push({
+        kind: 'signalling',
+        command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
+      });
   }
+
   /** Undefined: not SIP, or longer than what is looked into. */
   scan(bytes: Uint8Array): Scan | undefined {
     return bytes.length <= this.limits.messageBytes && classify(bytes) === 'sip'
@@ -172,8 +179,10 @@ export class EngineState {
     if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
     dialog.peer = peer;
     this.dirtyDialogs.add(dialog);
-    if (advance(this.dialogs, dialog, message, direction, now))
+    if (advance(this.dialogs, dialog, message, direction, now)) {
       this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
+      this.hold(mapping, now);
+    }
 
     const edits: Edit<RuleId>[] = [];
     if (descriptions.length > 0) {
@@ -321,11 +330,6 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
-}
-
-/** A dialog without a registration: as long as an idle mapping lives, refreshed by whatever is sent. */
-function endsAtIdle(mapping: SignallingMapping): TimeMs {
-  return mapping.lastUsed + 2 * 3_600_000;
 }
 
 function summaryOf(message: Message): string {
