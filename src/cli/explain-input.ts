@@ -77,7 +77,7 @@ function readText(
   for (const [index, one] of messages.entries())
     if (one.bytes.length > MAX_MESSAGE_BYTES)
       throw new UsageError(
-        `${file}: message ${index + 1} at byte ${one.bytes.byteOffset - bytes.byteOffset} has ${one.bytes.length} bytes, more than one SIP message over UDP can have (${MAX_MESSAGE_BYTES})`,
+        `${file}: message ${index + 1} at byte ${one.offset} has ${one.bytes.length} bytes, more than one SIP message over UDP can have (${MAX_MESSAGE_BYTES})`,
         'Each message but the last needs a Content-Length that says where it ends.',
       );
   return { kind: 'text', pieces };

@@ -11,10 +11,17 @@ export interface Piece {
   /** Empty lines between messages are a gap: they belong to nobody. */
   readonly kind: 'message' | 'gap';
   readonly bytes: Uint8Array;
+  /** Where in the text. */
+  readonly offset: number;
 }
 
 export function splitMessages(text: Uint8Array): Piece[] {
   const pieces: Piece[] = [];
+  let offset = 0;
+  const add = (kind: Piece['kind'], bytes: Uint8Array): void => {
+    pieces.push({ kind, bytes, offset });
+    offset += bytes.length;
+  };
   let messages = 0;
   let rest = text;
   for (;;) {
@@ -23,7 +30,7 @@ export function splitMessages(text: Uint8Array): Piece[] {
     let read = 0;
     for (const { kind, bytes } of framer.feed(rest)) {
       if (kind === 'raw') break;
-      pieces.push({ kind: kind === 'message' ? 'message' : 'gap', bytes });
+      add(kind === 'message' ? 'message' : 'gap', bytes);
       if (kind === 'message') messages++;
       read += bytes.length;
     }
@@ -31,13 +38,14 @@ export function splitMessages(text: Uint8Array): Piece[] {
     if (messages === before) break;
     // What an editor leaves between messages or at the end of the file.
     const gap = whiteBefore(rest);
-    if (gap > 0) pieces.push({ kind: 'gap', bytes: rest.subarray(0, gap) });
+    if (gap > 0) add('gap', rest.subarray(0, gap));
     rest = rest.subarray(gap);
     if (rest.length === 0) break;
   }
-  if (messages === 0 || (messages === 1 && !beginsLikeSip(rest))) return [{ kind: 'message', bytes: text }];
+  if (messages === 0 || (messages === 1 && !beginsLikeSip(rest)))
+    return [{ kind: 'message', bytes: text, offset: 0 }];
   // The last one: without Content-Length, cut off, or not understood.
-  if (rest.length > 0) pieces.push({ kind: 'message', bytes: rest });
+  if (rest.length > 0) add('message', rest);
   return pieces;
 }
 

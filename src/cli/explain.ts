@@ -59,33 +59,22 @@ async function explainSeveral(
   options: ExplainOptions,
   note: Note,
 ): Promise<void> {
-  const [{ explainCall }, { messageObject, renderCall }] = await Promise.all([
+  const [{ explainCall }, { callJson, renderCall }] = await Promise.all([
     import('../core/alg/explain-call.ts'),
     import('./explained-call.ts'),
   ]);
-  const packets: readonly CallPacket[] =
-    input.kind === 'capture' ? input.packets : input.pieces.map(({ bytes }) => ({ bytes }));
   // The gaps of a text are nobody's: they go out in their place, and are no message.
-  const isGap = (index: number): boolean => input.kind === 'text' && input.pieces[index]?.kind === 'gap';
-  const call = explainCall(
-    packets.filter((_, index) => !isGap(index)),
-    options,
-  );
-  const seen = packets.filter((_, index) => !isGap(index));
-  const timeOf = (message: ExplainedMessage): number | undefined => seen[message.packet]?.seen?.timeMs;
+  const pieces = input.kind === 'text' ? input.pieces.filter(({ kind }) => kind === 'message') : [];
+  const packets: readonly CallPacket[] =
+    input.kind === 'capture' ? input.packets : pieces.map(({ bytes }) => ({ bytes }));
+  const call = explainCall(packets, options);
   if (call.messages.length === 0) throw nobody(file, packets);
 
-  if (raw.raw === true) {
-    for (const bytes of rawParts(input, call.messages)) writeAll(bytes);
-  } else if (raw.json === true) {
-    writeText('{\n  "messages": [\n');
-    for (const [index, message] of call.messages.entries()) {
-      const text = JSON.stringify(messageObject(message, timeOf(message)), null, 2);
-      const end = index === call.messages.length - 1 ? '' : ',';
-      writeText(`${text.replaceAll(/^/gm, '    ')}${end}\n`);
-    }
-    writeText('  ]\n}\n');
-  } else for (const text of renderCall(call, { timeOf, colour: wantsColour() })) writeText(text);
+  if (raw.raw === true) for (const bytes of rawParts(input, call.messages)) writeAll(bytes);
+  else if (raw.json === true) {
+    const offsets = input.kind === 'text' ? pieces.map(({ offset }) => offset) : undefined;
+    for (const text of callJson(call, packets, offsets)) writeText(text);
+  } else for (const text of renderCall(call, packets, wantsColour())) writeText(text);
 
   if (input.kind === 'capture') for (const text of input.notes) note(text);
   if (call.skipped > 0)
