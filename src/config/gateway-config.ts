@@ -18,6 +18,8 @@ export interface ProviderConfig {
 export interface PhoneConfig {
   readonly address: Prefix;
   readonly mode: PolicyMode;
+  /** A proxy or PBX with phones behind it. */
+  readonly proxy: boolean;
 }
 
 export interface GatewayConfig {

@@ -56,6 +56,7 @@ addresses = ["2001:DB8::/32", "198.51.100.9/24"]
 mode = "off"
 [[phone]]
 address = "192.168.1.50"
+proxy = true
 `,
     'gw.toml',
   );
@@ -74,7 +75,9 @@ address = "192.168.1.50"
       mode: 'off',
     },
   ]);
-  assert.deepEqual(config.phones, [{ address: { address: '192.168.1.50', length: 32 }, mode: 'assist' }]);
+  assert.deepEqual(config.phones, [
+    { address: { address: '192.168.1.50', length: 32 }, mode: 'assist', proxy: true },
+  ]);
   assert.throws(() => {
     (config.providers as unknown[]).push(1);
   }, TypeError);

@@ -231,6 +231,11 @@ export const configSchema = v.object({
           summary: 'Whether its messages are translated (assist), or never intercepted (off).',
           example: 'mode = "off"',
         }),
+        proxy: key(v.boolean(), false, {
+          summary:
+            'Whether it is a proxy or PBX with phones behind it, whose own entries in Record-Route and Route are translated too.',
+          example: 'proxy = true',
+        }),
       }),
     ),
     [],

@@ -67,7 +67,11 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       if (next === undefined) return;
       if ('problems' in next) {
         for (const { code, what, remedy, line, file } of next.problems)
-          log.notice(code, `${file}:${line ?? 0}: ${what} — ${remedy}; the old configuration stays`, 'error');
+          log.notice(
+            code,
+            `${file}${line === undefined ? '' : `:${line}`}: ${what} — ${remedy}; the old configuration stays`,
+            'error',
+          );
         return;
       }
       if (next.config.stateDir !== current.stateDir)
@@ -136,6 +140,7 @@ class Gateway {
       mediaPorts: config.media.ports,
       media: config.mode === 'explicit' ? 'relay' : 'kernel',
       isProvider: (address) => isProvider(config.providers, address),
+      isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
       own: config.listen,
     });
   }

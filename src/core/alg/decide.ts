@@ -7,19 +7,27 @@
  * is 5060 (§19.1.2), and stays absent where 5060 is right; a URI with an explicit port is not equal to one without
  * (§19.1.4), so the phone gets back what it wrote, to the octet.
  */
-import { type Address, type Endpoint, formatEndpoint, formatHost } from '../net/address.ts';
+import { type Address, type Endpoint, formatHost } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
-import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
+import { type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
-import { COLON, equalsIgnoreCase, find, SEMICOLON, skipLws, textOf } from '../sip/octets.ts';
+import { COLON, equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
 import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
 import type { SignallingMapping } from './mappings.ts';
 import type { Policy } from './policy.ts';
+import {
+  ownRouteEdits,
+  ownViaInsertion,
+  ownViaRemoval,
+  ROUTE_KEY,
+  recordRouteEdits,
+  routeRestoreEdits,
+} from './routes.ts';
 import { type RuleId, ruleById } from './rules.ts';
-import { branchOf, OWN_BRANCH, type Transaction } from './transactions.ts';
+import type { Transaction } from './transactions.ts';
 
 export type HeaderEdit = Edit<RuleId>;
 
@@ -33,6 +41,8 @@ export interface OutboundFacts {
   readonly external: (internal: Endpoint) => Endpoint | undefined;
   /** The same, of every phone. */
   readonly anyExternal: (internal: Endpoint) => Endpoint | undefined;
+  /** The URIs of its Record-Route entries that name the sender itself, which is a declared proxy; empty otherwise. */
+  readonly ownRecordRoutes: readonly SipUri[];
   /** Our own endpoints, as the phone may name them in Route (explicit mode). */
   readonly own: readonly Endpoint[];
 }
@@ -45,6 +55,8 @@ export interface InboundFacts {
   /** The phone's own mapping that has this external endpoint. */
   readonly ownMapping: (external: Endpoint) => SignallingMapping | undefined;
   readonly anyInternal: (external: Endpoint) => Endpoint | undefined;
+  /** Whether the mapping belongs to a declared proxy, whose Record-Route entries come back. */
+  readonly isProxy: boolean;
   /** Explicit mode: where the phone sends to, for a Via of our own. */
   readonly ownVia: Endpoint | undefined;
 }
@@ -71,6 +83,8 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
       edits.push(...ownRouteEdits(message, facts.own));
     if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, facts.anyExternal));
   }
+  if (facts.ownRecordRoutes.length > 0 && ruleIsOn(policy, 'record-route.host-port'))
+    edits.push(...recordRouteEdits(message, facts.ownRecordRoutes, facts.external));
   if (message.kind === 'response' && facts.own.length > 0) edits.push(...ownViaRemoval(message));
   if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
     for (const uri of facts.ownContacts) {
@@ -94,7 +108,13 @@ export function contactsOf(message: Message, phone: Address): SipUri[] {
 
 /** Edits of the header of what a provider sends to a phone. */
 export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit[] {
-  return message.kind === 'request' ? decideRequest(message, facts) : decideResponse(message, facts);
+  const edits = message.kind === 'request' ? decideRequest(message, facts) : decideResponse(message, facts);
+  const { mapping } = facts;
+  if (facts.isProxy && ruleIsOn(facts.policy, 'record-route.restore'))
+    edits.push(
+      ...routeRestoreEdits(message, mapping.internal, mapping.external, mapping.contacts.get(ROUTE_KEY)),
+    );
+  return edits;
 }
 
 /** A sip: URI of a Contact that is an address of the mapping's transport; undefined for every other. */
@@ -191,55 +211,6 @@ function referToEdits(message: Message, translate: (from: Endpoint) => Endpoint 
   return edits;
 }
 
-/** The topmost Route, where it names us, with the comma or the whole field that it leaves behind (RFC 3261 §16.4). */
-function ownRouteEdits(message: Message, own: readonly Endpoint[]): HeaderEdit[] {
-  const field = firstField(message, 'route');
-  if (field === undefined) return [];
-  const values: NameAddr[] = [];
-  if (!scanNameAddrs(message.bytes, field.value, values)) return [];
-  const [first, second] = values;
-  const uri = first === undefined ? undefined : scanSipUri(message.bytes, first.uri.start, first.uri.end);
-  if (first === undefined || uri?.address === undefined) return [];
-  const named = endpointOf(uri.address, uri);
-  if (
-    !own.some(
-      (one) => one.port === named.port && (one.address === named.address || one.address === '0.0.0.0'),
-    )
-  )
-    return [];
-  const span: Span =
-    second === undefined
-      ? { start: field.line.start, end: field.line.end + 2 }
-      : { start: field.value.start, end: first.end + 1 };
-  return [{ span, replacement: '', rule: 'route.own' }];
-}
-
-/**
- * A Via of ours above the provider's: a phone answers to the topmost Via, and must not answer past the gateway. Its branch is
- * made of the provider's, so that retransmissions and CANCEL carry the same one (RFC 3261 §16.6, §9.1). A peer of RFC 2543
- * without a branch is answered to as it asks.
- */
-function ownViaInsertion(message: Message, own: Endpoint): HeaderEdit[] {
-  const field = firstField(message, 'via');
-  const branch = branchOf(message);
-  if (field === undefined || branch === '' || !/^[\x21-\x7e]+$/.test(branch)) return [];
-  const at = field.line.start;
-  const replacement = `Via: SIP/2.0/UDP ${formatEndpoint(own)};branch=${OWN_BRANCH}${branch};rport\r\n`;
-  return [{ span: { start: at, end: at }, replacement, rule: 'via.own' }];
-}
-
-function ownViaRemoval(message: Message): HeaderEdit[] {
-  const field = firstField(message, 'via');
-  const { branch, end } = message.via;
-  if (field === undefined || branch === undefined) return [];
-  if (!textOf(message.bytes, branch.start, branch.end).startsWith(OWN_BRANCH)) return [];
-  const span: Span =
-    end < field.value.end
-      ? { start: field.value.start, end: skipLws(message.bytes, end + 1, field.value.end) }
-      : { start: field.line.start, end: field.line.end + 2 };
-  return [{ span, replacement: '', rule: 'via.own' }];
-}
-
 /**
  * Whether a Contact in it is a place to be reached. In a response to REGISTER it is the registrar's list, and in other
  * final failures it is somebody else's (RFC 3261 §8.1.3.4, §20.10, table 2).
@@ -251,7 +222,12 @@ function contactIsTarget(message: Message): boolean {
 }
 
 /** Edits that make a written host and port name `to`. An absent port stays absent where it means the same. */
-function hostPortEdits(bytes: Uint8Array, written: HostPort, to: Endpoint, rule: RuleId): HeaderEdit[] {
+export function hostPortEdits(
+  bytes: Uint8Array,
+  written: HostPort,
+  to: Endpoint,
+  rule: RuleId,
+): HeaderEdit[] {
   const host = formatHost(to.address);
   if (written.port === undefined)
     return [{ span: written.span, replacement: to.port === SIP_PORT ? host : `${host}:${to.port}`, rule }];
@@ -273,12 +249,12 @@ function firstDigit(bytes: Uint8Array, from: number): number {
 }
 
 /** The endpoint, with a port only where one was written or it is not the default. */
-function plainHostPort(to: Endpoint, written: HostPort): string {
+export function plainHostPort(to: Endpoint, written: HostPort): string {
   const host = formatHost(to.address);
   return written.port === undefined && to.port === SIP_PORT ? host : `${host}:${to.port}`;
 }
 
-function names(written: HostPort, endpoint: Endpoint): boolean {
+export function names(written: HostPort, endpoint: Endpoint): boolean {
   return written.address === endpoint.address && (written.port ?? SIP_PORT) === endpoint.port;
 }
 

@@ -42,6 +42,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     mapping,
     transaction,
     ownMapping: (external) => ownMapping(state, mapping, external),
+    isProxy: state.options.isProxy?.(mapping.internal.address) === true,
     ownVia: state.ownEndpoint(mapping.internal.address),
     anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
   });

@@ -14,6 +14,7 @@ import { SIP_PORT } from './classify.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
 import type { SignallingMapping } from './mappings.ts';
+import { ROUTE_KEY, routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
 import { type EngineState, LOWEST_INTERNAL_PORT, type Packet } from './state.ts';
 
@@ -49,7 +50,11 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
   const ownContacts = isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
-  for (const uri of ownContacts) {
+  const ownRecordRoutes =
+    state.options.isProxy?.(phone) === true
+      ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)
+      : [];
+  for (const uri of [...ownContacts, ...ownRecordRoutes]) {
     if (uri.port === mapping.internal.port || (uri.port ?? SIP_PORT) < LOWEST_INTERNAL_PORT) continue;
     const named = state.ensure(now, flow, endpointOf(phone, uri), externalAddress);
     if (named !== undefined && named.state !== 'open') return state.wait(named, packet);
@@ -62,6 +67,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     policy: state.policy,
     phone,
     ownContacts,
+    ownRecordRoutes,
     external,
     anyExternal: external,
     own: state.options.own ?? [],
@@ -71,6 +77,9 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   edits.push(...session.edits);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
+  const [route] = ownRecordRoutes;
+  if (route !== undefined)
+    mapping.contacts.set(ROUTE_KEY, textOf(message.bytes, route.span.start, route.span.end));
   rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);

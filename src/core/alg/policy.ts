@@ -88,6 +88,8 @@ export interface EngineOptions {
   readonly mediaMappings?: readonly StaticMapping[];
   /** Whether an address is a provider's that may call although the phone has not sent there (RFC 4787 §5). */
   readonly isProvider?: (address: Address) => boolean;
+  /** Whether an inside address is a proxy or PBX that puts itself into Record-Route and forwards for phones behind it. */
+  readonly isProxy?: (address: Address) => boolean;
   /** Explicit mode: our own endpoints, as phones name them in Route. */
   readonly own?: readonly Endpoint[];
 }

@@ -76,6 +76,23 @@ export const rules = [
     default: true,
   },
   {
+    id: 'record-route.host-port',
+    source: 'RFC 3261 §16.6',
+    summary: 'A Record-Route entry of a proxy inside that is declared names its external endpoint.',
+    without: 'Requests inside a dialog (ACK, BYE, re-INVITE) are sent to a private address, past the proxy.',
+    direction: 'out',
+    default: true,
+  },
+  {
+    id: 'record-route.restore',
+    source: 'RFC 3261 §16.4',
+    summary:
+      'The same entry gets back what the proxy wrote, as Route of a request and Record-Route of a response.',
+    without: 'The proxy does not recognise itself in the Route, and sends the request out again.',
+    direction: 'in',
+    default: true,
+  },
+  {
     id: 'via.own',
     source: 'RFC 3261 §16.6',
     summary:
