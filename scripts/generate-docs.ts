@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ways } from '../src/cli/rules-table.ts';
 import { problemCodes } from '../src/config/problem.ts';
 import { type ConfigKey, configKeys } from '../src/config/schema.ts';
 import { type Rule, rules } from '../src/core/alg/rules.ts';
@@ -107,10 +108,9 @@ function wholeFile(): string {
 }
 
 function rulesPage(table: readonly Rule[]): string {
-  const ways = { out: 'phone → provider', in: 'provider → phone', both: 'both ways' };
   const rows = table.map(
     (rule) =>
-      `| \`${rule.id}\` | ${rule.source} | ${ways[rule.direction]} | ${rule.default ? 'on' : 'off'} | ${cell(rule.summary)} | ${cell(rule.without)} |`,
+      `| \`${rule.id}\` | ${sourceLink(rule.source)} | ${ways[rule.direction]} | ${rule.default ? 'on' : 'off'} | ${cell(rule.summary)} | ${cell(rule.without)} |`,
   );
   return `${generatedFrom('src/core/alg/rules.ts')}
 # Rules
@@ -118,10 +118,24 @@ function rulesPage(table: readonly Rule[]): string {
 Every reason for which a byte of a message may change. What has no rule here is never touched: Call-ID, From, To, tags,
 CSeq, branch, credentials and identity header fields pass as they are.
 
+\`sipalg rules --sip\` prints this table (\`--json\` for programs). \`sipalg explain FILE --rule RULE=off\` shows a message or
+a call without a rule. Three rules are governed by the [policy](config.md) of a gateway: \`sdp.origin\` by
+\`origin\`, \`sdp.candidate\` by \`ice\`, \`via.received.restore\` by \`received\`. \`content-length\` follows every body that
+changes and cannot be switched off.
+
 | rule | source | direction | default | what it does | without it |
 |---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
+}
+
+/** `RFC 3261 §18.1.1` as a link to the section. */
+function sourceLink(source: string): string {
+  const match = /^RFC (\d+) §([\dA-Z.]+)$/.exec(source);
+  if (match === null) return source;
+  const [, number, section] = match;
+  const anchor = /^\d/.test(section!) ? `section-${section}` : `appendix-${section}`;
+  return `[${source}](https://www.rfc-editor.org/rfc/rfc${number}#${anchor})`;
 }
 
 function generatedFrom(path: string): string {

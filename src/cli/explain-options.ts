@@ -70,6 +70,7 @@ function fromConfig(config: GatewayConfig): Partial<ExplainOptions> {
       mediaPorts: config.media.ports,
       media: config.mode === 'explicit' ? 'relay' : 'kernel',
       own: config.listen,
+      isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
     },
     externalAddress: config.advertise,
     innerAddress: listening?.address,

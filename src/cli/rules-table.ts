@@ -1,7 +1,8 @@
 /** `sipalg rules --sip`: the table of reasons for which a byte of a message may change. */
 import { type Rule, rules } from '../core/alg/rules.ts';
 
-const ways: Readonly<Record<Rule['direction'], string>> = {
+/** Which way the messages go that a rule is about. */
+export const ways: Readonly<Record<Rule['direction'], string>> = {
   out: 'phone → provider',
   in: 'provider → phone',
   both: 'both ways',

@@ -16,7 +16,10 @@ export interface ExplainOptions extends Partial<Policy> {
   readonly mappings: readonly StaticMapping[];
   readonly media: readonly StaticMapping[];
   /** As the gateway's configuration has it. */
-  readonly engine?: Pick<EngineOptions, 'limits' | 'signallingPorts' | 'mediaPorts' | 'media' | 'own'>;
+  readonly engine?: Pick<
+    EngineOptions,
+    'limits' | 'signallingPorts' | 'mediaPorts' | 'media' | 'own' | 'isProxy'
+  >;
   /** The gateway's external address where no mapping names one. */
   readonly externalAddress?: Address | undefined;
   /** Explicit mode: the gateway's address towards the phones. */
