@@ -9,6 +9,9 @@ import type { Driver, OpenMedia, Outcome } from './driver.ts';
 import type { Scenario } from './scenario.ts';
 
 const EXTERNAL = '203.0.113.1';
+/** Laid down here, so that a scenario may name a port that is given out first. */
+const SIGNALLING_PORTS: PortRange = { low: 20_000, high: 29_999 };
+const MEDIA_PORTS: PortRange = { low: 30_000, high: 39_999 };
 
 export async function startEngine(scenario: Scenario): Promise<Driver> {
   const { gateway } = scenario;
@@ -58,8 +61,7 @@ export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptio
     if (key.startsWith('rule.')) switches[ruleNamed(key.slice(5))] = value === 'on';
   }
   const providers = gateway.get('provider')?.split(',') ?? [];
-  const signallingPorts = portRange(gateway.get('signalling-ports'));
-  const mediaPorts = portRange(gateway.get('media-ports'));
+  const proxies = gateway.get('proxy')?.split(',') ?? [];
   return {
     policy: { ...policy, rules: switches },
     limits,
@@ -68,8 +70,9 @@ export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptio
     mediaMappings: staticMappings(gateway.get('map-media')),
     own: (gateway.get('own')?.split(',') ?? []).map(at),
     isProvider: (address) => providers.includes(address),
-    ...(signallingPorts === undefined ? {} : { signallingPorts }),
-    ...(mediaPorts === undefined ? {} : { mediaPorts }),
+    isProxy: (address) => proxies.includes(address),
+    signallingPorts: portRange(gateway.get('signalling-ports')) ?? SIGNALLING_PORTS,
+    mediaPorts: portRange(gateway.get('media-ports')) ?? MEDIA_PORTS,
   };
 }
 

@@ -103,6 +103,7 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'signalling-ports',
   'media-ports',
   'provider',
+  'proxy',
   'map',
   'map-media',
   'own',
