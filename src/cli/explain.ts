@@ -44,9 +44,9 @@ async function explainOne(
     if (explanation.verdict !== 'drop') writeAll(explanation.bytes);
   } else if (raw.json === true) {
     const { verdict, why, edits, defects } = explanation;
-    process.stdout.write(`${JSON.stringify({ verdict, why, edits, defects }, null, 2)}\n`);
+    writeText(`${JSON.stringify({ verdict, why, edits, defects }, null, 2)}\n`);
   } else {
-    process.stdout.write(renderExplanation(message, explanation, wantsColour()));
+    writeText(renderExplanation(message, explanation, wantsColour()));
     if (!Buffer.from(message).includes('\r\n'))
       note('the lines end with LF only; SIP messages have CRLF, perhaps an editor changed the file');
   }
@@ -138,7 +138,10 @@ function writeAll(bytes: Uint8Array): void {
     try {
       at += writeSync(1, bytes, at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      // Whoever read it has seen enough (`| head`).
+      if (code === 'EPIPE') process.exit(exitCode.ok);
+      if (code !== 'EAGAIN') throw error;
       // A full pipe in non-blocking mode: wait a little for its reader.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }

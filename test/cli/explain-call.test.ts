@@ -1,5 +1,6 @@
 /** Several messages: a text, and captures of either side of the NAT. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -337,4 +338,13 @@ test('from phone to phone through the external endpoint: out first, and in as th
     bytes.toString('latin1'),
     /INVITE sip:bob@192\.168\.1\.51:5060 SIP\/2\.0\r\nVia: SIP\/2\.0\/UDP 203\.0\.113\.7:61002/,
   );
+});
+
+test('a reader that has seen enough ends it quietly', () => {
+  const path = file('long.sip', register.repeat(400));
+  const { stdout, stderr } = spawnSync('sh', ['-c', 'bin/sipalg explain "$0" | head -n 1', path], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  assert.deepEqual([stdout.split('  ')[0], stderr], ['1/400', '']);
 });
