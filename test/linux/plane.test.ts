@@ -117,7 +117,7 @@ test(
     await basics(lab);
     await lab.a.send([A, 5060], [PROVIDER, 5060], 'before');
     await lab.provider.datagram('before');
-    const before = lab.run('r', 'nft list ruleset; ip rule; ip route show table all');
+    const before = lab.run('r', 'nft list ruleset; ip rule; ip -4 route show table all');
     await lab.router.do({ op: 'start', options: PLANE });
     await lab.router.notice('linux.stale-flows');
     await lab.a.send([A, 5060], [PROVIDER, 5060], 'taken over');
@@ -125,7 +125,7 @@ test(
     await lab.router.do({ op: 'stop' });
     await lab.a.send([A, 5060], [PROVIDER, 5060], 'after');
     assert.equal((await lab.provider.datagram('after')).remote.address, WAN);
-    assert.equal(lab.run('r', 'nft list ruleset; ip rule; ip route show table all'), before);
+    assert.equal(lab.run('r', 'nft list ruleset; ip rule; ip -4 route show table all'), before);
   },
 );
 
@@ -313,7 +313,7 @@ test(
 test('switching off is idempotent, also over what a killed daemon left', options, async () => {
   using lab = await Lab.make();
   await basics(lab);
-  const before = lab.run('r', 'nft list ruleset; ip rule; ip route show table all');
+  const before = lab.run('r', 'nft list ruleset; ip rule; ip -4 route show table all');
   await lab.router.do({ op: 'start', options: PLANE });
   await lab.a.send([A, 5060], [PROVIDER, 5060], 'intercepted');
   await lab.router.packet('intercepted');
@@ -329,7 +329,7 @@ test('switching off is idempotent, also over what a killed daemon left', options
     policyRoute: false,
     flows: 0,
   });
-  assert.equal(lab.run('r', 'nft list ruleset; ip rule; ip route show table all'), before);
+  assert.equal(lab.run('r', 'nft list ruleset; ip rule; ip -4 route show table all'), before);
 });
 
 test(
