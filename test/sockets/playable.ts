@@ -1,0 +1,106 @@
+/**
+ * Which scenarios can be played on real sockets, and with which configuration. What cannot be is left out with a reason,
+ * whole or from a step on: nobody waits for an hour, and only what an operator can configure is configured.
+ */
+import type { Scenario, Step } from '../scenario/scenario.ts';
+
+/** Longer jumps in time are the engine's to make. */
+const LONGEST_WAIT_MS = 3_000;
+
+export interface Playable {
+  readonly scenario: Scenario;
+  /** Why it ends before its last step. */
+  readonly cut: string | undefined;
+  /** The configuration, but interfaces and directories. */
+  readonly toml: string;
+}
+
+export interface Excluded {
+  readonly reason: string;
+}
+
+/** The first port is the one that scenarios without a name for it expect; the last is the last that may be configured. */
+const MEDIA_PORTS = '30000-32767';
+
+const POLICY: ReadonlySet<string> = new Set(['origin', 'received', 'ice']);
+
+/** What the engine says of a port that nobody holds; on sockets no packet to it comes as far. */
+const UNHEARD = 'no mapping has this external endpoint';
+
+/**
+ * Scenarios that sockets do not bear out: what the mismatch says, and why. Such a scenario has to fail in this way, so that
+ * the entry goes when the reason does.
+ */
+export const DIFFERENT: ReadonlyMap<string, { readonly mismatch: RegExp; readonly why: string }> = new Map([
+  [
+    'nat/one-phone-calls-another-at-its-external-endpoint-the-message-turns-round-inside.scenario',
+    {
+      mismatch: /nothing arrives at 192\.168\.1\.51:5070/,
+      why: 'what has turned round is to leave from the external port of the caller, which is bound already',
+    },
+  ],
+]);
+
+export function playable(scenario: Scenario): Playable | Excluded {
+  const policy: string[] = [];
+  const limits: string[] = [];
+  let mediaPorts = MEDIA_PORTS;
+  const signalling = [`ports = [${sipPorts(scenario).join(', ')}]`];
+  const providers: string[] = [];
+  for (const [key, value] of scenario.gateway) {
+    if (POLICY.has(key)) policy.push(`${key} = "${value}"`);
+    else if (key.startsWith('limit.')) limits.push(`${kebab(key.slice(6))} = ${value}`);
+    else if (key === 'media-ports') mediaPorts = value;
+    else if (key === 'signalling-ports') signalling.push(`external-ports = "${value}"`);
+    else if (key === 'provider')
+      providers.push('[[provider]]', 'name = "named"', `addresses = ["${value.split(',').join('", "')}"]`);
+    else return { reason: REASONS.get(key) ?? `no configuration has ${key.replace(/\..*/, '')}` };
+  }
+  const end = scenario.steps.findIndex((step) => step.kind === 'pass' && step.ms > LONGEST_WAIT_MS);
+  const steps = end < 0 ? scenario.steps : scenario.steps.slice(0, end);
+  if (!steps.some((step) => step.kind === 'send' && step.checks.length > 0))
+    return { reason: 'all of it comes after a long time' };
+  const toml = [
+    ...['[signalling]', ...signalling],
+    ...['[media]', `ports = "${mediaPorts}"`],
+    ...['[policy]', ...policy],
+    ...['[limits]', ...limits],
+    ...['[log]', 'level = "debug"', 'reveal = true'],
+    ...providers,
+  ].join('\n');
+  return {
+    scenario: { ...scenario, steps: steps.map(heard) },
+    cut: end < 0 ? undefined : `from line ${scenario.steps[end]!.line} on it comes after a long time`,
+    toml,
+  };
+}
+
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ['map', 'static mappings are not in the configuration'],
+  ['map-media', 'static mappings are not in the configuration'],
+  ['own', 'it is one of the explicit mode'],
+  ['media', 'it is one of the explicit mode'],
+]);
+
+function heard(step: Step): Step {
+  const checks = step.checks.filter(
+    (check) => check.kind !== 'event' || !check.expected || check.fields.get('why') !== UNHEARD,
+  );
+  return { ...step, checks };
+}
+
+/** Ports at which somebody outside is called: the gateway has to know them. */
+export function sipPorts(scenario: Scenario): number[] {
+  const ports = new Set([5060]);
+  for (const step of scenario.steps) {
+    if (step.kind !== 'send' || scenario.places.get(step.from)?.side !== 'internal') continue;
+    const endpoint = scenario.places.get(step.to)?.endpoint ?? step.to;
+    const port = Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));
+    if (port > 0) ports.add(port);
+  }
+  return [...ports];
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

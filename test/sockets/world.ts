@@ -1,0 +1,194 @@
+/**
+ * A router between everybody inside and everybody outside, in three network namespaces:
+ *
+ *   inside: 192.168.0.0/16 and 10.0.0.0/8 ── lan 192.168.1.1 [router] wan 203.0.113.1 ── outside: all other addresses
+ *
+ * Both ends own every address of theirs, and one socket each takes whatever UDP comes out of the router, at any address and
+ * port: nothing that arrives is overlooked, and what arrives nowhere has not left the router. The router is one that
+ * knows masquerade and has no firewall, so that what somebody must not reach is kept from him by what is tested, not by it.
+ *
+ * That nothing more arrives is known, not waited for: a datagram of our own goes the same way behind all others, and what
+ * came before it is all there is (`fence`).
+ */
+import { writeFileSync } from 'node:fs';
+import { Journal } from '../../demo/journal.ts';
+import { Namespace } from '../../demo/namespace.ts';
+import { type Endpoint, endpointKey, formatEndpoint } from '../../src/core/net/address.ts';
+import { UdpSocket } from '../../src/linux/udp-socket.ts';
+
+export const EXTERNAL = '203.0.113.1';
+const SINK_PORT = 9;
+export const ARRIVES_MS = 5_000;
+const FENCE = 'fence ';
+
+export type Side = 'internal' | 'external';
+
+export interface Datagram {
+  readonly side: Side;
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly bytes: Uint8Array;
+}
+
+export interface Fence {
+  /** Inside, and the place outside to which its datagrams go. Nobody else has these addresses. */
+  readonly inside: Endpoint;
+  readonly outside: Endpoint;
+}
+
+export class World {
+  readonly router = new Namespace('router');
+  readonly #spaces = { internal: new Namespace('inside'), external: new Namespace('outside') };
+  readonly #sinks: UdpSocket[] = [];
+  readonly #sockets = new Map<string, UdpSocket>();
+  readonly #journal = new Journal<Datagram>(
+    (one) =>
+      `${formatEndpoint(one.from)} > ${formatEndpoint(one.to)}: ${Buffer.from(one.bytes).toString('latin1').slice(0, 60)}`,
+  );
+  #fences = 0;
+
+  constructor() {
+    try {
+      this.#link();
+      for (const side of ['internal', 'external'] as const)
+        this.#sinks.push(this.#socket(side, { address: '127.0.0.1', port: SINK_PORT }, true));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array): void {
+    const key = `${side} ${endpointKey(from)}`;
+    const socket = this.#sockets.get(key) ?? this.#socket(side, from, false);
+    this.#sockets.set(key, socket);
+    if (!socket.send(bytes, to))
+      throw new Error(`${formatEndpoint(from)} cannot send to ${formatEndpoint(to)}`);
+  }
+
+  /** Everything that has arrived since the last time, but the fences. */
+  taken(): Datagram[] {
+    const all = this.#journal.entries.filter((one) => !isFence(one));
+    this.#journal.clear();
+    return all;
+  }
+
+  arrives(matches: (datagram: Datagram) => boolean, what: string): Promise<Datagram> {
+    return this.#journal.until(matches, ARRIVES_MS, what);
+  }
+
+  /**
+   * Out, back, and out again. Whoever forwards from several sockets may serve them in any order, but only those that
+   * have something: with the first arrival, all before it has been read; the two others then come behind its answers.
+   */
+  async fence({ inside, outside }: Fence): Promise<void> {
+    const number = ++this.#fences;
+    let back: Endpoint = inside;
+    for (const leg of [1, 2, 3]) {
+      const text = `${FENCE}${number} ${leg}`;
+      const bytes = Buffer.from(text, 'latin1');
+      if (leg === 2) this.send('external', outside, back, bytes);
+      else this.send('internal', inside, outside, bytes);
+      const there = await this.arrives((one) => Buffer.from(one.bytes).equals(bytes), text);
+      if (leg === 1) back = there.from;
+    }
+  }
+
+  /** Forgets senders and flows: the next scenario finds a world in which nothing has happened. */
+  reset(): void {
+    for (const socket of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
+    this.#journal.clear();
+    this.router.run('conntrack', ['-F']);
+  }
+
+  close(): void {
+    for (const socket of [...this.#sockets.values(), ...this.#sinks]) socket.close();
+    this.router.remove();
+    for (const space of Object.values(this.#spaces)) space.remove();
+  }
+
+  #socket(side: Side, local: Endpoint, originalDestination: boolean): UdpSocket {
+    return this.#spaces[side].enter(
+      () =>
+        new UdpSocket(
+          { local, transparent: true, originalDestination, receiveBufferBytes: 1 << 20 },
+          {
+            datagram: (bytes, from, to) => this.#journal.add({ side, from, to, bytes }),
+            fault: (error) => {
+              throw error;
+            },
+          },
+        ),
+    );
+  }
+
+  #link(): void {
+    const { internal, external } = this.#spaces;
+    const ip = (space: Namespace, ...lines: string[]): void => {
+      space.run('ip', ['-batch', '-'], `${['link set lo up', ...lines].join('\n')}\n`);
+    };
+    ip(
+      this.router,
+      `link add lan type veth peer name eth0 netns ${internal.name}`,
+      `link add wan type veth peer name eth0 netns ${external.name}`,
+      'link set lan up',
+      'link set wan up',
+      'addr add 192.168.1.1/24 dev lan',
+      'route add 192.168.0.0/16 dev lan',
+      'route add 10.0.0.0/8 dev lan',
+      `addr add ${EXTERNAL}/24 dev wan`,
+      'route add default via 203.0.113.254',
+    );
+    // All addresses of its own: the kernel answers for them, and what is sent there is delivered.
+    ip(
+      internal,
+      'link set eth0 up',
+      'route add local 192.168.0.0/16 dev lo table local',
+      'route add local 10.0.0.0/8 dev lo table local',
+      'route add 192.168.1.1/32 dev eth0 table local scope link',
+      'route add default via 192.168.1.1 dev eth0 onlink',
+    );
+    ip(
+      external,
+      'link set eth0 up',
+      'addr add 203.0.113.254/24 dev eth0',
+      'route add local 0.0.0.0/0 dev lo table local',
+      'route add 203.0.113.0/24 dev eth0 table local scope link',
+    );
+    for (const space of [internal, external]) {
+      set(space, { 'conf/all/accept_local': 1, 'conf/eth0/accept_local': 1 });
+      set(space, { 'conf/all/rp_filter': 0, 'conf/eth0/rp_filter': 0 });
+      space.run(
+        'nft',
+        ['-f', '-'],
+        chain(
+          'sink',
+          'filter hook prerouting priority mangle',
+          `iifname "eth0" meta l4proto udp tproxy to 127.0.0.1:${SINK_PORT} accept`,
+        ),
+      );
+    }
+    set(this.router, { ip_forward: 1, 'conf/all/rp_filter': 1, 'conf/all/send_redirects': 0 });
+    this.router.run(
+      'nft',
+      ['-f', '-'],
+      chain('nat', 'nat hook postrouting priority srcnat', 'oifname "wan" masquerade'),
+    );
+  }
+}
+
+/** A table with one chain, as `nft -f` reads it. */
+export function chain(table: string, hook: string, rule: string, more: readonly string[] = []): string {
+  return [`table ip ${table} {`, ...more, 'chain only {', `type ${hook};`, rule, '}', '}', ''].join('\n');
+}
+
+function set(space: Namespace, values: Readonly<Record<string, number>>): void {
+  space.enter(() => {
+    for (const [key, value] of Object.entries(values)) writeFileSync(`/proc/sys/net/ipv4/${key}`, `${value}`);
+  });
+}
+
+function isFence({ bytes }: Datagram): boolean {
+  return Buffer.from(bytes).toString('latin1', 0, FENCE.length) === FENCE;
+}
