@@ -9,7 +9,17 @@ import type { TimeMs } from '../net/time.ts';
 import { type Description, scanDescription } from '../sdp/description.ts';
 import { firstField, type Message } from '../sip/message.ts';
 import { scanMediaType, sdpParts } from '../sip/multipart.ts';
-import { equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
+import {
+  COMMA,
+  EQUALS,
+  equalsIgnoreCase,
+  find,
+  QUOTE,
+  SEMICOLON,
+  skipLws,
+  skipQuoted,
+  skipToken,
+} from '../sip/octets.ts';
 import {
   BYE_LINGER_MS,
   CONFIRMED_MS,
@@ -115,22 +125,30 @@ export function offer(dialog: Dialog, named: ReadonlySet<MappingId>, media: Medi
   for (const id of named) dialog.offered.add(id);
 }
 
-/** Where a message settles an offer: agreed, and the old media goes; refused, and the new media goes. */
-export function settle(dialog: Dialog, message: Message, media: MediaTable, out: Output[]): void {
-  if (dialog.state !== 'confirmed') return;
+/**
+ * Where a message settles an offer: answered, and what was agreed on before goes; refused, and what was offered goes
+ * (RFC 3261 §14.1, RFC 3311 §5.2). `answers`: the message carries a description.
+ */
+export function settle(
+  dialog: Dialog,
+  message: Message,
+  answers: boolean,
+  media: MediaTable,
+  out: Output[],
+): void {
   const { kind, method, status } = message;
-  const isAnswer = kind === 'request' ? method === 'ACK' : method === 'INVITE' || method === 'UPDATE';
-  if (!isAnswer || (kind === 'response' && status < 200)) return;
+  const offers = method === 'INVITE' || method === 'UPDATE';
   if (kind === 'response' && status >= 300) {
+    if (!offers || (method === 'INVITE' && dialog.state !== 'confirmed')) return;
     if (dialog.agreed !== undefined) dialog.remotes = dialog.agreed;
     for (const id of dialog.offered) if (!dialog.committed.has(id)) media.release(id, dialog, out);
     dialog.offered.clear();
     for (const id of dialog.committed) dialog.offered.add(id);
-  } else {
+  } else if (kind === 'request' ? method === 'ACK' : answers || (offers && status >= 200)) {
     for (const id of dialog.committed) if (!dialog.offered.has(id)) media.release(id, dialog, out);
     dialog.committed.clear();
     for (const id of dialog.offered) dialog.committed.add(id);
-  }
+  } else return;
   dialog.agreed = undefined;
 }
 
@@ -235,11 +253,38 @@ function carriesOffers({ kind, method, status }: Message): boolean {
   return (method === 'PRACK' || method === 'UPDATE') && (kind === 'request' || status < 300);
 }
 
-/** Digest with qop=auth-int covers the body (RFC 7616 §3.4.3): an edited one would be refused. */
+/** Digest with qop=auth-int covers the body, of a request and of its response (RFC 7616 §3.4.3, §3.5). */
 function isCoveredByDigest(message: Message): boolean {
-  return message.fields.some(
-    ({ name, value }) =>
-      (name === 'authorization' || name === 'proxy-authorization') &&
-      /\bqop\s*=\s*"?auth-int\b/i.test(textOf(message.bytes, value.start, value.end)),
-  );
+  return message.fields.some(({ name, value }) => {
+    if (name === 'authorization' || name === 'proxy-authorization') {
+      const scheme = skipToken(message.bytes, value.start, value.end);
+      return hasAuthInt(message.bytes, scheme, value.end);
+    }
+    return (
+      (name === 'authentication-info' || name === 'proxy-authentication-info') &&
+      hasAuthInt(message.bytes, value.start, value.end)
+    );
+  });
+}
+
+/** Whether one of the comma-separated parameters is qop, with the value auth-int; quoted strings are passed over whole. */
+function hasAuthInt(bytes: Uint8Array, start: number, end: number): boolean {
+  let i = skipLws(bytes, start, end);
+  while (i < end) {
+    const nameEnd = skipToken(bytes, i, end);
+    const equals = skipLws(bytes, nameEnd, end);
+    if (nameEnd === i || bytes[equals] !== EQUALS || equals >= end) return false;
+    const from = skipLws(bytes, equals + 1, end);
+    const quoted = bytes[from] === QUOTE;
+    const to = quoted ? skipQuoted(bytes, from, end) : skipToken(bytes, from, end);
+    if (to <= from) return false;
+    if (equalsIgnoreCase(bytes, i, nameEnd, 'qop')) {
+      const inner = quoted ? 1 : 0;
+      if (equalsIgnoreCase(bytes, from + inner, to - inner, 'auth-int')) return true;
+    }
+    i = skipLws(bytes, to, end);
+    if (bytes[i] !== COMMA) return false;
+    i = skipLws(bytes, i + 1, end);
+  }
+  return false;
 }

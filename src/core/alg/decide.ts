@@ -12,17 +12,16 @@ import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
-import { COLON, equalsIgnoreCase, find, SEMICOLON, textOf } from '../sip/octets.ts';
+import { COLON, equalsIgnoreCase, find, LEFT_BRACKET, SEMICOLON, textOf } from '../sip/octets.ts';
 import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
-import type { SignallingMapping } from './mappings.ts';
+import { type SignallingMapping, writtenContact } from './mappings.ts';
 import type { Policy } from './policy.ts';
 import {
   ownRouteEdits,
   ownViaInsertion,
   ownViaRemoval,
-  ROUTE_KEY,
   recordRouteEdits,
   routeRestoreEdits,
 } from './routes.ts';
@@ -111,9 +110,7 @@ export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit
   const edits = message.kind === 'request' ? decideRequest(message, facts) : decideResponse(message, facts);
   const { mapping } = facts;
   if (facts.isProxy && ruleIsOn(facts.policy, 'record-route.restore'))
-    edits.push(
-      ...routeRestoreEdits(message, mapping.internal, mapping.external, mapping.contacts.get(ROUTE_KEY)),
-    );
+    edits.push(...routeRestoreEdits(message, mapping.internal, mapping.external, mapping.recordRoute));
   return edits;
 }
 
@@ -138,7 +135,7 @@ function decideRequest(message: Message, facts: InboundFacts): HeaderEdit[] {
     const uri = scanSipUri(message.bytes, message.requestUri.start, message.requestUri.end);
     if (uri !== undefined && names(uri, mapping.external)) {
       const user = textOf(message.bytes, uri.user.start, uri.user.end);
-      const replacement = mapping.contacts.get(user) ?? plainHostPort(mapping.internal, uri);
+      const replacement = writtenContact(mapping, user) ?? plainHostPort(mapping.internal, uri);
       edits.push({ span: uri.span, replacement, rule: 'request-uri.host-port' });
     }
   }
@@ -168,7 +165,7 @@ function decideResponse(message: Message, facts: InboundFacts): HeaderEdit[] {
       const user = textOf(bytes, uri.user.start, uri.user.end);
       edits.push({
         span: uri.span,
-        replacement: own.contacts.get(user) ?? plainHostPort(own.internal, uri),
+        replacement: writtenContact(own, user) ?? plainHostPort(own.internal, uri),
         rule: 'contact.restore',
       });
     }
@@ -185,7 +182,10 @@ function receivedEdits(message: Message, { mapping, transaction }: InboundFacts)
   const rule = 'via.received.restore';
   const { received, rport } = via;
   if (received === undefined || receivedAddress(bytes, via) !== mapping.external.address) return [];
-  const edits: HeaderEdit[] = [{ span: received, replacement: mapping.internal.address, rule }];
+  // Brackets around an IPv6 address are seen, and stay (RFC 5118 §4.5).
+  const bracketed = bytes[received.start] === LEFT_BRACKET;
+  const address = bracketed ? formatHost(mapping.internal.address) : mapping.internal.address;
+  const edits: HeaderEdit[] = [{ span: received, replacement: address, rule }];
   if (rport !== undefined && rport.end > rport.start) {
     if (textOf(bytes, rport.start, rport.end) !== String(mapping.external.port)) return [];
     edits.push({ span: rport, replacement: String(transaction?.peer.port ?? mapping.sourcePort), rule });

@@ -35,7 +35,9 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
   }
 
   const transaction =
-    message.kind === 'response' ? state.transactions.find(message, 'internal', now) : undefined;
+    message.kind === 'response'
+      ? state.transactions.find(message, 'internal', mapping.internal.address, now)
+      : undefined;
   const to = reply(transaction?.peer ?? mapping.internal);
   const edits: Edit<RuleId>[] = decideInbound(message, {
     policy: state.policy,

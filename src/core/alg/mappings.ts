@@ -37,8 +37,10 @@ export interface SignallingMapping extends Due {
   lastPeer: Endpoint | undefined;
   /** The port from which the phone last sent, which need not be the one it listens on. */
   sourcePort: number;
-  /** userinfo → the host and port that the phone wrote in the Contact. */
+  /** userinfo → the host and port that the phone wrote in the Contact; the newest stands last. */
   readonly contacts: Map<string, string>;
+  /** The host and port that a declared proxy wrote in its Record-Route. */
+  recordRoute: string | undefined;
   /** address-of-record and userinfo → what the registrar granted. */
   readonly registrations: Map<string, Registration>;
   /** Live dialogs, which keep the mapping. */
@@ -58,6 +60,7 @@ export interface MappingRow {
   readonly lastPeer: Endpoint | undefined;
   readonly sourcePort: number;
   readonly contacts: readonly (readonly [string, string])[];
+  readonly recordRoute: string | undefined;
   readonly registrations: readonly (readonly [string, Registration])[];
   readonly lastUsed: TimeMs;
   readonly keepUntil: TimeMs;
@@ -140,6 +143,7 @@ export class Mappings {
       lastPeer: undefined,
       sourcePort: internal.port,
       contacts: new Map(),
+      recordRoute: undefined,
       registrations: new Map(),
       dialogs: new Set(),
       lastUsed: now,
@@ -221,6 +225,7 @@ export class Mappings {
       lastPeer: row.lastPeer,
       sourcePort: row.sourcePort,
       contacts: new Map(row.contacts),
+      recordRoute: row.recordRoute,
       registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
       dialogs: new Set(),
       lastUsed: row.lastUsed,
@@ -274,6 +279,18 @@ export function endsAt(mapping: SignallingMapping): TimeMs {
   return end;
 }
 
+/**
+ * How the phone wrote the host and port of its Contact: for this user, or else as it did last. A provider may put a dialled
+ * number in the place of the user, or nobody.
+ */
+export function writtenContact(mapping: SignallingMapping, user: string): string | undefined {
+  const exact = mapping.contacts.get(user);
+  if (exact !== undefined) return exact;
+  let last: string | undefined;
+  for (const written of mapping.contacts.values()) last = written;
+  return last;
+}
+
 export function mappingRow(mapping: SignallingMapping): MappingRow {
   return {
     transport: mapping.transport,
@@ -283,6 +300,7 @@ export function mappingRow(mapping: SignallingMapping): MappingRow {
     lastPeer: mapping.lastPeer,
     sourcePort: mapping.sourcePort,
     contacts: [...mapping.contacts],
+    recordRoute: mapping.recordRoute,
     registrations: [...mapping.registrations],
     lastUsed: mapping.lastUsed,
     keepUntil: mapping.keepUntil,

@@ -14,9 +14,10 @@ import { SIP_PORT } from './classify.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
 import type { SignallingMapping } from './mappings.ts';
-import { ROUTE_KEY, routeUris } from './routes.ts';
+import { LOWEST_INTERNAL_PORT } from './policy.ts';
+import { routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
-import { type EngineState, LOWEST_INTERNAL_PORT, type Packet } from './state.ts';
+import type { EngineState, Packet } from './state.ts';
 
 export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone: Address): void {
   const { flow, bytes } = packet;
@@ -78,8 +79,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
   const [route] = ownRecordRoutes;
-  if (route !== undefined)
-    mapping.contacts.set(ROUTE_KEY, textOf(message.bytes, route.span.start, route.span.end));
+  if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.span.start, route.span.end);
   rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
@@ -95,7 +95,7 @@ function mappingFor(
 ): SignallingMapping | undefined {
   if (message?.kind === 'response') {
     // The answer leaves by the mapping at which the request arrived.
-    const transaction = state.transactions.find(message, 'external', now);
+    const transaction = state.transactions.find(message, 'external', flow.remote.address, now);
     const mapping = transaction === undefined ? undefined : state.mappings.byId(transaction.mapping);
     if (mapping !== undefined && mapping.internal.address === flow.remote.address) return mapping;
   } else if (message !== undefined) {

@@ -57,6 +57,9 @@ export const defaultLimits: Limits = {
   messageBytes: 65_535,
 };
 
+/** Ports below are a host's services; no mapping ever leads to one of them. */
+export const LOWEST_INTERNAL_PORT = 1024;
+
 /** A mapping that is laid down instead of chosen. Without ports it covers the whole host, ports kept. */
 export interface StaticMapping {
   readonly internal: { readonly address: Address; readonly port?: number | undefined };

@@ -44,6 +44,8 @@ export function takeGrant(
     changed.add(mapping);
     listed.add(`${mapping.id} ${key}`);
     mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });
+    // The registrar may call where the phone wants to be called, also if nothing was ever sent from there.
+    mapping.peers.set(peer.address, peer);
     // The registrar may answer to where the phone sent from, too.
     if (mapping !== via) via.keepUntil = Math.max(via.keepUntil, now + lifetimeMs + REGISTRATION_MARGIN_MS);
     out.push({

@@ -15,9 +15,6 @@ import { type SipUri, scanSipUri } from '../sip/uri.ts';
 import { endpointOf, type HeaderEdit, hostPortEdits, names, plainHostPort } from './decide.ts';
 import { branchOf, OWN_BRANCH } from './transactions.ts';
 
-/** The key under which a mapping remembers how its proxy writes itself into Record-Route. */
-export const ROUTE_KEY = ' record-route';
-
 /** Every sip: URI of a field that may stand several times, with several values each. */
 export function routeUris(message: Message, name: 'route' | 'record-route'): SipUri[] {
   const uris: SipUri[] = [];

@@ -12,7 +12,7 @@ import type { Edit } from '../sip/edit.ts';
 import type { Dialog, RemoteMedia } from './dialogs.ts';
 import type { MappingId, Output } from './io.ts';
 import type { MediaRecord, MediaTable } from './media.ts';
-import type { Limits, Policy } from './policy.ts';
+import { type Limits, LOWEST_INTERNAL_PORT, type Policy } from './policy.ts';
 import type { RuleId } from './rules.ts';
 
 export interface SessionContext {
@@ -49,22 +49,17 @@ export function translateOutbound(
   const named = new Set<MappingId>();
   let waits = false;
   let sessionAddress: Address | undefined;
+  /** Whether a stream that is translated has the session's connection data. */
+  let usesSession = false;
 
-  for (
-    let index = 0;
-    index < description.media.length && index < context.limits.mediaPerDescription;
-    index++
-  ) {
-    const media = description.media[index]!;
+  if (!isWithinBound(description, context, out)) return UNTOUCHED;
+  for (const [index, media] of description.media.entries()) {
     const address = (media.connection ?? description.connection)?.address;
     const before = dialog.byDescription[index];
     if (address !== undefined && isUnspecified(address) && before !== undefined) named.add(before);
     const stream = streamOf(media);
-    if (media.port === 0 || stream === undefined || !isOwn(address)) {
-      if (media.connection !== undefined && isOwn(media.connection.address) && stream !== undefined)
-        edits.push(connectionEdit(media.connection.span, context.externalAddress));
-      continue;
-    }
+    if (media.port === 0 || stream === undefined || !isOwn(address)) continue;
+    if (!isMediaPort(media.port, stream.ports)) return giveUp(named, dialog, table, out);
     const record = table.acquire(
       {
         dialog,
@@ -82,14 +77,14 @@ export function translateOutbound(
     waits ||= record.state === 'opening';
     sessionAddress ??= record.external.address;
     edits.push(portEdit(media.portSpan, media.port - record.internal.port + record.external.port));
-    if (media.connection !== undefined)
-      edits.push(connectionEdit(media.connection.span, record.external.address));
+    if (media.connection === undefined) usesSession = true;
+    else edits.push(connectionEdit(media.connection.span, record.external.address));
     if (media.rtcp !== undefined && stream.rtcp) {
-      const named2 = rtcpEdits(media.rtcp, record, address, index, context, isOwn, edits, out);
-      if (named2 === 'failed') return giveUp(named, dialog, table, out);
-      if (named2 !== undefined) {
-        named.add(named2.id);
-        waits ||= named2.state === 'opening';
+      const extra = rtcpEdits(media.rtcp, record, address, index, context, isOwn, edits, out);
+      if (extra === 'failed') return giveUp(named, dialog, table, out);
+      if (extra !== undefined) {
+        named.add(extra.id);
+        waits ||= extra.state === 'opening';
       }
     }
   }
@@ -98,7 +93,7 @@ export function translateOutbound(
     if (ice === 'failed') return giveUp(named, dialog, table, out);
     waits ||= ice === 'waits';
   }
-  if (description.connection !== undefined && isOwn(description.connection.address))
+  if (usesSession && description.connection !== undefined && isOwn(description.connection.address))
     edits.push(connectionEdit(description.connection.span, sessionAddress ?? context.externalAddress));
   if (
     context.policy.origin === 'translate' &&
@@ -137,7 +132,7 @@ function translateCandidates(
           : ([[related.connection, related.portSpan, related.port, true]] as const)),
       ] as const) {
         if (!isOwn(written.address) || (isRelated && at === 0)) continue;
-        if (transport === 'other' || at === 0) return 'failed';
+        if (transport === 'other' || !isMediaPort(at, 1)) return 'failed';
         const record = context.media.acquire(
           {
             dialog: context.dialog,
@@ -172,12 +167,8 @@ export function translateInbound(
   const named = new Set<MappingId>();
   let waits = false;
   let inner: Address | undefined;
-  for (
-    let index = 0;
-    index < description.media.length && index < context.limits.mediaPerDescription;
-    index++
-  ) {
-    const media = description.media[index]!;
+  if (!isWithinBound(description, context, out)) return UNTOUCHED;
+  for (const [index, media] of description.media.entries()) {
     const connection = media.connection ?? description.connection;
     const stream = streamOf(media);
     if (media.port === 0 || stream === undefined || connection?.address === undefined) continue;
@@ -269,7 +260,8 @@ function rtcpEdits(
   edits: Edit<RuleId>[],
   out: Output[],
 ): MediaRecord | 'failed' | undefined {
-  if (rtcp.port === 0 || (rtcp.connection !== undefined && !isOwn(rtcp.connection.address))) return undefined;
+  if (rtcp.port < LOWEST_INTERNAL_PORT || (rtcp.connection !== undefined && !isOwn(rtcp.connection.address)))
+    return undefined;
   const rtcpAddress = rtcp.connection?.address ?? address;
   const first = record.internal?.port ?? 0;
   let external: Endpoint;
@@ -302,6 +294,19 @@ function rtcpEdits(
   if (rtcp.connection !== undefined)
     edits.push({ span: rtcp.connection.span, replacement: external.address, rule: 'sdp.rtcp' });
   return extra;
+}
+
+/** A description with more streams than are counted is left whole, as everything that is too much. */
+function isWithinBound(description: Description, { limits }: SessionContext, out: Output[]): boolean {
+  if (description.media.length <= limits.mediaPerDescription) return true;
+  const value = limits.mediaPerDescription;
+  out.push({ kind: 'event', event: { kind: 'limit.reached', limit: 'media-per-description', value } });
+  return false;
+}
+
+/** A host's services are below 1024, and no mapping leads to them; a pair has to fit below 65536. */
+function isMediaPort(port: number, ports: number): boolean {
+  return port >= LOWEST_INTERNAL_PORT && port + ports <= 65_536;
 }
 
 /** Never half a description: where one port cannot be had, all of it stays as it came, and what was opened for it goes. */

@@ -42,9 +42,6 @@ import type { RuleId } from './rules.ts';
 import { translateInbound, translateOutbound } from './session.ts';
 import { Transactions } from './transactions.ts';
 
-/** Ports below are a host's services; no mapping ever leads to one of them. */
-export const LOWEST_INTERNAL_PORT = 1024;
-
 export type Packet = Extract<Input, { kind: 'packet' }>;
 
 export class EngineState {
@@ -214,7 +211,7 @@ export class EngineState {
       }
       if (direction === 'out' || this.media.relay) offer(dialog, named, this.media, this.out);
     }
-    settle(dialog, message, this.media, this.out);
+    settle(dialog, message, descriptions.length > 0, this.media, this.out);
     for (const id of dialog.offered) this.#refreshSources(id);
     for (const id of dialog.committed) this.#refreshSources(id);
     return { edits, leave };
@@ -271,7 +268,15 @@ export class EngineState {
     const text = textOf(message.bytes, sentBy.span.start, sentBy.span.end);
     // A sent-by with folds cannot be written back as one edit of printable text; its host and port can.
     const written = /^[\x21-\x7e]+$/.test(text) ? text : text.replace(/\s+/g, '');
-    if (this.transactions.open(message, initiator, { mapping: mapping.id, sentBy: written, peer }, now))
+    if (
+      this.transactions.open(
+        message,
+        initiator,
+        mapping.internal.address,
+        { mapping: mapping.id, sentBy: written, peer },
+        now,
+      )
+    )
       this.event({ kind: 'limit.reached', limit: 'transactions', value: this.limits.transactions });
   }
 

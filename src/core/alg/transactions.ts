@@ -7,7 +7,7 @@
  */
 
 import { ExpiringMap } from '../nat/expiring-map.ts';
-import type { Endpoint } from '../net/address.ts';
+import type { Address, Endpoint } from '../net/address.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
@@ -43,13 +43,24 @@ export class Transactions {
   }
 
   /** Remembers a request; true where the oldest had to go for it. */
-  open(message: Message, initiator: 'internal' | 'external', transaction: Transaction, now: TimeMs): boolean {
-    return this.#table(message).set(transactionKey(message, initiator), transaction, now);
+  open(
+    message: Message,
+    initiator: 'internal' | 'external',
+    phone: Address,
+    transaction: Transaction,
+    now: TimeMs,
+  ): boolean {
+    return this.#table(message).set(transactionKey(message, initiator, phone), transaction, now);
   }
 
   /** The transaction that a response belongs to; a provisional response to INVITE keeps it. */
-  find(message: Message, initiator: 'internal' | 'external', now: TimeMs): Transaction | undefined {
-    const key = transactionKey(message, initiator);
+  find(
+    message: Message,
+    initiator: 'internal' | 'external',
+    phone: Address,
+    now: TimeMs,
+  ): Transaction | undefined {
+    const key = transactionKey(message, initiator, phone);
     const table = this.#table(message);
     const found = table.get(key, now);
     if (found !== undefined && message.method === 'INVITE' && message.status < 200)
@@ -69,7 +80,8 @@ export function branchOf(message: Message): string {
   return text.startsWith(OWN_BRANCH) ? text.slice(OWN_BRANCH.length) : text;
 }
 
-function transactionKey(message: Message, initiator: 'internal' | 'external'): string {
+/** Two phones may choose the same branch and Call-ID; what one of them sent is not the other's. */
+function transactionKey(message: Message, initiator: 'internal' | 'external', phone: Address): string {
   const text = branchOf(message);
-  return `${initiator} ${text} ${message.method} ${message.cseq} ${message.callId}`;
+  return `${phone} ${initiator} ${text} ${message.method} ${message.cseq} ${message.callId}`;
 }

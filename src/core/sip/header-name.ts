@@ -21,6 +21,8 @@ const names = {
   'refer-to': 'r',
   authorization: '',
   'proxy-authorization': '',
+  'authentication-info': '',
+  'proxy-authentication-info': '',
   identity: 'y',
 } as const;
 
