@@ -67,9 +67,10 @@ function* diff(text: string, unsorted: readonly ExplainedEdit[], style: Style): 
     const after = applied(text, start, end, here);
     for (const line of linesOf(after))
       yield style('green', `+ ${printable(after.slice(line.start, line.end))}`);
-    for (const edit of here) {
-      const { summary } = ruleById(edit.rule);
-      yield `    ${style('cyan', edit.rule)}  ${style('bold', edit.source)}  ${summary}`;
+    // One rule may make several edits in a line; it is told once.
+    for (const id of new Set(here.map((edit) => edit.rule))) {
+      const { source, summary } = ruleById(id);
+      yield `    ${style('cyan', id)}  ${style('bold', source)}  ${summary}`;
     }
   }
 }
