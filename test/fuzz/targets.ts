@@ -1,0 +1,30 @@
+/** All fuzz targets: one table. */
+import type { Target } from './target.ts';
+import { addressTarget } from './targets/address.ts';
+import { multipartTarget, sdpTarget } from './targets/bodies.ts';
+import { captureTarget } from './targets/capture.ts';
+import { configTarget } from './targets/config.ts';
+import { engineTarget } from './targets/engine.ts';
+import { framerTarget } from './targets/framer.ts';
+import { nameAddrTarget, uriTarget, viaTarget } from './targets/header-values.ts';
+import { messageTarget } from './targets/message.ts';
+import { nextHopTarget } from './targets/next-hop.ts';
+import { rewriteTarget } from './targets/rewrite.ts';
+import { sequenceTarget } from './targets/sequence.ts';
+
+export const targets: readonly Target[] = [
+  messageTarget,
+  viaTarget,
+  nameAddrTarget,
+  uriTarget,
+  sdpTarget,
+  multipartTarget,
+  framerTarget,
+  addressTarget,
+  rewriteTarget,
+  captureTarget,
+  configTarget,
+  nextHopTarget,
+  engineTarget,
+  sequenceTarget,
+];
