@@ -1,0 +1,132 @@
+/** The gateway as it is installed: the bundle, run by Node in the router's namespace, its log in a file. */
+import type { ChildProcess } from 'node:child_process';
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { newDirectory, noteProcess } from '../../demo/run.ts';
+import { type Memory, memory, processTime, sleep } from './machine.ts';
+import type { BenchNetwork } from './network.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const READY_MS = 15_000;
+
+let copied: string | undefined;
+
+/** A copy of the bundle, so that a run measures one and the same program even where somebody builds meanwhile. */
+function bundle(): string {
+  if (copied !== undefined) return copied;
+  const directory = newDirectory('bundle');
+  mkdirSync(join(directory, 'dist'));
+  const file = join(directory, 'dist', 'sipalg.js');
+  copyFileSync(join(ROOT, 'dist', 'sipalg.js'), file);
+  copyFileSync(join(ROOT, 'package.json'), join(directory, 'package.json'));
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  copied = file;
+  return file;
+}
+
+export class Daemon {
+  readonly #child: ChildProcess;
+  readonly #stateDir: string;
+  readonly #logFile: string;
+
+  private constructor(child: ChildProcess, stateDir: string, logFile: string) {
+    this.#child = child;
+    this.#stateDir = stateDir;
+    this.#logFile = logFile;
+  }
+
+  static async start(network: BenchNetwork, logLevel: 'info' | 'warn'): Promise<Daemon> {
+    const stateDir = newDirectory('state');
+    const logFile = join(stateDir, 'log.json');
+    writeFileSync(logFile, '');
+    const log = openSync(logFile, 'a');
+    const child = network.router.spawn(
+      process.execPath,
+      [
+        ...[bundle(), 'gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
+        ...['--state-dir', stateDir, '--log-level', logLevel],
+      ],
+      { stdio: ['ignore', log, log] },
+    );
+    closeSync(log);
+    noteProcess(stateDir, child.pid);
+    const daemon = new Daemon(child, stateDir, logFile);
+    await daemon.#ready(network);
+    return daemon;
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  cpuS(): number {
+    const time = processTime(this.pid);
+    if (time === undefined) throw new Error(`the gateway has ended: ${this.#tail()}`);
+    return time.userS + time.systemS;
+  }
+
+  userS(): number {
+    return processTime(this.pid)?.userS ?? Number.NaN;
+  }
+
+  memory(): Memory {
+    return memory(this.pid);
+  }
+
+  /** How often the log says what, message by message; without what is said of every message and call. */
+  notices(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const line of readFileSync(this.#logFile, 'utf8').split('\n')) {
+      const level = /"level":"?(\w+)/.exec(line)?.[1];
+      const what = /"(?:msg|code|event)":"([^"]+)"/.exec(line)?.[1];
+      if (what !== undefined && level !== '30' && level !== 'info') counts[what] = (counts[what] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  async stop(): Promise<void> {
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve));
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      this.#child.kill('SIGTERM');
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5_000);
+      await exited;
+      clearTimeout(timer);
+    }
+    rmSync(this.#stateDir, { recursive: true, force: true });
+  }
+
+  /** Ready is when the rules are in force: the log of a quiet level does not say so. */
+  async #ready(network: BenchNetwork): Promise<void> {
+    const deadline = performance.now() + READY_MS;
+    while (performance.now() < deadline) {
+      if (this.#child.exitCode !== null) break;
+      try {
+        if (network.router.run('nft', ['list', 'set', 'inet', 'sipalg', 'heartbeat']).includes('elements')) {
+          await sleep(300);
+          return;
+        }
+      } catch {
+        // The table is not there yet.
+      }
+      await sleep(50);
+    }
+    const tail = this.#tail();
+    await this.stop();
+    throw new Error(`the gateway did not become ready: ${tail}`);
+  }
+
+  #tail(): string {
+    return readFileSync(this.#logFile, 'utf8').slice(-1000);
+  }
+}

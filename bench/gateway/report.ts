@@ -1,0 +1,197 @@
+/** The results as a table for people. */
+
+import { median } from './machine.ts';
+import type { FloodResult, MediaResult, PacedResult } from './media.ts';
+import type { MemoryRow } from './memory.ts';
+import type { CapacityResult, FixedResult, GrowthRow, Variant } from './signalling.ts';
+
+export interface Results {
+  readonly facts: Readonly<Record<string, string | number>>;
+  readonly rounds: number;
+  readonly fixed: Partial<Record<Variant, { register: FixedResult; call: FixedResult }[]>>;
+  readonly capacity: Partial<Record<Variant, CapacityResult>>;
+  readonly growth: GrowthRow[];
+  readonly media: { nat: MediaResult[]; gateway: MediaResult[] };
+  readonly memory: MemoryRow[];
+}
+
+export function render(results: Results): string {
+  return [
+    ...Object.entries(results.facts).map(([name, value]) => `${name.padEnd(18)} ${value}`),
+    ...fixedTable(results),
+    ...capacityTable(results),
+    ...growthTable(results),
+    ...mediaTable(results),
+    ...memoryTable(results),
+    '',
+  ].join('\n');
+}
+
+function fixedTable({ fixed, rounds }: Results): string[] {
+  const lines: string[] = [];
+  for (const kind of ['register', 'call'] as const) {
+    const rows = Object.entries(fixed).map(([variant, all]) => {
+      const each = (pick: (result: FixedResult) => number): number =>
+        median(all.map((round) => pick(round[kind])));
+      const sum = (pick: (result: FixedResult) => number): number =>
+        all.reduce((total, round) => total + pick(round[kind]), 0);
+      return [
+        variant,
+        String(sum((r) => r.load.calls)),
+        String(sum((r) => r.load.failed)),
+        String(sum((r) => r.load.retransmissions)),
+        number(each((r) => r.gatewayUsPerMessage ?? Number.NaN)),
+        number(each((r) => r.kernelUsPerMessage)),
+        number(each((r) => r.peersUsPerMessage)),
+        ...(kind === 'call'
+          ? [
+              number(
+                each((r) => r.stay?.p50Us ?? Number.NaN),
+                1,
+              ),
+              number(
+                each((r) => r.stay?.p99Us ?? Number.NaN),
+                1,
+              ),
+              number(
+                each((r) => r.stay?.maxUs ?? Number.NaN),
+                1,
+              ),
+            ]
+          : []),
+      ];
+    });
+    if (rows.length === 0) continue;
+    const head = ['', kind === 'call' ? 'calls' : 'registrations', 'failed', 'sent again'];
+    const cost = ['gateway µs/msg', 'kernel µs/msg', 'peers µs/msg'];
+    const stay = kind === 'call' ? ['in router p50 µs', 'p99', 'max'] : [];
+    lines.push(
+      ...titled(
+        kind === 'call'
+          ? `Calls, 50/s, 6 messages each: medians of ${rounds} rounds`
+          : `Registrations, 200/s, 2 messages each: medians of ${rounds} rounds`,
+        [[...head, ...cost, ...stay], ...rows],
+      ),
+    );
+  }
+  return lines;
+}
+
+function capacityTable({ capacity }: Results): string[] {
+  const rows = Object.entries(capacity).map(([variant, { carried, carriedAtOnce, steps }]) => {
+    const last = steps.at(-1);
+    const why =
+      last === undefined
+        ? ''
+        : last.failed > 0
+          ? `at ${last.rate}/s ${last.failed} failed`
+          : last.achieved < last.rate * 0.9
+            ? `at ${last.rate}/s only ${number(last.achieved)}/s were done`
+            : 'the last rate that was tried';
+    return [variant, number(carried), number(carriedAtOnce), why];
+  });
+  if (rows.length === 0) return [];
+  return titled('Calls a second that were all carried, 4 s each, rates rising', [
+    ['', 'carried', 'with nothing sent again', 'where it ends'],
+    ...rows,
+  ]);
+}
+
+function growthTable({ growth }: Results): string[] {
+  if (growth.length === 0) return [];
+  return titled('CPU of the gateway beside other things (log level warn)', [
+    ['beside', 'call µs/msg', 'register µs/msg', 'failed', 'sent again'],
+    ...growth.map((row) => [
+      row.beside,
+      number(row.callUsPerMessage),
+      number(row.registerUsPerMessage),
+      String(row.failed),
+      String(row.retransmissions),
+    ]),
+  ]);
+}
+
+function mediaTable({ media, rounds }: Results): string[] {
+  if (media.nat.length === 0) return [];
+  const flood = (name: 'nat' | 'gateway', pick: (result: FloodResult) => number): number =>
+    median(media[name].map((round) => pick(round.flood)));
+  const paced = (name: 'nat' | 'gateway', pick: (result: PacedResult) => number): number =>
+    median(media[name].map((round) => pick(round.paced)));
+  const names = ['nat', 'gateway'] as const;
+  return [
+    ...titled(`RTP, one sender as fast as it goes, 50 calls: medians of ${rounds} rounds`, [
+      ['', 'forwarded/s', 'lost', 'unread by the sink', 'sender µs/packet', 'gateway CPU s', 'of which user'],
+      ...names.map((name) => [
+        name,
+        number(flood(name, (r) => r.forwardedPerS)),
+        share(flood(name, (r) => r.lostShare)),
+        share(flood(name, (r) => r.unreadShare)),
+        number(
+          flood(name, (r) => r.senderUsPerPacket),
+          2,
+        ),
+        number(
+          flood(name, (r) => r.gatewayCpuS),
+          2,
+        ),
+        number(
+          flood(name, (r) => r.gatewayUserS),
+          2,
+        ),
+      ]),
+    ]),
+    ...titled(`RTP, 50 calls of 50 packets/s, both ways, 6 s: medians of ${rounds} rounds`, [
+      ['', 'lost', 'in router p50 µs', 'p99', 'p99.9', 'end to end p50 µs', 'p99', 'p99.9', 'gateway CPU s'],
+      ...names.map((name) => [
+        name,
+        share(paced(name, (r) => Math.max(r.lostShare, r.echoLostShare))),
+        number(
+          paced(name, (r) => r.stay.p50Us),
+          1,
+        ),
+        number(
+          paced(name, (r) => r.stay.p99Us),
+          1,
+        ),
+        number(
+          paced(name, (r) => r.stay.p999Us),
+          1,
+        ),
+        number(paced(name, (r) => r.endToEndUs.p50)),
+        number(paced(name, (r) => r.endToEndUs.p99)),
+        number(paced(name, (r) => r.endToEndUs.p999)),
+        number(
+          paced(name, (r) => r.gatewayCpuS),
+          2,
+        ),
+      ]),
+    ]),
+  ];
+}
+
+function memoryTable({ memory }: Results): string[] {
+  if (memory.length === 0) return [];
+  return titled('Memory of the gateway', [
+    ['', 'resident MB', 'peak MB', 'failed'],
+    ...memory.map((row) => [row.when, number(row.residentMb, 1), number(row.peakMb, 1), String(row.failed)]),
+  ]);
+}
+
+function number(value: number, digits = 0): string {
+  return Number.isFinite(value) ? value.toFixed(digits) : '-';
+}
+
+function share(value: number): string {
+  return `${(value * 100).toFixed(3)} %`;
+}
+
+function titled(title: string, rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+  return ['', title, ...lines];
+}
