@@ -65,6 +65,8 @@ class GatewayDriver implements Driver {
   #fences = 0;
   #told = 0;
   #probes = 0;
+  /** Whether anybody outside has sent anything. */
+  #answered = false;
   /** By external endpoint. */
   readonly #open = new Map<string, OpenMedia>();
   readonly #sources = new Map<string, Endpoint[]>();
@@ -78,6 +80,7 @@ class GatewayDriver implements Driver {
   }
 
   send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Outcome> {
+    if (side === 'external') this.#answered = true;
     this.#world.send(side, from, to, bytes);
     return this.#outcome();
   }
@@ -138,10 +141,15 @@ class GatewayDriver implements Driver {
       if (check.kind !== 'media') continue;
       probed = true;
       const named = check.fields.get('from')?.split(',') ?? [];
+      const provider = parseEndpoint(this.#scenario.places.get('provider')?.endpoint ?? '');
       const sources = named.map(parseEndpoint).filter((one) => one !== undefined);
-      for (const [key, one] of this.#open)
-        if (check.what === 'open' && formatEndpoint(one.inside) === check.inside && sources.length > 0)
-          this.#sources.set(key, await this.#heard(one, sources));
+      for (const [key, one] of this.#open) {
+        if (check.what !== 'open' || formatEndpoint(one.inside) !== check.inside) continue;
+        if (sources.length > 0) this.#sources.set(key, await this.#heard(one, sources));
+        // Before an answer it is the other side of the signalling that may send.
+        else if (provider !== undefined && !this.#answered)
+          await this.#heard(one, [{ ...provider, port: 9000 }]);
+      }
     }
     if (!probed) return;
     const strangers = [...this.#open.values()].map(({ external }) => ({ external, source: STRANGER }));

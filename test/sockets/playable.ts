@@ -54,7 +54,7 @@ export function playable(scenario: Scenario): Playable | Excluded {
     else if (key === 'signalling-ports') signalling.push(`external-ports = "${value}"`);
     else if (key === 'provider')
       providers.push('[[provider]]', 'name = "named"', `addresses = ["${value.split(',').join('", "')}"]`);
-    else return { reason: REASONS.get(key) ?? `no configuration has ${key.replace(/\..*/, '')}` };
+    else return { reason: REASONS.get(key) ?? `the configuration has no ${key.replace(/\..*/, '')}` };
   }
   const end = scenario.steps.findIndex((step) => step.kind === 'pass' && step.ms > LONGEST_WAIT_MS);
   const steps = end < 0 ? scenario.steps : scenario.steps.slice(0, end);
@@ -80,6 +80,8 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ['map-media', 'static mappings are not in the configuration'],
   ['own', 'it is one of the explicit mode'],
   ['media', 'it is one of the explicit mode'],
+  ['external', 'IPv6 is not intercepted: it needs no NAT'],
+  ['proxy', 'declared proxies are not in the configuration'],
 ]);
 
 function heard(step: Step): Step {

@@ -8,6 +8,7 @@ import { namespaceObstacle } from '../../demo/namespace.ts';
 import { gapsOf, readScenario, scenarioPaths } from '../scenario/files.ts';
 import { playScenario } from '../scenario/run.ts';
 import { Gateways, startGateway } from './gateway-driver.ts';
+import { extraScenarios } from './kernel-run.ts';
 import { DIFFERENT, playable } from './playable.ts';
 import { World } from './world.ts';
 
@@ -17,7 +18,11 @@ const TEST_MS = 60_000;
 const obstacle = namespaceObstacle();
 const only = process.env.SCENARIO;
 
-const all = scenarioPaths().map((path) => ({ path, played: playable(readScenario(path)) }));
+const all = [...scenarioPaths().map(readScenario), ...extraScenarios()].map((original) => ({
+  original,
+  path: original.path,
+  played: playable(original),
+}));
 
 test('what sockets cannot play has a reason, and that is little', (t) => {
   const reasons = new Map<string, number>();
@@ -45,10 +50,9 @@ describe('scenarios on real sockets', { concurrency: WORLDS, skip: obstacle ?? f
     if (!worlds.includes(one)) worlds.push(one);
     return one;
   };
-  for (const { path, played } of all) {
+  for (const { original, path, played } of all) {
     if ('reason' in played || (only !== undefined && !path.includes(only))) continue;
     const chapter = path.slice(0, path.indexOf('/'));
-    const original = readScenario(path);
     const different = DIFFERENT.get(path);
     const note = different?.why ?? played.cut;
     test(`${chapter}: ${original.title}${note === undefined ? '' : ` (${note})`}`, {
