@@ -169,6 +169,8 @@ export class World {
         ),
       );
     }
+    inOneQueue(this.router, ['lan', 'wan']);
+    for (const space of [internal, external]) inOneQueue(space, ['eth0']);
     set(this.router, { ip_forward: 1, 'conf/all/rp_filter': 1, 'conf/all/send_redirects': 0 });
     this.router.run(
       'nft',
@@ -181,6 +183,15 @@ export class World {
 /** A table with one chain, as `nft -f` reads it. */
 export function chain(table: string, hook: string, rule: string, more: readonly string[] = []): string {
   return [`table ip ${table} {`, ...more, 'chain only {', `type ${hook};`, rule, '}', '}', ''].join('\n');
+}
+
+/**
+ * All packets of a link wait in the queue of one processor, whichever has sent them: nothing overtakes. Where the kernel
+ * has no such setting, it has one processor.
+ */
+function inOneQueue(space: Namespace, links: readonly string[]): void {
+  const files = links.map((link) => `/sys/class/net/${link}/queues/rx-0/rps_cpus`);
+  space.run('sh', ['-c', files.map((file) => `if [ -e ${file} ]; then echo 1 > ${file}; fi`).join('\n')]);
 }
 
 function set(space: Namespace, values: Readonly<Record<string, number>>): void {
