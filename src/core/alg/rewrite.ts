@@ -2,8 +2,11 @@
  * From decided edits to octets: what changes nothing is left out, Content-Length follows the body, and the result is
  * scanned again before it may leave. On any surprise the original goes out.
  */
+
+import type { Span } from '../net/span.ts';
 import { applyEdits, type Edit, InvariantError, inOrder } from '../sip/edit.ts';
 import { type Message, scanMessage } from '../sip/message.ts';
+import type { NameAddr } from '../sip/name-addr.ts';
 import { decimal, textOf } from '../sip/octets.ts';
 import type { ExplainedEdit } from './event.ts';
 import { type RuleId, ruleById } from './rules.ts';
@@ -62,17 +65,27 @@ function verify(
     return 'the number of header fields has changed';
   if (after.defects.length !== before.defects.length) return 'the result has another defect';
   if (
-    after.callId !== before.callId ||
+    !sameOctets(before, before.callIdSpan, after, after.callIdSpan) ||
     after.cseq !== before.cseq ||
     after.method !== before.method ||
-    after.fromTag !== before.fromTag ||
-    after.toTag !== before.toTag ||
+    !sameOctets(before, before.from, after, after.from) ||
+    !sameOctets(before, before.to, after, after.to) ||
     after.contacts.length !== before.contacts.length
   )
     return 'a field that is never touched has changed';
   if (after.body.end - after.body.start !== before.body.end - before.body.start + growth)
     return 'Content-Length does not fit the body';
   return undefined;
+}
+
+/** Whether a value is the same, from its address to its end. */
+function sameOctets(a: Message, one: Span | NameAddr, b: Message, other: Span | NameAddr): boolean {
+  const from = 'uri' in one ? one.uri.start : one.start;
+  const to = 'uri' in other ? other.uri.start : other.start;
+  const length = one.end - from;
+  if (other.end - to !== length) return false;
+  for (let i = 0; i < length; i++) if (a.bytes[from + i] !== b.bytes[to + i]) return false;
+  return true;
 }
 
 /** Explicit mode alone puts header fields in (its Via) and takes some out (its Via, a Route that names only us). */

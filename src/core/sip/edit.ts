@@ -31,12 +31,11 @@ export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Arra
     last = span.end;
     length += replacement.length - (span.end - span.start);
   }
-  const result = new Uint8Array(length);
+  const result = allocate(length);
   let from = 0;
   let to = 0;
   for (const { span, replacement } of ordered) {
-    result.set(bytes.subarray(from, span.start), to);
-    to += span.start - from;
+    to = copy(bytes, from, span.start, result, to);
     const isField = span.start === span.end && replacement.endsWith('\r\n');
     const printable = isField ? replacement.length - 2 : replacement.length;
     for (let i = 0; i < replacement.length; i++) {
@@ -47,8 +46,33 @@ export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Arra
     }
     from = span.end;
   }
-  result.set(bytes.subarray(from), to);
+  copy(bytes, from, bytes.length, result, to);
   return result;
+}
+
+/**
+ * Results are cut from a slab: to make an ArrayBuffer for each message costs more than to edit it. No octet is given out
+ * twice; a slab lives as long as a message in it.
+ */
+const SLAB = 65_536;
+let slab = new Uint8Array(SLAB);
+let used = 0;
+
+function allocate(length: number): Uint8Array {
+  if (length > SLAB / 4) return new Uint8Array(length);
+  if (used + length > SLAB) {
+    slab = new Uint8Array(SLAB);
+    used = 0;
+  }
+  used += length;
+  return slab.subarray(used - length, used);
+}
+
+/** Short runs octet by octet, long ones by the platform. Returns where the copy ends. */
+function copy(from: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number {
+  if (end - start > 200) into.set(from.subarray(start, end), at);
+  else for (let i = start, to = at; i < end; i++, to++) into[to] = from[i]!;
+  return at + end - start;
 }
 
 /** By position; the list as it is where it is ordered already. */

@@ -63,6 +63,7 @@ export interface Message {
   readonly fromTag: string;
   readonly toTag: string;
   readonly callId: string;
+  readonly callIdSpan: Span;
   readonly cseq: number;
   /** Every Contact value in order, `*` left out. */
   readonly contacts: readonly NameAddr[];
@@ -194,13 +195,12 @@ export function scanMessage(bytes: Uint8Array): Scan {
   const to = scanSingleNameAddr(bytes, toField.value);
   if (from === undefined) return fail('from-to', fromField.value.start);
   if (to === undefined) return fail('from-to', toField.value.start);
-  const callId = textOf(bytes, callIdField.value.start, callIdField.value.end);
-  if (callId === '') return fail('missing', callIdField.value.start);
+  if (callIdField.value.end === callIdField.value.start) return fail('missing', callIdField.value.start);
 
   const numberEnd = skipToken(bytes, cseqField.value.start, cseqField.value.end);
   const methodStart = skipLws(bytes, numberEnd, cseqField.value.end);
   const cseq = decimal(bytes, cseqField.value.start, numberEnd, 15);
-  const cseqMethod = textOf(bytes, methodStart, cseqField.value.end);
+  const cseqMethod = methodAt(bytes, methodStart, cseqField.value.end);
   if (
     cseq < 0 ||
     cseq >= 2 ** 32 ||
@@ -223,28 +223,99 @@ export function scanMessage(bytes: Uint8Array): Scan {
 
   return {
     ok: true,
-    message: {
+    message: new ScannedMessage(
       bytes,
-      kind: startLine.kind,
-      method: startLine.kind === 'request' ? startLine.method : cseqMethod,
-      status: startLine.status,
-      requestUri: startLine.uri,
+      startLine,
+      cseqMethod,
       fields,
       fieldCount,
       via,
       from,
       to,
-      fromTag: tagOf(bytes, from),
-      toTag: tagOf(bytes, to),
-      callId,
+      callIdField.value,
       cseq,
       contacts,
       contactWildcard,
       contentLength,
       body,
-      defects: found,
-    },
+      found,
+    ),
   };
+}
+
+/** A message whose texts are made when somebody asks for them: the second scan after an edit never does. */
+class ScannedMessage implements Message {
+  readonly bytes: Uint8Array;
+  readonly kind: 'request' | 'response';
+  readonly method: string;
+  readonly status: number;
+  readonly requestUri: Span;
+  readonly fields: readonly HeaderField[];
+  readonly fieldCount: number;
+  readonly via: Via;
+  readonly from: NameAddr;
+  readonly to: NameAddr;
+  readonly callIdSpan: Span;
+  readonly cseq: number;
+  readonly contacts: readonly NameAddr[];
+  readonly contactWildcard: boolean;
+  readonly contentLength: Span | undefined;
+  readonly body: Span;
+  readonly defects: readonly Defect[];
+  #callId: string | undefined;
+  #fromTag: string | undefined;
+  #toTag: string | undefined;
+
+  constructor(
+    bytes: Uint8Array,
+    startLine: StartLine,
+    cseqMethod: string,
+    fields: readonly HeaderField[],
+    fieldCount: number,
+    via: Via,
+    from: NameAddr,
+    to: NameAddr,
+    callIdSpan: Span,
+    cseq: number,
+    contacts: readonly NameAddr[],
+    contactWildcard: boolean,
+    contentLength: Span | undefined,
+    body: Span,
+    defects: readonly Defect[],
+  ) {
+    this.bytes = bytes;
+    this.kind = startLine.kind;
+    this.method = startLine.kind === 'request' ? startLine.method : cseqMethod;
+    this.status = startLine.status;
+    this.requestUri = startLine.uri;
+    this.fields = fields;
+    this.fieldCount = fieldCount;
+    this.via = via;
+    this.from = from;
+    this.to = to;
+    this.callIdSpan = callIdSpan;
+    this.cseq = cseq;
+    this.contacts = contacts;
+    this.contactWildcard = contactWildcard;
+    this.contentLength = contentLength;
+    this.body = body;
+    this.defects = defects;
+  }
+
+  get callId(): string {
+    this.#callId ??= textOf(this.bytes, this.callIdSpan.start, this.callIdSpan.end);
+    return this.#callId;
+  }
+
+  get fromTag(): string {
+    this.#fromTag ??= tagOf(this.bytes, this.from);
+    return this.#fromTag;
+  }
+
+  get toTag(): string {
+    this.#toTag ??= tagOf(this.bytes, this.to);
+    return this.#toTag;
+  }
 }
 
 /** The first field of a name, or undefined. */
@@ -305,7 +376,7 @@ function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine
   if (sip && scanSipUri(bytes, uriStart, uriEnd) === undefined) return 'request-uri';
   return {
     kind: 'request',
-    method: textOf(bytes, start, methodEnd),
+    method: methodAt(bytes, start, methodEnd),
     status: 0,
     uri: { start: uriStart, end: uriEnd },
     next: lf + 1,
@@ -341,6 +412,34 @@ export function scanNameAddrs(bytes: Uint8Array, value: Span, into: NameAddr[]):
 function scanSingleNameAddr(bytes: Uint8Array, value: Span): NameAddr | undefined {
   const one = scanNameAddr(bytes, value.start, value.end);
   return one !== undefined && one.end === value.end ? one : undefined;
+}
+
+const methods = [
+  'REGISTER',
+  'INVITE',
+  'ACK',
+  'BYE',
+  'CANCEL',
+  'OPTIONS',
+  'SUBSCRIBE',
+  'NOTIFY',
+  'REFER',
+  'MESSAGE',
+  'INFO',
+  'PRACK',
+  'UPDATE',
+  'PUBLISH',
+];
+
+/** The method's text; for those that are known, one that exists already. Methods are case-sensitive (RFC 3261 §7.1). */
+function methodAt(bytes: Uint8Array, start: number, end: number): string {
+  for (const method of methods) {
+    if (method.length !== end - start || method.charCodeAt(0) !== bytes[start]) continue;
+    let i = 1;
+    while (i < method.length && bytes[start + i] === method.charCodeAt(i)) i++;
+    if (i === method.length) return method;
+  }
+  return textOf(bytes, start, end);
 }
 
 function tagOf(bytes: Uint8Array, value: NameAddr): string {
