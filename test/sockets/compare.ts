@@ -75,7 +75,7 @@ class Play {
   readonly #numbers: readonly string[];
   readonly #names = new Map<string, string>();
   readonly #lastSent = new Map<string, string>();
-  readonly #lastArrived = new Map<string, string>();
+  readonly #lastRight = new Map<string, string>();
   /** Our own endpoints that the outside has seen. */
   readonly #given = new Set<string>();
   /** Ports of media: inside, and as the outside has last seen it. */
@@ -171,11 +171,13 @@ class Play {
       check.form === 'unchanged'
         ? input
         : check.form === 'again'
-          ? (this.#lastArrived.get(check.at) ?? input)
+          ? (this.#lastRight.get(check.at) ?? input)
           : check.form === 'whole'
             ? check.content
             : expectedFrom(check, input, (one) => this.#fill(one));
-    return text.replace('{auto}', String(lengthOf(text.replace('{auto}', ''))));
+    const right = text.replace('{auto}', String(lengthOf(text.replace('{auto}', ''))));
+    this.#lastRight.set(check.at, right);
+    return right;
   }
 
   #deviations(
@@ -192,7 +194,6 @@ class Play {
     };
     compare('to', this.#placeText(check.at), formatEndpoint(one.to));
     if (check.from !== undefined) compare('from', this.#placeText(check.from), formatEndpoint(one.from));
-    this.#lastArrived.set(check.at, one.text);
     const [sent, expected, actual] = [input, right, one.text].map(linesOf) as [string[], string[], string[]];
     const trueLengths = isTrue(right) && isTrue(one.text);
     for (let i = 0; i < Math.max(expected.length, actual.length); i++) {
@@ -227,7 +228,7 @@ class Play {
       const arrives = await this.#crosses('external', source, external);
       this.media.push({
         line: check.line,
-        what: 'what the far end still sends after the end',
+        what: 'RTP after the end',
         sipalg: STAYS_OUT,
         other: arrives.length > 0 ? 'arrives' : STAYS_OUT,
       });

@@ -199,6 +199,6 @@ export const wrongClaims: readonly Claim[] = [
   {
     text: 'After BYE the way in stays open for who had it.',
     title: 'a call from INVITE to BYE: its media is open while it lasts, for the other side alone',
-    holds: media('what the far end still sends after the end', 'arrives'),
+    holds: media('RTP after the end', 'arrives'),
   },
 ];

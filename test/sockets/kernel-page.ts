@@ -152,15 +152,23 @@ function helper(course: Course, verdict: Verdict): string {
     if (fields.length > 0) said.push(`${verb} ${fields.join(', ')}`);
   }
   if (all.some((one) => one.sent === '')) said.push('another port');
-  for (const what of new Set(course.media.filter((one) => one.sipalg !== one.other).map(mediaText)))
-    said.push(what);
+  said.push(...mediaTexts(course));
   const origin = course.fates.some((one) => one.deviations.some(isOrigin));
   if (said.length === 0) return 'the same, and `o=`';
   return `${said.join('; ')}${origin && all.length === 0 ? '; otherwise the same, and `o=`' : ''}`;
 }
 
-function mediaText({ what, other }: { readonly what: string; readonly other: string }): string {
-  return `${what} ${other}`;
+/** RTP and RTCP together where both have the same fate. */
+function mediaTexts({ media }: Course): string[] {
+  const texts = new Set(
+    media.filter((one) => one.sipalg !== one.other).map(({ what, other }) => `${what} ${other}`),
+  );
+  for (const text of [...texts]) {
+    if (!text.startsWith('RTP ') || !texts.delete(text.replace('RTP', 'RTCP'))) continue;
+    texts.delete(text);
+    texts.add(text.replace('RTP', 'RTP and RTCP').replace(/ is lost$/, ' are lost'));
+  }
+  return [...texts];
 }
 
 function ours({ fates }: Course, path: string): string {
