@@ -120,12 +120,12 @@ export const wrongClaims: readonly Claim[] = [
     holds: lost('INVITE'),
   },
   {
-    text: 'Nor does an INVITE whose media are bundled on one port.',
+    text: 'An INVITE whose media are bundled on one port does not arrive.',
     title: 'bundled media on one port has one mapping',
     holds: lost('INVITE'),
   },
   {
-    text: 'Nor one whose `c=` is a host name.',
+    text: 'An INVITE whose `c=` is a host name does not arrive.',
     title: 'a host name in c= is not looked up, and stays',
     holds: lost('INVITE'),
   },
@@ -171,12 +171,12 @@ export const wrongClaims: readonly Claim[] = [
     holds: media('media for port 4008 of the phone', 'is lost'),
   },
   {
-    text: 'Nor have the second pair of `m=audio 4000/2`,',
+    text: 'The second pair of `m=audio 4000/2` has no way in.',
     title: 'a count of ports takes a run of pairs, and the count stays',
     holds: media('media for port 4002 of the phone', 'is lost'),
   },
   {
-    text: 'and RTCP on a port that is not beside RTP.',
+    text: 'RTCP on a port that is not beside RTP has no way in.',
     title: 'an RTCP port that is not beside RTP gets a mapping of its own',
     holds: media('media for port 4600 of the phone', 'is lost'),
   },
