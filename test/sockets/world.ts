@@ -18,6 +18,18 @@ import { UdpSocket } from '../../src/linux/udp-socket.ts';
 
 export const EXTERNAL = '203.0.113.1';
 const SINK_PORT = 9;
+/**
+ * Who is behind which link is written down, not asked for: the kernel has one table of what ARP has found out for all
+ * namespaces, and others may have filled it.
+ */
+const MAC = {
+  lan: '02:00:00:00:00:01',
+  inside: '02:00:00:00:00:02',
+  wan: '02:00:00:00:00:03',
+  outside: '02:00:00:00:00:04',
+} as const;
+/** The next hop to all that is inside; nobody sends to it. */
+const INSIDE = '192.168.255.254';
 export const ARRIVES_MS = 5_000;
 const FENCE = 'fence ';
 
@@ -130,17 +142,19 @@ export class World {
     };
     ip(
       this.router,
-      `link add lan type veth peer name eth0 netns ${internal.name}`,
-      `link add wan type veth peer name eth0 netns ${external.name}`,
+      `link add lan address ${MAC.lan} type veth peer name eth0 address ${MAC.inside} netns ${internal.name}`,
+      `link add wan address ${MAC.wan} type veth peer name eth0 address ${MAC.outside} netns ${external.name}`,
       'link set lan up',
       'link set wan up',
-      'addr add 192.168.1.1/24 dev lan',
-      'route add 192.168.0.0/16 dev lan',
-      'route add 10.0.0.0/8 dev lan',
+      'addr add 192.168.1.1/24 dev lan noprefixroute',
+      `route add 192.168.0.0/16 via ${INSIDE} dev lan onlink`,
+      `route add 10.0.0.0/8 via ${INSIDE} dev lan onlink`,
+      `neigh add ${INSIDE} lladdr ${MAC.inside} dev lan nud permanent`,
       `addr add ${EXTERNAL}/24 dev wan`,
       'route add default via 203.0.113.254',
+      `neigh add 203.0.113.254 lladdr ${MAC.outside} dev wan nud permanent`,
     );
-    // All addresses of its own: the kernel answers for them, and what is sent there is delivered.
+    // All addresses of its own: what is sent there is delivered.
     ip(
       internal,
       'link set eth0 up',
@@ -148,6 +162,7 @@ export class World {
       'route add local 10.0.0.0/8 dev lo table local',
       'route add 192.168.1.1/32 dev eth0 table local scope link',
       'route add default via 192.168.1.1 dev eth0 onlink',
+      `neigh add 192.168.1.1 lladdr ${MAC.lan} dev eth0 nud permanent`,
     );
     ip(
       external,
@@ -155,6 +170,7 @@ export class World {
       'addr add 203.0.113.254/24 dev eth0',
       'route add local 0.0.0.0/0 dev lo table local',
       'route add 203.0.113.0/24 dev eth0 table local scope link',
+      `neigh add ${EXTERNAL} lladdr ${MAC.wan} dev eth0 nud permanent`,
     );
     for (const space of [internal, external]) {
       set(space, { 'conf/all/accept_local': 1, 'conf/eth0/accept_local': 1 });
