@@ -21,7 +21,7 @@ const UDP_HEADER = 8;
 
 export interface Stay {
   readonly packets: number;
-  /** Seen going in, never seen coming out. */
+  /** Seen on one link, never on the other. */
   readonly lost: number;
   readonly p50Us: number;
   readonly p99Us: number;
@@ -66,6 +66,7 @@ export class Capture {
     rmSync(this.#directory, { recursive: true, force: true });
     const stays: number[] = [];
     let lost = 0;
+    for (const [key, seen] of outside!) lost += Math.max(0, seen.length - (inside!.get(key)?.length ?? 0));
     for (const [key, seen] of inside!) {
       const other = outside!.get(key) ?? [];
       for (let i = 0; i < seen.length; i++) {

@@ -5,13 +5,10 @@
 import { Daemon } from './daemon.ts';
 import { sleep } from './machine.ts';
 import { BenchNetwork } from './network.ts';
-import { Load, runLoad } from './sipp.ts';
+import { Load, MESSAGES, runLoad } from './sipp.ts';
 
 const PHONES = 1_000;
 const CALLS_AT_A_TIME = 200;
-/** Calls of one cycle, at a rate that leaves the gateway room. */
-const CYCLE_CALLS = 1_500;
-const CYCLE_RATE = 50;
 /** Ended dialogs are remembered for 32 seconds. */
 const AFTER_MS = 40_000;
 
@@ -23,7 +20,7 @@ export interface MemoryRow {
   readonly failed: number;
 }
 
-export async function measureMemory(cycles: number, told: (row: MemoryRow) => void): Promise<MemoryRow[]> {
+export async function measureMemory(told: (row: MemoryRow) => void): Promise<MemoryRow[]> {
   const network = new BenchNetwork(PHONES, 'nat');
   const daemon = await Daemon.start(network, 'info').catch((error: unknown) => {
     network.close();
@@ -65,21 +62,67 @@ export async function measureMemory(cycles: number, told: (row: MemoryRow) => vo
     } finally {
       await load.close();
     }
-    for (let cycle = 1; cycle <= cycles; cycle++) {
-      const { failed } = await runLoad(network, {
-        kind: 'call',
-        calls: CYCLE_CALLS,
-        rate: CYCLE_RATE,
-        phones: PHONES,
-        translated: true,
-      });
-      note(`after ${cycle * CYCLE_CALLS} more calls, ${CYCLE_RATE}/s`, failed);
-    }
-    await sleep(AFTER_MS);
-    note(`${AFTER_MS / 1000} s after the last of them`);
     return rows;
   } finally {
     await daemon.stop();
+    network.close();
+  }
+}
+
+const SOAK_RATE = 50;
+const MINUTE_MS = 60_000;
+
+export interface SoakRow {
+  readonly minute: number;
+  readonly residentMb: number;
+  readonly cpuUsPerMessage: number;
+}
+
+export interface SoakResult {
+  readonly rate: number;
+  readonly calls: number;
+  readonly failed: number;
+  readonly retransmissions: number;
+  readonly rows: readonly SoakRow[];
+}
+
+/**
+ * Short calls at one rate for longer than the gateway remembers anything of them (an INVITE transaction: five minutes), minute by
+ * minute. What still grows in the last minutes is a leak.
+ */
+export async function measureSoak(minutes: number, told: (row: SoakRow) => void): Promise<SoakResult> {
+  const network = new BenchNetwork(PHONES, 'nat');
+  let daemon: Daemon | undefined;
+  let load: Load | undefined;
+  try {
+    daemon = await Daemon.start(network, 'warn');
+    const calls = SOAK_RATE * 60 * minutes;
+    load = await Load.start(network, {
+      kind: 'call',
+      calls,
+      rate: SOAK_RATE,
+      phones: PHONES,
+      translated: true,
+    });
+    const rows: SoakRow[] = [];
+    const from = performance.now();
+    for (let minute = 1; minute <= minutes; minute++) {
+      const cpu = daemon.cpuS();
+      await sleep(from + minute * MINUTE_MS - performance.now());
+      const messages = SOAK_RATE * 60 * MESSAGES.call;
+      const row = {
+        minute,
+        residentMb: daemon.memory().residentMb,
+        cpuUsPerMessage: ((daemon.cpuS() - cpu) / messages) * 1e6,
+      };
+      rows.push(row);
+      told(row);
+    }
+    const { failed, retransmissions } = await load.done();
+    return { rate: SOAK_RATE, calls, failed, retransmissions, rows };
+  } finally {
+    await load?.close();
+    await daemon?.stop();
     network.close();
   }
 }

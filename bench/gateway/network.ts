@@ -4,7 +4,8 @@
  *   phones 192.168.4.1 … ── lan 192.168.0.1 [router] eth0 203.0.113.1 ── 203.0.113.254 [provider] 198.51.100.5 signalling
  *                                                                                      198.51.100.6 media
  *
- * All phones are addresses of one namespace: there may be thousands. The router has masquerade, a firewall that drops what it
+ * All phones are addresses of one namespace, behind one neighbour of the router's: the kernel holds 1024 neighbours in all
+ * namespaces together (gc_thresh3), and drops what goes to more. The router has masquerade, a firewall that drops what it
  * does not know, and strict reverse-path filtering, in every variant alike.
  *
  * The kernel keeps the flows of all namespaces in one hash table, so that what walks it pays for its size everywhere.
@@ -20,6 +21,7 @@ export const SILENT = '198.51.100.9';
 export const SPARE = '198.51.100.7';
 export const EXTERNAL = '203.0.113.1';
 const ROUTER = '192.168.0.1';
+const NEIGHBOUR = '192.168.0.2';
 const PHONES_PER_BLOCK = 250;
 
 /** `helper` is the kernel's own SIP helper, assigned by rule as nftables does it since automatic assignment is gone. */
@@ -80,7 +82,7 @@ export class BenchNetwork {
       'link set lo up',
       `link add lan type veth peer name eth0 netns ${this.phones.name}`,
       `link add eth0 type veth peer name eth0 netns ${provider.name}`,
-      `addr add ${ROUTER}/16 dev lan`,
+      `addr add ${ROUTER}/24 dev lan`,
       `addr add ${EXTERNAL}/24 dev eth0`,
       'link set lan up',
       'link set eth0 up',
@@ -88,7 +90,8 @@ export class BenchNetwork {
     batch(this.phones, [
       'link set lo up',
       'link set eth0 up',
-      ...Array.from({ length: phones }, (_, i) => `addr add ${phoneAddress(i)}/16 dev eth0`),
+      `addr add ${NEIGHBOUR}/24 dev eth0`,
+      ...Array.from({ length: phones }, (_, i) => `addr add ${phoneAddress(i)}/32 dev lo`),
       `route add default via ${ROUTER}`,
     ]);
     batch(provider, [
@@ -97,7 +100,7 @@ export class BenchNetwork {
       'addr add 203.0.113.254/24 dev eth0',
       ...[PROVIDER, PROVIDER_MEDIA, SPARE, SILENT].map((address) => `addr add ${address}/32 dev eth0`),
     ]);
-    batch(router, ['route add default via 203.0.113.254']);
+    batch(router, ['route add default via 203.0.113.254', `route add 192.168.0.0/16 via ${NEIGHBOUR}`]);
   }
 
   #settings(): void {
@@ -107,16 +110,6 @@ export class BenchNetwork {
       // Flows that were made to be many must not end while they are measured.
       set('netfilter/nf_conntrack_udp_timeout', 300);
     });
-    for (const space of [this.phones, this.router, this.provider])
-      space.enter(() => {
-        // Room for every phone's neighbour entry.
-        for (const [key, value] of [
-          ['gc_thresh1', 4096],
-          ['gc_thresh2', 8192],
-          ['gc_thresh3', 16_384],
-        ] as const)
-          trySet(`ipv4/neigh/default/${key}`, value);
-      });
   }
 }
 
@@ -126,14 +119,6 @@ function batch(space: Namespace, lines: readonly string[]): void {
 
 function set(key: string, value: number): void {
   writeFileSync(`/proc/sys/net/${key}`, String(value));
-}
-
-function trySet(key: string, value: number): void {
-  try {
-    set(key, value);
-  } catch {
-    // It exists in the first namespace only, where a run changes nothing.
-  }
 }
 
 function ruleset(forwarding: Forwarding): string {

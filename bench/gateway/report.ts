@@ -2,7 +2,7 @@
 
 import { median } from './machine.ts';
 import type { FloodResult, MediaResult, PacedResult } from './media.ts';
-import type { MemoryRow } from './memory.ts';
+import type { MemoryRow, SoakResult } from './memory.ts';
 import type { CapacityResult, FixedResult, GrowthRow, Variant } from './signalling.ts';
 
 export interface Results {
@@ -13,6 +13,8 @@ export interface Results {
   readonly growth: GrowthRow[];
   readonly media: { nat: MediaResult[]; gateway: MediaResult[] };
   readonly memory: MemoryRow[];
+  /** Empty, or one. */
+  readonly soak: SoakResult[];
 }
 
 export function render(results: Results): string {
@@ -23,6 +25,7 @@ export function render(results: Results): string {
     ...growthTable(results),
     ...mediaTable(results),
     ...memoryTable(results),
+    ...results.soak.flatMap(soakTable),
     '',
   ].join('\n');
 }
@@ -175,6 +178,16 @@ function memoryTable({ memory }: Results): string[] {
     ['', 'resident MB', 'peak MB', 'failed'],
     ...memory.map((row) => [row.when, number(row.residentMb, 1), number(row.peakMb, 1), String(row.failed)]),
   ]);
+}
+
+function soakTable({ rate, calls, failed, retransmissions, rows }: SoakResult): string[] {
+  return titled(
+    `Soak: ${rate} calls/s from 1000 phones, ${calls} calls, ${failed} failed, ${retransmissions} messages sent again`,
+    [
+      ['minute', 'resident MB', 'gateway µs/msg'],
+      ...rows.map((row) => [String(row.minute), number(row.residentMb, 1), number(row.cpuUsPerMessage)]),
+    ],
+  );
 }
 
 function number(value: number, digits = 0): string {

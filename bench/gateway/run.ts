@@ -1,9 +1,10 @@
 /**
  * Measures the gateway against plain NAT and against the kernel's own SIP helper, in network namespaces, with real sockets.
  *
- *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory] [--json FILE]
+ *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory,soak] [--json FILE]
  *
- * Needs root, SIPp, tcpdump, and the bundle (`npm run build`). About ten minutes. Variants take turns within a round, so that a
+ * Needs root, SIPp, tcpdump, and the bundle (`npm run build`). About fifteen minutes; `soak`, which
+ * is not among the defaults, takes eight more. Variants take turns within a round, so that a
  * busy machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
  */
 import { execFileSync } from 'node:child_process';
@@ -13,22 +14,22 @@ import { parseArgs } from 'node:util';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { facts, median } from './machine.ts';
 import { measureMedia } from './media.ts';
-import { measureMemory } from './memory.ts';
+import { measureMemory, measureSoak } from './memory.ts';
 import { type Results, render } from './report.ts';
 import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signalling.ts';
 
-const SECTIONS = ['signalling', 'capacity', 'growth', 'media', 'memory'] as const;
+const SECTIONS = ['signalling', 'capacity', 'growth', 'media', 'memory', 'soak'] as const;
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
 const FLOWS = [0, 5_000, 20_000];
 const HELD = [500, 2_000];
-const MEMORY_CYCLES = 3;
+const SOAK_MINUTES = 7;
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
-    only: { type: 'string', default: SECTIONS.join(',') },
+    only: { type: 'string', default: SECTIONS.filter((section) => section !== 'soak').join(',') },
     json: { type: 'string' },
   },
 });
@@ -55,6 +56,7 @@ const results: Results = {
   growth: [],
   media: { nat: [], gateway: [] },
   memory: [],
+  soak: [],
 };
 
 for (let round = 1; round <= rounds; round++) {
@@ -86,9 +88,14 @@ if (wanted.has('growth')) {
 }
 if (wanted.has('memory')) {
   progress('memory');
-  results.memory.push(
-    ...(await measureMemory(MEMORY_CYCLES, (row) => progress(`  ${row.when}: ${row.residentMb} MB`))),
+  results.memory.push(...(await measureMemory((row) => progress(`  ${row.when}: ${row.residentMb} MB`))));
+}
+if (wanted.has('soak')) {
+  progress('soak');
+  const soak = await measureSoak(SOAK_MINUTES, (row) =>
+    progress(`  minute ${row.minute}: ${row.residentMb} MB`),
   );
+  results.soak.push(soak);
 }
 
 save();
