@@ -29,7 +29,7 @@ process.chdir(root);
 const filters = process.argv.slice(2);
 const strict = process.env.CI === 'true';
 
-const serialFolders = ['test/linux/', 'test/lab/'];
+const serialFolders = ['test/linux/', 'test/sockets/', 'test/lab/'];
 const files = ['src', 'test', 'demo', 'bench']
   .flatMap(testFilesUnder)
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));

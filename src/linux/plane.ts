@@ -121,10 +121,9 @@ class Plane implements LinuxPlane {
   }
 
   send(flow: Flow, bytes: Uint8Array): void {
-    const socket =
-      flow.side === 'external'
-        ? this.#externals.get(endpointKey(flow.local))
-        : this.#providerSocket(flow.local);
+    // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
+    const external = this.#externals.get(endpointKey(flow.local));
+    const socket = external ?? (flow.side === 'external' ? undefined : this.#providerSocket(flow.local));
     if (flow.transport !== 'udp' || socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
   }
 
