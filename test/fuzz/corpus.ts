@@ -3,7 +3,8 @@
  *
  * grown.txt        what reached something new when it was found, made small; at most so many lines of so many octets
  * regressions.txt  what once broke something. `# text` before a line says what; `# gap: text` that it still does: the run
- *                  then has to fail, so that nobody mends it without taking the mark off.
+ *                  then has to fail, so that nobody mends it without taking the mark off. `# gap /regexp/: text`: every
+ *                  failure with words like that is this one, whatever input leads to it; else one at the same place is.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,6 +20,8 @@ export interface Regression {
   readonly about: string;
   /** Why it fails to this day; undefined where it must not. */
   readonly gap: string | undefined;
+  /** Words by which the same failure is told from others. */
+  readonly words: RegExp | undefined;
   readonly text: string;
 }
 
@@ -45,8 +48,13 @@ export function readRegressions(target: string): Regression[] {
       about = line.slice(2);
       continue;
     }
-    const gap = /^gap: (.*)$/.exec(about)?.[1];
-    found.push({ about, gap, text: unescapeInput(line) });
+    const [, words, gap] = /^gap(?: \/(.*?)\/)?: (.*)$/.exec(about) ?? [];
+    found.push({
+      about,
+      gap,
+      words: words === undefined ? undefined : new RegExp(words),
+      text: unescapeInput(line),
+    });
   }
   return found;
 }

@@ -63,5 +63,5 @@ export async function runKernelHelper(): Promise<KernelRun> {
   } finally {
     world.close();
   }
-  return { kernel: release(), settings: helperSettings(), compared };
+  return { kernel: release().split('-', 1)[0] ?? '', settings: helperSettings(), compared };
 }
