@@ -60,23 +60,13 @@ test('gap: one INVITE can take nearly all media ports', () => {
 
 test('gap: a second description that has to be given up closes what the first one waits for, and it is opened again, without end', () => {
   const bench = driver();
-  const invite = (callId: string, type: string, body: string): Uint8Array => {
-    const lines = head('INVITE sip:b@x SIP/2.0', ME, 'INVITE').map((line) =>
-      line.replace('Call-ID: 1', `Call-ID: ${callId}`),
-    );
-    return toOctets(message([...lines, `Content-Type: ${type}`], body));
-  };
   const part = (text: string): string => `--b\r\nContent-Type: application/sdp\r\n\r\n${text}\r\n`;
-  // The first call leaves fewer ports than the second description of the second call asks for.
-  const all = Array.from({ length: 15 }, (_, i) => `m=audio ${2600 + 600 * i}/255 RTP/AVP 0`);
-  bench.phone(
-    invite('1', 'application/sdp', description(PHONE, 2000, all).replace('2000 RTP', '2000/255 RTP')),
-    ME,
-  );
-  const more = ['m=video 21000/255 RTP/AVP 0', 'm=video 22000/255 RTP/AVP 0'];
-  const body = `${part(description(PHONE, 20_000))}${part(description(PHONE, 20_000, more))}--b--\r\n`;
+  // No pair of ports begins at 65535, so the second description stays as it is.
+  const second = description(PHONE, 20_000, ['m=video 65535 RTP/AVP 0']);
+  const body = `${part(description(PHONE, 20_000))}${part(second)}--b--\r\n`;
+  const lines = [...head('INVITE sip:b@x SIP/2.0', ME, 'INVITE'), 'Content-Type: multipart/mixed;boundary=b'];
   assert.throws(
-    () => bench.phone(invite('2', 'multipart/mixed;boundary=b', body), ME),
+    () => bench.phone(toOctets(message(lines, body)), ME),
     /without end/,
     'mended: expect that the message leaves, and take "gap" off',
   );
