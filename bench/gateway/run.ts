@@ -4,7 +4,7 @@
  *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory,soak] [--json FILE]
  *
  * Needs root, SIPp, tcpdump, and the bundle (`npm run build`). About fifteen minutes; `soak`, which
- * is not among the defaults, takes eight more. Variants take turns within a round, so that a
+ * is not among the defaults, takes seven more. Variants take turns within a round, so that a
  * busy machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
  */
 import { execFileSync } from 'node:child_process';
@@ -12,6 +12,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { namespaceObstacle } from '../../demo/namespace.ts';
+import { removeStaleDirectories } from '../../demo/run.ts';
 import { facts, median } from './machine.ts';
 import { measureMedia } from './media.ts';
 import { measureMemory, measureSoak } from './memory.ts';
@@ -46,6 +47,9 @@ if (obstacle !== undefined) {
   process.stderr.write(`nothing was measured: ${obstacle}\n`);
   process.exit(3);
 }
+// The end of the process removes its namespaces, with what runs in them.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+removeStaleDirectories();
 execFileSync(process.execPath, [`${ROOT}scripts/build.ts`, '--if-stale'], { stdio: ['ignore', 2, 2] });
 
 const results: Results = {
