@@ -63,6 +63,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       mediaPerDescription: values.limits['media-per-description'],
       contactsPerMapping: values.limits['contacts-per-mapping'],
       peersPerMapping: values.limits['peers-per-mapping'],
+      newMappingsPerMessage: values.limits['new-mappings-per-message'],
       pending: values.limits.pending,
       messageBytes: values.limits['message-bytes'],
     },

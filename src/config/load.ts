@@ -163,7 +163,7 @@ function unknownKeys(raw: Table, problemAt: ProblemAt): Problem[] {
     const known = new Set(
       configKeys
         .filter((key) => names.every((name, i) => key.path[i] === name))
-        .map((key) => key.path[names.length]!),
+        .flatMap((key) => key.path[names.length] ?? []),
     );
     for (const [name, value] of Object.entries(table)) {
       const here = [...path, name];
@@ -177,8 +177,15 @@ function unknownKeys(raw: Table, problemAt: ProblemAt): Problem[] {
             'key',
           ),
         );
-      } else if (isTable(value)) visit(value, here);
-      else if (Array.isArray(value)) {
+        // A table in the place of a value is told of where the value is read.
+      } else if (isTable(value)) {
+        if (
+          configKeys.some(
+            (key) => key.path.length > here.length && here.every((part, i) => key.path[i] === part),
+          )
+        )
+          visit(value, here);
+      } else if (Array.isArray(value)) {
         for (const [i, item] of value.entries())
           if (isTable(item) && repeatedTables.includes(name)) visit(item, [...here, i]);
       }

@@ -161,6 +161,12 @@ export const configSchema = v.object({
       'provider addresses to which one mapping has sent',
       4096,
     ),
+    'new-mappings-per-message': limit(
+      'new-mappings-per-message',
+      defaultLimits.newMappingsPerMessage,
+      'mappings that one message may open for further ports of its phone',
+      256,
+    ),
     pending: limit(
       'pending',
       defaultLimits.pending,

@@ -19,7 +19,8 @@ import { endsAt, type MappingRow, mappingKey, mappingRow, type SignallingMapping
 import { fromPhone } from './outbound.ts';
 import type { EngineOptions } from './policy.ts';
 import { dropExpired } from './registrations.ts';
-import { EngineState, type Packet } from './state.ts';
+import { EngineState } from './state.ts';
+import type { Packet } from './waiting.ts';
 
 export class Engine {
   readonly #state: EngineState;
@@ -204,18 +205,18 @@ export class Engine {
       this.#state.record('port', key, port);
       for (const gone of this.#state.mappings.forget()) this.#state.record('port', gone, undefined);
       this.#state.dirtyMappings.add(mapping);
-      this.#resume(now, mapping);
+      this.#resume(now, id);
       return;
     }
     this.#state.media.opened(id, this.#state.out);
-    this.#resumeAll(now, id);
+    this.#resume(now, id);
   }
 
   #failed(now: TimeMs, id: MappingId, reason: string): void {
     const mapping = this.#state.mappings.byId(id);
     if (mapping === undefined) {
       this.#state.media.failed(id, this.#state.out);
-      this.#resumeAll(now, id);
+      this.#resume(now, id);
       return;
     }
     if (mapping.state !== 'opening') return;
@@ -225,14 +226,9 @@ export class Engine {
     this.#closeMapping(mapping, reason, false);
   }
 
-  /** Media was answered for: whoever waited for it is handled anew. */
-  #resumeAll(now: TimeMs, _id: MappingId): void {
-    for (const mapping of this.#state.mappings.values())
-      if (mapping.state === 'open' && mapping.waiting.length > 0) this.#resume(now, mapping);
-  }
-
-  #resume(now: TimeMs, mapping: SignallingMapping): void {
-    for (const packet of mapping.waiting.splice(0)) this.#packet(now, packet);
+  /** Handles anew whoever has waited for this one last. */
+  #resume(now: TimeMs, id: MappingId): void {
+    for (const packet of this.#state.waiting.answered(id)) this.#guarded(now, packet);
   }
 
   #closeMapping(mapping: SignallingMapping, why: string, wasOpen = true): void {
@@ -247,7 +243,7 @@ export class Engine {
         why,
       });
     }
-    for (const packet of mapping.waiting.splice(0)) this.#state.drop(packet.flow, why);
+    for (const packet of this.#state.waiting.abandoned(mapping.id)) this.#state.drop(packet.flow, why);
     this.#state.record('mapping', mappingKey(mapping), undefined);
   }
 

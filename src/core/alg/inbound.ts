@@ -8,7 +8,8 @@ import { decideInbound } from './decide.ts';
 import type { SignallingMapping } from './mappings.ts';
 import { expiresHeaderMs, takeGrant } from './registrations.ts';
 import type { RuleId } from './rules.ts';
-import type { EngineState, Packet } from './state.ts';
+import type { EngineState } from './state.ts';
+import type { Packet } from './waiting.ts';
 
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
@@ -49,7 +50,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
   });
   const session = state.session(now, message, 'in', mapping, flow.remote, packet);
-  if (session === 'wait') return state.wait(mapping, packet);
+  if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'external', mapping, flow);
@@ -77,7 +78,15 @@ function takeLifetimes(
   if (message.status < 200 || message.status > 299) return;
   if (message.method === 'REGISTER') {
     const own = (external: Endpoint): SignallingMapping | undefined => ownMapping(state, mapping, external);
-    for (const changed of takeGrant(message, mapping, peer, own, now, state.out)) {
+    for (const changed of takeGrant(
+      message,
+      mapping,
+      peer,
+      own,
+      now,
+      state.limits.contactsPerMapping,
+      state.out,
+    )) {
       state.dirtyMappings.add(changed);
       state.mappings.schedule(changed);
       state.hold(changed, now);

@@ -8,7 +8,7 @@ import { type Due, TimerQueue } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
-import type { Input, MappingId } from './io.ts';
+import type { MappingId } from './io.ts';
 import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
 
 /** A mapping without a registration or a dialog lives this long after the phone last sent (RFC 4787 REQ-5: ≥ 2 min). */
@@ -48,8 +48,6 @@ export interface SignallingMapping extends Due {
   lastUsed: TimeMs;
   /** Other reasons to stay, such as a subscription. */
   keepUntil: TimeMs;
-  /** Packets that wait for the mapping, or for media that they advertise. */
-  readonly waiting: Extract<Input, { kind: 'packet' }>[];
 }
 
 export interface MappingRow {
@@ -148,7 +146,6 @@ export class Mappings {
       dialogs: new Set(),
       lastUsed: now,
       keepUntil: 0,
-      waiting: [],
       dueAt: Number.POSITIVE_INFINITY,
       queuedAt: Number.POSITIVE_INFINITY,
     };
@@ -230,7 +227,6 @@ export class Mappings {
       dialogs: new Set(),
       lastUsed: row.lastUsed,
       keepUntil: row.keepUntil,
-      waiting: [],
       dueAt: Number.POSITIVE_INFINITY,
       queuedAt: Number.POSITIVE_INFINITY,
     };

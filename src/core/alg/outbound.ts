@@ -10,14 +10,15 @@ import type { Message } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
-import { SIP_PORT } from './classify.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
+import type { MappingId } from './io.ts';
 import type { SignallingMapping } from './mappings.ts';
 import { LOWEST_INTERNAL_PORT } from './policy.ts';
 import { routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
-import type { EngineState, Packet } from './state.ts';
+import type { EngineState } from './state.ts';
+import type { Packet } from './waiting.ts';
 
 export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone: Address): void {
   const { flow, bytes } = packet;
@@ -55,11 +56,8 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     state.options.isProxy?.(phone) === true
       ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)
       : [];
-  for (const uri of [...ownContacts, ...ownRecordRoutes]) {
-    if (uri.port === mapping.internal.port || (uri.port ?? SIP_PORT) < LOWEST_INTERNAL_PORT) continue;
-    const named = state.ensure(now, flow, endpointOf(phone, uri), externalAddress);
-    if (named !== undefined && named.state !== 'open') return state.wait(named, packet);
-  }
+  const opening = openNamed(state, now, flow, mapping, [...ownContacts, ...ownRecordRoutes], externalAddress);
+  if (opening.length > 0) return state.wait(mapping, packet, opening);
   const external = (internal: Endpoint): Endpoint | undefined =>
     sameEndpoint(internal, mapping.internal)
       ? mapping.external
@@ -74,7 +72,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     own: state.options.own ?? [],
   });
   const session = state.session(now, message, 'out', mapping, flow.local, packet);
-  if (session === 'wait') return state.wait(mapping, packet);
+  if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
@@ -83,6 +81,29 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
+}
+
+/** Sees to it that the phone's endpoints have mappings; returns those that are still being opened. */
+function openNamed(
+  state: EngineState,
+  now: TimeMs,
+  flow: Flow,
+  used: SignallingMapping,
+  uris: readonly SipUri[],
+  externalAddress: Address,
+): MappingId[] {
+  const opening = new Set<MappingId>();
+  let made = 0;
+  for (const uri of uris) {
+    const internal = endpointOf(used.internal.address, uri);
+    if (internal.port === used.internal.port || internal.port < LOWEST_INTERNAL_PORT) continue;
+    const known = state.mappings.byInternal(flow.transport, internal, externalAddress);
+    // A phone has one or two ports; a message that names many more gets them no mappings.
+    if (known === undefined && ++made > state.limits.newMappingsPerMessage) continue;
+    const named = known ?? state.ensure(now, flow, internal, externalAddress);
+    if (named !== undefined && named.state !== 'open') opening.add(named.id);
+  }
+  return [...opening];
 }
 
 /** The mapping by which a phone's packet leaves. */

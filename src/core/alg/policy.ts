@@ -30,6 +30,8 @@ export interface Limits {
   readonly contactsPerMapping: number;
   /** Provider addresses that one mapping has sent to. */
   readonly peersPerMapping: number;
+  /** Mappings that one message may open for further ports of its phone. */
+  readonly newMappingsPerMessage: number;
   /** Datagrams that wait for one mapping to open. */
   readonly pending: number;
   /** Octets of one message that is looked into; a longer one passes untouched. */
@@ -53,6 +55,7 @@ export const defaultLimits: Limits = {
   mediaPerDescription: 16,
   contactsPerMapping: 32,
   peersPerMapping: 64,
+  newMappingsPerMessage: 4,
   pending: 64,
   messageBytes: 65_535,
 };

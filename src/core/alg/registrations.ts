@@ -20,7 +20,7 @@ const DEFAULT_GRANT_S = 3600;
 
 /**
  * Takes a 2xx to REGISTER in: returns the mappings whose registrations have changed. `own` finds the phone's mapping by
- * its external endpoint.
+ * its external endpoint; `limit` bounds the contact bindings of one mapping.
  */
 export function takeGrant(
   message: Message,
@@ -28,6 +28,7 @@ export function takeGrant(
   peer: Endpoint,
   own: (external: Endpoint) => SignallingMapping | undefined,
   now: TimeMs,
+  limit: number,
   out: Output[],
 ): Set<SignallingMapping> {
   const aor = textOf(message.bytes, message.to.uri.start, message.to.uri.end);
@@ -41,6 +42,13 @@ export function takeGrant(
     const lifetimeMs = grantedMs(message, contact);
     const key = `${aor} ${textOf(message.bytes, uri.user.start, uri.user.end)}`;
     if (lifetimeMs === 0) continue;
+    if (!mapping.registrations.has(key) && mapping.registrations.size >= limit) {
+      out.push({
+        kind: 'event',
+        event: { kind: 'limit.reached', limit: 'contacts-per-mapping', value: limit },
+      });
+      break;
+    }
     changed.add(mapping);
     listed.add(`${mapping.id} ${key}`);
     mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });

@@ -12,6 +12,7 @@ import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
 import { skipLws, textOf } from '../sip/octets.ts';
 import { type SipUri, scanSipUri } from '../sip/uri.ts';
+import { scanVia } from '../sip/via.ts';
 import { endpointOf, type HeaderEdit, hostPortEdits, names, plainHostPort } from './decide.ts';
 import { branchOf, OWN_BRANCH } from './transactions.ts';
 
@@ -101,9 +102,13 @@ export function ownViaRemoval(message: Message): HeaderEdit[] {
   const { branch, end } = message.via;
   if (field === undefined || branch === undefined) return [];
   if (!textOf(message.bytes, branch.start, branch.end).startsWith(OWN_BRANCH)) return [];
-  const span: Span =
-    end < field.value.end
-      ? { start: field.value.start, end: skipLws(message.bytes, end + 1, field.value.end) }
-      : { start: field.line.start, end: field.line.end + 2 };
+  const vias = message.fields.filter((one) => one.name === 'via');
+  const inSame = end < field.value.end;
+  // Without a Via below ours that can be read, the response is nobody's, and stays as the phone wrote it.
+  const below = inSame ? { start: end + 1, end: field.value.end } : vias[1]?.value;
+  if (below === undefined || scanVia(message.bytes, below.start, below.end) === undefined) return [];
+  const span: Span = inSame
+    ? { start: field.value.start, end: skipLws(message.bytes, end + 1, field.value.end) }
+    : { start: field.line.start, end: field.line.end + 2 };
   return [{ span, replacement: '', rule: 'via.own' }];
 }

@@ -27,13 +27,13 @@ export interface SessionContext {
 
 export interface SessionResult {
   readonly edits: readonly Edit<RuleId>[];
-  /** A record of the description is still being opened: the message has to wait. */
-  readonly waits: boolean;
+  /** A port could not be had, so nothing of the message may be translated. */
+  readonly gaveUp: boolean;
   /** The media mappings that the description names. */
   readonly named: ReadonlySet<MappingId>;
 }
 
-const UNTOUCHED: SessionResult = { edits: [], waits: false, named: new Set() };
+const UNTOUCHED: SessionResult = { edits: [], gaveUp: false, named: new Set() };
 
 /** The phone's description, to be read by the provider. */
 export function translateOutbound(
@@ -47,7 +47,6 @@ export function translateOutbound(
     address !== undefined && (address === context.phone || table.isStaticHost(address));
   const edits: Edit<RuleId>[] = [];
   const named = new Set<MappingId>();
-  let waits = false;
   let sessionAddress: Address | undefined;
   /** Whether a stream that is translated has the session's connection data. */
   let usesSession = false;
@@ -59,7 +58,7 @@ export function translateOutbound(
     if (address !== undefined && isUnspecified(address) && before !== undefined) named.add(before);
     const stream = streamOf(media);
     if (media.port === 0 || stream === undefined || !isOwn(address)) continue;
-    if (!isMediaPort(media.port, stream.ports)) return giveUp(named, dialog, table, out);
+    if (!isMediaPort(media.port, stream.ports)) return giveUp(named);
     const record = table.acquire(
       {
         dialog,
@@ -71,27 +70,23 @@ export function translateOutbound(
       },
       out,
     );
-    if (record?.internal === undefined) return giveUp(named, dialog, table, out);
+    if (record?.internal === undefined) return giveUp(named);
     named.add(record.id);
     dialog.byDescription[index] = record.id;
-    waits ||= record.state === 'opening';
     sessionAddress ??= record.external.address;
     edits.push(portEdit(media.portSpan, media.port - record.internal.port + record.external.port));
     if (media.connection === undefined) usesSession = true;
     else edits.push(connectionEdit(media.connection.span, record.external.address));
     if (media.rtcp !== undefined && stream.rtcp) {
       const extra = rtcpEdits(media.rtcp, record, address, index, context, isOwn, edits, out);
-      if (extra === 'failed') return giveUp(named, dialog, table, out);
+      if (extra === 'failed') return giveUp(named);
       if (extra !== undefined) {
         named.add(extra.id);
-        waits ||= extra.state === 'opening';
       }
     }
   }
   if (description.ice) {
-    const ice = translateCandidates(description, context, isOwn, named, edits, out);
-    if (ice === 'failed') return giveUp(named, dialog, table, out);
-    waits ||= ice === 'waits';
+    if (!translateCandidates(description, context, isOwn, named, edits, out)) return giveUp(named);
   }
   if (usesSession && description.connection !== undefined && isOwn(description.connection.address))
     edits.push(connectionEdit(description.connection.span, sessionAddress ?? context.externalAddress));
@@ -105,7 +100,7 @@ export function translateOutbound(
       replacement: sessionAddress ?? context.externalAddress,
       rule: 'sdp.origin',
     });
-  return { edits, waits, named };
+  return { edits, gaveUp: false, named };
 }
 
 /**
@@ -119,9 +114,8 @@ function translateCandidates(
   named: Set<MappingId>,
   edits: Edit<RuleId>[],
   out: Output[],
-): 'failed' | 'waits' | 'open' {
-  if (context.media.relay) return 'failed';
-  let waits = false;
+): boolean {
+  if (context.media.relay) return false;
   const rule = 'sdp.candidate';
   for (const [index, media] of description.media.entries()) {
     for (const { transport, connection, port, portSpan, related } of media.candidates) {
@@ -132,7 +126,7 @@ function translateCandidates(
           : ([[related.connection, related.portSpan, related.port, true]] as const)),
       ] as const) {
         if (!isOwn(written.address) || (isRelated && at === 0)) continue;
-        if (transport === 'other' || !isMediaPort(at, 1)) return 'failed';
+        if (transport === 'other' || !isMediaPort(at, 1)) return false;
         const record = context.media.acquire(
           {
             dialog: context.dialog,
@@ -144,15 +138,14 @@ function translateCandidates(
           },
           out,
         );
-        if (record?.internal === undefined) return 'failed';
+        if (record?.internal === undefined) return false;
         named.add(record.id);
-        waits ||= record.state === 'opening';
         edits.push({ span: written.span, replacement: record.external.address, rule });
         edits.push({ span, replacement: String(record.external.port + at - record.internal.port), rule });
       }
     }
   }
-  return waits ? 'waits' : 'open';
+  return true;
 }
 
 /** The provider's description, to be read by the phone: only a relay has anything to change in it. */
@@ -165,7 +158,6 @@ export function translateInbound(
   if (!table.relay || (description.ice && context.policy.ice === 'leave')) return UNTOUCHED;
   const edits: Edit<RuleId>[] = [];
   const named = new Set<MappingId>();
-  let waits = false;
   let inner: Address | undefined;
   if (!isWithinBound(description, context, out)) return UNTOUCHED;
   for (const [index, media] of description.media.entries()) {
@@ -188,10 +180,9 @@ export function translateInbound(
       },
       out,
     );
-    if (record?.inner === undefined) return giveUp(named, dialog, table, out);
+    if (record?.inner === undefined) return giveUp(named);
     named.add(record.id);
     dialog.byDescription[index] = record.id;
-    waits ||= record.state === 'opening';
     inner ??= record.inner.address;
     edits.push(portEdit(media.portSpan, record.inner.port));
     if (media.connection !== undefined)
@@ -209,7 +200,7 @@ export function translateInbound(
     !isUnspecified(description.connection.address)
   )
     edits.push(connectionEdit(description.connection.span, inner));
-  return { edits, waits, named };
+  return { edits, gaveUp: false, named };
 }
 
 /** Where the provider's description wants media to go, which is also from where media may come. */
@@ -306,14 +297,15 @@ function isWithinBound(description: Description, { limits }: SessionContext, out
 
 /** A host's services are below 1024, and no mapping leads to them; a pair has to fit below 65536. */
 function isMediaPort(port: number, ports: number): boolean {
-  return port >= LOWEST_INTERNAL_PORT && port + ports <= 65_536;
+  return port >= LOWEST_INTERNAL_PORT && port + ports <= 65_536 && ports <= MAX_PORTS;
 }
 
-/** Never half a description: where one port cannot be had, all of it stays as it came, and what was opened for it goes. */
-function giveUp(named: Set<MappingId>, dialog: Dialog, table: MediaTable, out: Output[]): SessionResult {
-  for (const id of named)
-    if (!dialog.committed.has(id) && !dialog.offered.has(id)) table.release(id, dialog, out);
-  return UNTOUCHED;
+/** Ports of one media description: `m=audio 4000/255` is no phone's (RFC 8866 §5.14 means layered streams by it). */
+const MAX_PORTS = 16;
+
+/** Never half a description: where one port cannot be had, all of it stays as it came. */
+function giveUp(named: ReadonlySet<MappingId>): SessionResult {
+  return { edits: [], gaveUp: true, named };
 }
 
 function portEdit(span: Edit['span'], port: number): Edit<RuleId> {

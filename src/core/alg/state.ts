@@ -25,7 +25,7 @@ import { classify, SIP_PORT } from './classify.ts';
 import { ruleIsOn } from './decide.ts';
 import { type Dialog, Dialogs } from './dialogs.ts';
 import type { AlgEvent } from './event.ts';
-import type { Input, MappingId, Output, RecordTable } from './io.ts';
+import type { MappingId, Output, RecordTable } from './io.ts';
 import { Mappings, type SignallingMapping } from './mappings.ts';
 import { MediaTable } from './media.ts';
 import {
@@ -41,8 +41,16 @@ import { rewrite } from './rewrite.ts';
 import type { RuleId } from './rules.ts';
 import { translateInbound, translateOutbound } from './session.ts';
 import { Transactions } from './transactions.ts';
+import { type Packet, Waiting } from './waiting.ts';
 
-export type Packet = Extract<Input, { kind: 'packet' }>;
+export interface SessionOutcome {
+  readonly edits: readonly Edit<RuleId>[];
+  readonly leave: LeaveReason | undefined;
+  /** Media that is still being opened: the message has to wait for it. */
+  readonly waitsFor: readonly MappingId[];
+}
+
+const NOTHING: readonly MappingId[] = [];
 
 export class EngineState {
   readonly policy: Policy;
@@ -52,6 +60,7 @@ export class EngineState {
   readonly dialogs: Dialogs;
   readonly media: MediaTable;
   readonly transactions: Transactions;
+  readonly waiting: Waiting;
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();
@@ -70,6 +79,7 @@ export class EngineState {
     this.mappings = new Mappings(signallingPool, options.mappings ?? [], this.limits);
     this.dialogs = new Dialogs(this.limits.dialogs);
     this.transactions = new Transactions(this.limits.transactions);
+    this.waiting = new Waiting(this.limits.pending);
     this.media = new MediaTable(
       mediaPool,
       options.mediaMappings ?? [],
@@ -98,10 +108,13 @@ export class EngineState {
     this.mappings.schedule(mapping);
     return mapping;
   }
-  wait(mapping: SignallingMapping, packet: Packet): void {
-    if (mapping.waiting.length < this.limits.pending) mapping.waiting.push(packet);
-    else this.drop(packet.flow, 'too many packets wait for their mapping');
+
+  /** Keeps the packet until everything that it needs is open. */
+  wait(mapping: SignallingMapping, packet: Packet, ids: Iterable<MappingId> = [mapping.id]): void {
+    if (!this.waiting.add(packet, mapping.id, ids))
+      this.drop(packet.flow, 'too many packets wait for their mapping');
   }
+
   openSignalling(mapping: SignallingMapping): void {
     const { id, transport, internal, external } = mapping;
     this.out.push({ kind: 'signalling', command: { action: 'open', id, transport, internal, external } });
@@ -141,7 +154,7 @@ export class EngineState {
       this.mappings.byExternal(mapping.transport, sender) !== undefined
     );
   }
-  /** Dialog and media. `wait`: the message names media that is still being opened. */
+  /** Dialog and media. `waitsFor`: the message names media that is still being opened. */
   session(
     now: TimeMs,
     message: Message,
@@ -149,7 +162,7 @@ export class EngineState {
     mapping: SignallingMapping,
     peer: Endpoint,
     packet: Packet,
-  ): { edits: readonly Edit<RuleId>[]; leave: LeaveReason | undefined } | 'wait' {
+  ): SessionOutcome {
     const { descriptions, leave } = sessionOf(message);
     const phone = mapping.internal.address;
     const dialog = dialogOf(
@@ -165,10 +178,10 @@ export class EngineState {
     if (dialog === undefined) {
       if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE'))
         this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
-      return { edits: [], leave };
+      return { edits: [], leave, waitsFor: NOTHING };
     }
     // What is retransmitted after the end belongs to nothing that lives.
-    if (dialog.state === 'ended') return { edits: [], leave };
+    if (dialog.state === 'ended') return { edits: [], leave, waitsFor: NOTHING };
     if (!mapping.dialogs.has(dialog.key)) {
       mapping.dialogs.add(dialog.key);
       this.event({ kind: 'dialog.opened', callId: dialog.callId, initiator: dialog.initiator });
@@ -193,28 +206,35 @@ export class EngineState {
         innerAddress: packet.innerAddress ?? this.innerAddress(phone),
       };
       const named = new Set<MappingId>();
-      let waits = false;
+      let gaveUp = false;
       for (const description of descriptions) {
         if (direction === 'in') learn(dialog, message, description, peer);
         const session =
           direction === 'out'
             ? translateOutbound(description, context, this.out)
             : translateInbound(description, context, this.out);
-        waits ||= session.waits;
         for (const id of session.named) named.add(id);
         for (const edit of session.edits) if (ruleIsOn(this.policy, edit.rule)) edits.push(edit);
+        gaveUp ||= session.gaveUp;
       }
-      if (waits) {
+      if (gaveUp) {
+        // Never half a message: where one port cannot be had, all of it stays, and what was opened for it goes.
+        for (const id of named)
+          if (!dialog.committed.has(id) && !dialog.offered.has(id)) this.media.release(id, dialog, this.out);
+        return { edits: [], leave, waitsFor: NOTHING };
+      }
+      const waitsFor = [...named].filter((id) => this.media.byId(id)?.state === 'opening');
+      if (waitsFor.length > 0) {
         // Whatever becomes of the message, what was opened for it belongs to the dialog and ends with it.
         for (const id of named) dialog.offered.add(id);
-        return 'wait';
+        return { edits: [], leave, waitsFor };
       }
       if (direction === 'out' || this.media.relay) offer(dialog, named, this.media, this.out);
     }
     settle(dialog, message, descriptions.length > 0, this.media, this.out);
     for (const id of dialog.offered) this.#refreshSources(id);
     for (const id of dialog.committed) this.#refreshSources(id);
-    return { edits, leave };
+    return { edits, leave, waitsFor: NOTHING };
   }
 
   /** The phone goes on with the dialog from another endpoint of its own. */

@@ -8,7 +8,7 @@
 import { CR, decimal, equalsIgnoreCase, isWhite, LF, SP, skipLws, skipToken, trimEnd } from './octets.ts';
 
 export type Frame =
-  /** One whole message, a view into what was fed. */
+  /** One whole message. */
   | { readonly kind: 'message'; readonly bytes: Uint8Array }
   /** CRLF between messages, to be passed on as it is. */
   | { readonly kind: 'keepalive'; readonly bytes: Uint8Array }
@@ -20,68 +20,105 @@ export const MAX_FRAME = 65_536;
 
 /** Cuts a stream into frames, however it is segmented. The frames joined are the octets fed, in order. */
 export class Framer {
-  #pending: Uint8Array = new Uint8Array(0);
+  /** What has been fed and not been given out stands in `[start, end)`; it grows by doubling, so that feeding is linear. */
+  #buffer: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
   #raw = false;
-  /** How far the search for the end of the header has come, so that many small segments stay linear. */
+  /** Of the message that is being read, from its start: how far it has been searched, and what has been found. */
   #searched = 0;
+  #startLineEnd = -1;
+  #frameLength = -1;
 
   /** Octets that wait for the rest of their message. */
   get pending(): number {
-    return this.#pending.length;
+    return this.#end - this.#start;
   }
 
   feed(chunk: Uint8Array): Frame[] {
-    if (this.#raw) return chunk.length === 0 ? [] : [{ kind: 'raw', bytes: chunk }];
-    let bytes = this.#pending.length === 0 ? chunk : concatenate(this.#pending, chunk);
+    if (chunk.length === 0) return [];
+    if (this.#raw) return [{ kind: 'raw', bytes: chunk }];
+    this.#append(chunk);
     const frames: Frame[] = [];
-    for (;;) {
-      const length = this.#next(bytes);
-      if (length === 0) break;
+    for (let length = this.#next(); length !== 0; length = this.#next()) {
       if (length < 0) {
         this.#raw = true;
-        frames.push({ kind: 'raw', bytes });
-        bytes = bytes.subarray(bytes.length);
+        frames.push({ kind: 'raw', bytes: this.#take(this.pending) });
         break;
       }
-      const one = bytes.subarray(0, length);
-      frames.push({ kind: one[0] === CR ? 'keepalive' : 'message', bytes: one });
-      bytes = bytes.subarray(length);
-      this.#searched = 0;
+      const bytes = this.#take(length);
+      frames.push({ kind: bytes[0] === CR ? 'keepalive' : 'message', bytes });
     }
-    this.#pending = bytes;
     return frames;
   }
 
+  #append(chunk: Uint8Array): void {
+    const needed = this.pending + chunk.length;
+    if (this.#end + chunk.length > this.#buffer.length) {
+      const room = needed <= this.#buffer.length / 2 ? this.#buffer.length : Math.max(needed * 2, 1024);
+      const next = new Uint8Array(room);
+      next.set(this.#buffer.subarray(this.#start, this.#end));
+      this.#end -= this.#start;
+      this.#start = 0;
+      this.#buffer = next;
+    }
+    this.#buffer.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /** A copy: the buffer goes on being used. */
+  #take(length: number): Uint8Array {
+    const bytes = this.#buffer.slice(this.#start, this.#start + length);
+    this.#start += length;
+    this.#searched = 0;
+    this.#startLineEnd = -1;
+    this.#frameLength = -1;
+    return bytes;
+  }
+
   /** The length of the first frame; 0 where it is not whole yet; -1 where this is not SIP. */
-  #next(bytes: Uint8Array): number {
+  #next(): number {
+    const bytes = this.#buffer.subarray(this.#start, this.#end);
     if (bytes.length === 0) return 0;
     if (bytes[0] === CR) {
       if (bytes.length === 1) return 0;
       return bytes[1] === LF ? 2 : -1;
     }
-    if (this.#searched === 0 && !couldBeStartLine(bytes)) return -1;
-    let i = Math.max(this.#searched - 3, 0);
-    let header = -1;
-    for (; i + 3 < bytes.length; i++) {
-      if (bytes[i + 2] === CR && bytes[i] === CR && bytes[i + 1] === LF && bytes[i + 3] === LF) {
-        header = i + 4;
-        break;
+    if (this.#frameLength < 0) {
+      if (this.#startLineEnd < 0) {
+        const lf = bytes.indexOf(LF, this.#searched);
+        if (lf < 0) {
+          // What has come of the start line is judged once at its beginning, and once when it is whole.
+          const isPlausible = this.#searched > 128 || couldBeStartLine(bytes, -1);
+          this.#searched = bytes.length;
+          return isPlausible && bytes.length <= MAX_FRAME ? 0 : -1;
+        }
+        if (!couldBeStartLine(bytes, lf)) return -1;
+        this.#startLineEnd = lf + 1;
+        this.#searched = lf + 1;
       }
+      const header = headerEnd(bytes, Math.max(this.#searched - 3, 0));
+      if (header < 0) {
+        this.#searched = bytes.length;
+        return bytes.length > MAX_FRAME ? -1 : 0;
+      }
+      const body = declaredLength(bytes, this.#startLineEnd, header);
+      if (body < 0 || header + body > MAX_FRAME) return -1;
+      this.#frameLength = header + body;
     }
-    if (header < 0) {
-      // The start line is judged anew until it is whole.
-      this.#searched = bytes.indexOf(LF) < 0 ? 0 : bytes.length;
-      return bytes.length > MAX_FRAME ? -1 : 0;
-    }
-    const body = declaredLength(bytes, header);
-    if (body < 0 || header + body > MAX_FRAME) return -1;
-    return header + body <= bytes.length ? header + body : 0;
+    return this.#frameLength <= bytes.length ? this.#frameLength : 0;
   }
 }
 
-/** Method SP or SIP/; judged on what has arrived so far. */
-function couldBeStartLine(bytes: Uint8Array): boolean {
-  const lf = bytes.indexOf(LF);
+/** One past the empty line that ends the header, looked for from `from` on; -1 where it has not come. */
+function headerEnd(bytes: Uint8Array, from: number): number {
+  for (let i = from; i + 3 < bytes.length; i++)
+    if (bytes[i] === CR && bytes[i + 1] === LF && bytes[i + 2] === CR && bytes[i + 3] === LF) return i + 4;
+  return -1;
+}
+
+/** Method SP or SIP/; judged on what has arrived so far, where `lf` is -1, or on the whole line. */
+function couldBeStartLine(bytes: Uint8Array, lf: number): boolean {
   const end = lf < 0 ? bytes.length : lf;
   if (lf === 0 || (lf > 0 && bytes[lf - 1] !== CR)) return false;
   const token = skipToken(bytes, 0, Math.min(end, 64));
@@ -94,13 +131,12 @@ function couldBeStartLine(bytes: Uint8Array): boolean {
 }
 
 /** The value of the one Content-Length in the header; -1 where there is none, two, or one that is no number. */
-function declaredLength(bytes: Uint8Array, headerEnd: number): number {
+function declaredLength(bytes: Uint8Array, from: number, end: number): number {
   let found = -1;
-  let i = bytes.indexOf(LF) + 1;
-  while (i < headerEnd) {
+  let i = from;
+  while (i < end) {
     let lineEnd = bytes.indexOf(LF, i);
-    while (lineEnd + 1 < headerEnd - 2 && isWhite(bytes[lineEnd + 1]!))
-      lineEnd = bytes.indexOf(LF, lineEnd + 1);
+    while (lineEnd + 1 < end - 2 && isWhite(bytes[lineEnd + 1]!)) lineEnd = bytes.indexOf(LF, lineEnd + 1);
     const nameEnd = skipToken(bytes, i, lineEnd);
     if (equalsIgnoreCase(bytes, i, nameEnd, 'content-length') || equalsIgnoreCase(bytes, i, nameEnd, 'l')) {
       let colon = nameEnd;
@@ -113,11 +149,4 @@ function declaredLength(bytes: Uint8Array, headerEnd: number): number {
     i = lineEnd + 1;
   }
   return found;
-}
-
-function concatenate(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
 }
