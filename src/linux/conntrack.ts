@@ -3,8 +3,8 @@
  *
  * Facts relied on (linux/netfilter/nfnetlink_conntrack.h, net/netfilter/nf_conntrack_netlink.c):
  * - A lookup by the original tuple also finds an entry by its reply tuple.
- * - CTA_FILTER (Linux 5.8) makes a dump match single fields of the tuples; with DELETE (Linux 6.8) it removes all that
- *   match in one request. Older kernels refuse or ignore it, so that what a dump yields is matched again here.
+ * - CTA_FILTER (Linux 5.8) makes a dump match single fields of the tuples. Older kernels ignore it, so that what a dump
+ *   yields is matched again here.
  * - A new entry takes its timeout policy from rules; one made over netlink has none. IPS_FIXED_TIMEOUT (bit 10) freezes the
  *   expiry against packets: an entry made with it lives exactly as long as was asked. It cannot be changed, only replaced.
  * - An entry made without NAT attributes is never given any NAT later: packets that match it keep their addresses.
@@ -98,7 +98,7 @@ function tupleMatches(tuple: Tuple, filter: TupleFilter | undefined): boolean {
   );
 }
 
-function matches(entry: ConntrackEntry, filter: ConntrackFilter): boolean {
+export function matches(entry: ConntrackEntry, filter: ConntrackFilter): boolean {
   return (
     tupleMatches(entry.original, filter.original) &&
     tupleMatches(entry.reply, filter.reply) &&
@@ -194,8 +194,6 @@ export function readEntry(payload: Uint8Array): ConntrackEntry | undefined {
 export class Conntrack {
   readonly #socket = new NetlinkSocket();
   readonly #writer = new NetlinkWriter();
-  /** Undefined until the first try has told. */
-  #deletesByFilter: boolean | undefined;
 
   close(): void {
     this.#socket.close();
@@ -215,19 +213,8 @@ export class Conntrack {
     return entries;
   }
 
-  /** Removes all that match any of the filters. One walk of the table for each, or one in all on older kernels. */
+  /** Removes all that match any of the filters, in one walk of the table. */
   removeMatching(...filters: readonly ConntrackFilter[]): void {
-    if (this.#deletesByFilter !== false) {
-      for (const filter of filters) {
-        this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK);
-        this.#filter(filter);
-        this.#writer.end();
-        // A kernel that knows it answers 0, found or not; one that does not takes the tuple literally or refuses.
-        this.#deletesByFilter = this.#socket.exchange(this.#writer.bytes) === 0;
-        if (!this.#deletesByFilter) break;
-      }
-      if (this.#deletesByFilter === true) return;
-    }
     for (const entry of this.list()) if (filters.some((filter) => matches(entry, filter))) this.remove(entry);
   }
 

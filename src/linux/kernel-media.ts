@@ -7,12 +7,15 @@
  *   are decided anew, and those that are still allowed do not notice.
  * - A flow made before the mapping was there (early media, or the phone's port used by an earlier call) would keep its
  *   other NAT for ever; such flows are removed when the mapping opens.
+ * - A flow between endpoints that are known is removed by its tuple, at once. Others (media from another port than the
+ *   SDP named) are found in a walk of the table, a moment later (flow-sweep.ts).
  */
 
 import type { MappingId, MediaMapping } from '../core/alg/io.ts';
 import { type Endpoint, parseIPv4 } from '../core/net/address.ts';
-import type { Conntrack, ConntrackFilter } from './conntrack.ts';
+import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
+import type { FlowSweep } from './flow-sweep.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
 import { isFree } from './udp-socket.ts';
@@ -27,11 +30,13 @@ type InternalMapping = MediaMapping & { readonly internal: Endpoint };
 export class KernelMedia {
   readonly #store: ElementStore;
   readonly #conntrack: Conntrack;
+  readonly #sweep: FlowSweep;
   readonly #mappings = new Map<MappingId, InternalMapping>();
 
-  constructor(store: ElementStore, conntrack: Conntrack) {
+  constructor(store: ElementStore, conntrack: Conntrack, sweep: FlowSweep) {
     this.#store = store;
     this.#conntrack = conntrack;
+    this.#sweep = sweep;
   }
 
   get size(): number {
@@ -67,26 +72,34 @@ export class KernelMedia {
     try {
       this.#store.drop(owner(id));
     } finally {
-      this.#conntrack.removeMatching(...ports(mapping).flatMap((k) => flowsOf(shift(mapping.external, k))));
+      this.#removeKnown(mapping);
+      this.#sweep.later(owner(id), (entry) => leadsTo(entry, mapping));
     }
   }
 
   #set(mapping: InternalMapping, before?: InternalMapping): void {
     this.#store.put(owner(mapping.id), elements(mapping));
     this.#mappings.set(mapping.id, mapping);
-    // While the internal endpoint stays, what the phone sends leaves as `external`, and is among the flows of that.
-    const moved = before === undefined || inside(before) !== inside(mapping);
-    this.#conntrack.removeMatching(
-      ...ports(mapping).flatMap((k) => [
-        ...flowsOf(shift(mapping.external, k)),
-        ...(moved ? [flowFrom(shift(mapping.internal, k))] : []),
-      ]),
-      ...(before === undefined || !moved
-        ? []
-        : ports(before)
-            .slice(mapping.ports)
-            .flatMap((k) => flowsOf(shift(before.external, k)))),
+    if (before !== undefined) this.#removeKnown(before);
+    this.#removeKnown(mapping);
+    const old = before !== undefined && inside(before) !== inside(mapping) ? before : undefined;
+    this.#sweep.later(
+      owner(mapping.id),
+      (entry) => isStale(entry, mapping) || (old !== undefined && isMadeBy(entry, old)),
     );
+  }
+
+  /** The flows between the phone and whom its media has been allowed to, in whichever direction they were made. */
+  #removeKnown({ internal, external, ports: count, sources }: InternalMapping): void {
+    for (const source of sources) {
+      if (parseIPv4(source.address) === undefined || source.port === 0) continue;
+      for (let k = 0; k < count && source.port + k <= 65_535; k++) {
+        const remote = shift(source, k);
+        // A lookup finds an entry by either of its tuples.
+        this.#conntrack.remove({ original: { source: remote, destination: shift(external, k) } });
+        this.#conntrack.remove({ original: { source: shift(internal, k), destination: remote } });
+      }
+    }
   }
 }
 
@@ -135,12 +148,39 @@ function elements(mapping: InternalMapping): WantedElement[] {
   });
 }
 
-/** Flows from outside to `external`, and flows from inside that leave as `external`. */
-function flowsOf(external: Endpoint): ConntrackFilter[] {
-  const to = { destinationAddress: external.address, destinationPort: external.port };
-  return [{ original: to }, { reply: to }];
+/** Whether a flow is one of the mapping: made from outside to it, or made by the phone and leaving by it. */
+function leadsTo(entry: ConntrackEntry, mapping: InternalMapping): boolean {
+  return isPortOf(entry.original.destination, mapping.external, mapping.ports) || isMadeBy(entry, mapping);
 }
 
-function flowFrom(internal: Endpoint): ConntrackFilter {
-  return { original: { sourceAddress: internal.address, sourcePort: internal.port } };
+/** Whether a flow of the mapping is not as its elements would make it now: other NAT, or somebody who may not. */
+function isStale(entry: ConntrackEntry, mapping: InternalMapping): boolean {
+  const { original, reply, status } = entry;
+  const { internal, external, ports: count, sources } = mapping;
+  const isAllowed = (e: Endpoint): boolean => sources.some((source) => source.address === e.address);
+  if (isPortOf(original.destination, external, count)) {
+    const isOurs =
+      (status & IPS_DST_NAT) !== 0 &&
+      reply.source.address === internal.address &&
+      reply.source.port - internal.port === original.destination.port - external.port;
+    return !isOurs || !isAllowed(original.source);
+  }
+  if (isPortOf(original.source, internal, count)) {
+    const isOurs =
+      reply.destination.address === external.address &&
+      reply.destination.port - external.port === original.source.port - internal.port;
+    return !isOurs || !isAllowed(original.destination);
+  }
+  return false;
+}
+
+function isMadeBy(
+  { original, reply }: ConntrackEntry,
+  { internal, external, ports: count }: InternalMapping,
+): boolean {
+  return isPortOf(original.source, internal, count) && isPortOf(reply.destination, external, count);
+}
+
+function isPortOf(e: Endpoint, first: Endpoint, count: number): boolean {
+  return e.address === first.address && e.port >= first.port && e.port < first.port + count;
 }

@@ -6,11 +6,12 @@
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
  */
 import type { MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
-import { type Endpoint, endpointKey } from '../core/net/address.ts';
+import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
-import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
+import { type FlowJudgement, FlowSweep } from './flow-sweep.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
 import {
   addressesOf,
@@ -97,7 +98,8 @@ class Plane implements LinuxPlane {
       const elements = new NftElements(TABLE);
       const conntrack = new Conntrack();
       const store = new ElementStore(elements);
-      this.#kernel = { elements, conntrack, store, media: new KernelMedia(store, conntrack) };
+      const sweep = new FlowSweep(conntrack, (error) => this.#tell('linux.flows', error));
+      this.#kernel = { elements, conntrack, store, sweep, media: new KernelMedia(store, conntrack, sweep) };
       this.#install();
     } catch (error) {
       this.#tearDown();
@@ -169,8 +171,10 @@ class Plane implements LinuxPlane {
     this.#providers.clear();
     for (const { socket, external } of this.#signalling.values()) {
       socket.close();
-      this.#kernel?.conntrack.removeMatching(...flowsAt(external));
+      this.#kernel?.sweep.later(`at ${endpointKey(external)}`, isFlowAt(external));
     }
+    this.#kernel?.sweep.run();
+    this.#kernel?.sweep.close();
     this.#signalling.clear();
     this.#externals.clear();
     this.#wildcard?.close();
@@ -362,7 +366,7 @@ class Plane implements LinuxPlane {
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
     const { id, external, transport } = command;
-    const { store, conntrack } = this.#running();
+    const { store, sweep } = this.#running();
     if (transport !== 'udp') return 'the transparent data plane carries UDP only';
     if (this.#signalling.has(id)) return `mapping ${id} is open already`;
     const own = addressesOf(this.#options.external);
@@ -376,15 +380,10 @@ class Plane implements LinuxPlane {
     try {
       store.put(owner(id), [{ set: SETS.signalling, key: endpointElement(external) }]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
-      conntrack.removeMatching(
-        ...flowsAt(external).flatMap((filter) => [
-          { ...filter, status: IPS_SRC_NAT },
-          { ...filter, status: IPS_DST_NAT },
-        ]),
-        {
-          reply: { destinationAddress: external.address, destinationPort: external.port },
-          status: IPS_SRC_NAT,
-        },
+      const isAt = isFlowAt(external);
+      sweep.removeRecent(
+        (entry) =>
+          (entry.status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0 && (isAt(entry) || leavesFrom(entry, external)),
       );
     } catch (error) {
       socket.close();
@@ -423,11 +422,13 @@ class Plane implements LinuxPlane {
     this.#signalling.delete(id);
     this.#externals.delete(endpointKey(mapping.external));
     mapping.socket.close();
-    const { store, conntrack } = this.#running();
+    const { store, conntrack, sweep } = this.#running();
     try {
       store.drop(owner(id));
     } finally {
-      conntrack.removeMatching(...flowsAt(mapping.external));
+      for (const { peer } of mapping.peers.values())
+        conntrack.remove({ original: { source: mapping.external, destination: peer } });
+      sweep.later(`at ${endpointKey(mapping.external)}`, isFlowAt(mapping.external));
     }
   }
 
@@ -467,6 +468,7 @@ interface Kernel {
   readonly elements: NftElements;
   readonly conntrack: Conntrack;
   readonly store: ElementStore;
+  readonly sweep: FlowSweep;
   readonly media: KernelMedia;
 }
 
@@ -475,11 +477,13 @@ function owner(id: MappingId): string {
 }
 
 /** Flows of a socket of ours, started from either end. */
-function flowsAt(e: Endpoint) {
-  return [
-    { original: { sourceAddress: e.address, sourcePort: e.port } },
-    { original: { destinationAddress: e.address, destinationPort: e.port } },
-  ];
+function isFlowAt(e: Endpoint): FlowJudgement {
+  return ({ original }) => sameEndpoint(original.source, e) || sameEndpoint(original.destination, e);
+}
+
+/** Flows of somebody else that leave by an endpoint of ours. */
+function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
+  return sameEndpoint(reply.destination, e);
 }
 
 function describe(error: unknown): string {
