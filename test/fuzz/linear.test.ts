@@ -32,26 +32,6 @@ interface Gap {
 /** What costs more to this day: reader, families, why. Mended, it fails here, and the line has to go. */
 const gaps: readonly Gap[] = [
   {
-    reader: /^engine, .* from the phone$/,
-    families: /^Contacts with many ports$/,
-    why: 'each port of the phone opens a mapping, and the message is handled anew for each of them (alg/outbound.ts)',
-  },
-  {
-    reader: /^engine, kernel.* from the phone$/,
-    families: /^parts with media$/,
-    why: 'the message is handled anew with every medium that is answered for, and not once when all are (alg/engine.ts)',
-  },
-  {
-    reader: /^engine, kernel, everything translated, from the phone$/,
-    families: /^(?:media with )?candidates$/,
-    why: 'the same, with every candidate',
-  },
-  {
-    reader: /^framer, (?:in segments|octet by octet)/,
-    families: /./,
-    why: 'what is pending is copied with every segment, and searched again from its start in some states (sip/framing.ts)',
-  },
-  {
     reader: /^configuration$/,
     families: /^(?:lists in lists|a list of many|a dotted key|a text that does not end)$/,
     why: "quadratic in nesting, in long lists and in dotted keys; the file is the operator's, not a stranger's",

@@ -93,14 +93,14 @@ function openNamed(
   externalAddress: Address,
 ): MappingId[] {
   const opening = new Set<MappingId>();
-  let made = 0;
+  const ports = new Set<number>();
   for (const uri of uris) {
     const internal = endpointOf(used.internal.address, uri);
     if (internal.port === used.internal.port || internal.port < LOWEST_INTERNAL_PORT) continue;
-    const known = state.mappings.byInternal(flow.transport, internal, externalAddress);
-    // A phone has one or two ports; a message that names many more gets them no mappings.
-    if (known === undefined && ++made > state.limits.newMappingsPerMessage) continue;
-    const named = known ?? state.ensure(now, flow, internal, externalAddress);
+    // A phone has one or two further ports; a message that names many gets mappings for the first of them only.
+    ports.add(internal.port);
+    if (ports.size > state.limits.newMappingsPerMessage) break;
+    const named = state.ensure(now, flow, internal, externalAddress);
     if (named !== undefined && named.state !== 'open') opening.add(named.id);
   }
   return [...opening];
