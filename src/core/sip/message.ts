@@ -42,7 +42,8 @@ export interface HeaderField {
   readonly value: Span;
 }
 
-export interface Message {
+/** The index of one message. Its texts are made when somebody asks for them: the second scan after an edit never does. */
+export class Message {
   readonly bytes: Uint8Array;
   readonly kind: 'request' | 'response';
   /** Of the start line in a request, of CSeq in a response; case-sensitive (RFC 3261 §7.1). */
@@ -59,10 +60,6 @@ export interface Message {
   readonly via: Via;
   readonly from: NameAddr;
   readonly to: NameAddr;
-  /** Empty text where there is none. */
-  readonly fromTag: string;
-  readonly toTag: string;
-  readonly callId: string;
   readonly callIdSpan: Span;
   readonly cseq: number;
   /** Every Contact value in order, `*` left out. */
@@ -74,6 +71,61 @@ export interface Message {
   /** The body as Content-Length bounds it. */
   readonly body: Span;
   readonly defects: readonly Defect[];
+  #callId: string | undefined;
+  #fromTag: string | undefined;
+  #toTag: string | undefined;
+
+  constructor(
+    bytes: Uint8Array,
+    startLine: StartLine,
+    cseqMethod: string,
+    fields: readonly HeaderField[],
+    fieldCount: number,
+    via: Via,
+    from: NameAddr,
+    to: NameAddr,
+    callIdSpan: Span,
+    cseq: number,
+    contacts: readonly NameAddr[],
+    contactWildcard: boolean,
+    contentLength: Span | undefined,
+    body: Span,
+    defects: readonly Defect[],
+  ) {
+    this.bytes = bytes;
+    this.kind = startLine.kind;
+    this.method = startLine.kind === 'request' ? startLine.method : cseqMethod;
+    this.status = startLine.status;
+    this.requestUri = startLine.uri;
+    this.fields = fields;
+    this.fieldCount = fieldCount;
+    this.via = via;
+    this.from = from;
+    this.to = to;
+    this.callIdSpan = callIdSpan;
+    this.cseq = cseq;
+    this.contacts = contacts;
+    this.contactWildcard = contactWildcard;
+    this.contentLength = contentLength;
+    this.body = body;
+    this.defects = defects;
+  }
+
+  get callId(): string {
+    this.#callId ??= textOf(this.bytes, this.callIdSpan.start, this.callIdSpan.end);
+    return this.#callId;
+  }
+
+  /** Empty text where there is none. */
+  get fromTag(): string {
+    this.#fromTag ??= tagOf(this.bytes, this.from);
+    return this.#fromTag;
+  }
+
+  get toTag(): string {
+    this.#toTag ??= tagOf(this.bytes, this.to);
+    return this.#toTag;
+  }
 }
 
 /** Either a message that may be edited, or the defects for which it may not. */
@@ -223,7 +275,7 @@ export function scanMessage(bytes: Uint8Array): Scan {
 
   return {
     ok: true,
-    message: new ScannedMessage(
+    message: new Message(
       bytes,
       startLine,
       cseqMethod,
@@ -241,81 +293,6 @@ export function scanMessage(bytes: Uint8Array): Scan {
       found,
     ),
   };
-}
-
-/** A message whose texts are made when somebody asks for them: the second scan after an edit never does. */
-class ScannedMessage implements Message {
-  readonly bytes: Uint8Array;
-  readonly kind: 'request' | 'response';
-  readonly method: string;
-  readonly status: number;
-  readonly requestUri: Span;
-  readonly fields: readonly HeaderField[];
-  readonly fieldCount: number;
-  readonly via: Via;
-  readonly from: NameAddr;
-  readonly to: NameAddr;
-  readonly callIdSpan: Span;
-  readonly cseq: number;
-  readonly contacts: readonly NameAddr[];
-  readonly contactWildcard: boolean;
-  readonly contentLength: Span | undefined;
-  readonly body: Span;
-  readonly defects: readonly Defect[];
-  #callId: string | undefined;
-  #fromTag: string | undefined;
-  #toTag: string | undefined;
-
-  constructor(
-    bytes: Uint8Array,
-    startLine: StartLine,
-    cseqMethod: string,
-    fields: readonly HeaderField[],
-    fieldCount: number,
-    via: Via,
-    from: NameAddr,
-    to: NameAddr,
-    callIdSpan: Span,
-    cseq: number,
-    contacts: readonly NameAddr[],
-    contactWildcard: boolean,
-    contentLength: Span | undefined,
-    body: Span,
-    defects: readonly Defect[],
-  ) {
-    this.bytes = bytes;
-    this.kind = startLine.kind;
-    this.method = startLine.kind === 'request' ? startLine.method : cseqMethod;
-    this.status = startLine.status;
-    this.requestUri = startLine.uri;
-    this.fields = fields;
-    this.fieldCount = fieldCount;
-    this.via = via;
-    this.from = from;
-    this.to = to;
-    this.callIdSpan = callIdSpan;
-    this.cseq = cseq;
-    this.contacts = contacts;
-    this.contactWildcard = contactWildcard;
-    this.contentLength = contentLength;
-    this.body = body;
-    this.defects = defects;
-  }
-
-  get callId(): string {
-    this.#callId ??= textOf(this.bytes, this.callIdSpan.start, this.callIdSpan.end);
-    return this.#callId;
-  }
-
-  get fromTag(): string {
-    this.#fromTag ??= tagOf(this.bytes, this.from);
-    return this.#fromTag;
-  }
-
-  get toTag(): string {
-    this.#toTag ??= tagOf(this.bytes, this.to);
-    return this.#toTag;
-  }
 }
 
 /** The first field of a name, or undefined. */
