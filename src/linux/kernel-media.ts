@@ -61,7 +61,11 @@ export class KernelMedia {
     const { internal } = mapping;
     if (before === undefined || internal === undefined) return;
     const next = { ...mapping, external: before.external, internal };
-    if (rules(before) === rules(next)) return;
+    if (rules(before) === rules(next)) {
+      // The kernel filters by address; the endpoints are still what tells known flows when the mapping closes.
+      this.#mappings.set(mapping.id, next);
+      return;
+    }
     this.#set(next, before);
   }
 
