@@ -12,9 +12,9 @@ export type FlowJudgement = (entry: ConntrackEntry) => boolean;
 
 /** From the first request to the walk; so a hole is shut well within a second. */
 const DELAY_MS = 200;
-/** On a large table walks rest this many times as long as they take, so that they cost at most a twentieth of a core. */
+/** On a large table walks rest this many times as long as they take, but never so long that a hole is open for a second. */
 const REST = 20;
-const MAX_DELAY_MS = 5_000;
+const MAX_DELAY_MS = 450;
 /** A list that is this new is new enough for somebody who opens something. */
 const RECENT_MS = 1_000;
 
