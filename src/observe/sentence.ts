@@ -6,7 +6,7 @@ import type { Flow } from '../core/net/flow.ts';
 export function eventSentence(event: AlgEvent): string {
   switch (event.kind) {
     case 'message.translated':
-      return `${event.summary}  ${path(event.flow)}  translated: ${editList(event.edits)}`;
+      return `${event.summary}  ${path(event.flow)}  translated: ${editList(event.edits)}${event.left === undefined ? '' : `; left alone: ${event.left}`}`;
     case 'message.passed':
       return `${event.summary}  ${path(event.flow)}  passed untouched: ${event.why}${
         event.defects.length === 0 ? '' : ` (${event.defects.join(', ')})`

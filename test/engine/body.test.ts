@@ -68,6 +68,13 @@ test('RFC 4474 Identity keeps Contact and body as they were signed; RFC 8224 Ide
   ];
   const covered = invite(new Workbench(), { extra: old });
   assert.match(covered, /UDP 203\.0\.113\.1:5060;.*alice@192\.168\.1\.50:5060.*c=IN IP4 192\.168\.1\.50/s);
+  const bench = new Workbench();
+  invite(bench, { extra: old });
+  assert.match(
+    bench.eventsOf('message.translated')[0]?.left ?? '',
+    /RFC 4474 §9/,
+    'the event says what that costs',
+  );
   const passport = invite(new Workbench(), {
     extra: ['Identity: eyJh.eyJk.cnNh;info=<https://example.net/c.cer>;alg=ES256'],
   });

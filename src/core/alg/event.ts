@@ -21,6 +21,8 @@ export type AlgEvent =
       readonly summary: string;
       readonly callId: string;
       readonly edits: readonly ExplainedEdit[];
+      /** Why a part of it was left alone nevertheless, and what that costs. */
+      readonly left?: string;
     }
   | {
       readonly kind: 'message.passed';

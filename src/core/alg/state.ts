@@ -331,6 +331,7 @@ export class EngineState {
       summary: summaryOf(message),
       callId: message.callId,
       edits: result.edits,
+      ...(leave === undefined ? {} : { left: leaveReasons[leave] }),
     });
     return result.bytes;
   }

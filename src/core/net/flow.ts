@@ -1,5 +1,5 @@
 /** A flow: one 5-tuple, seen from the gateway, with the side that it is on. */
-import { type Endpoint, endpointKey } from './address.ts';
+import type { Endpoint } from './address.ts';
 
 export type Transport = 'udp' | 'tcp';
 
@@ -16,8 +16,4 @@ export interface Flow {
   readonly local: Endpoint;
   /** Their end: the phone on the internal side, the provider on the external side. */
   readonly remote: Endpoint;
-}
-
-export function flowKey(flow: Flow): string {
-  return `${flow.transport} ${flow.side} ${endpointKey(flow.local)} ${endpointKey(flow.remote)}`;
 }

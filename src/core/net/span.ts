@@ -5,7 +5,3 @@ export interface Span {
   /** One past the last byte. */
   readonly end: number;
 }
-
-export function spanLength(span: Span): number {
-  return span.end - span.start;
-}

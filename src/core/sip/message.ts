@@ -9,7 +9,7 @@
  * What is not checked: fields that are none of a NAT's business (Date, Warning, Accept, …).
  */
 import type { Span } from '../net/span.ts';
-import { blocks, type Defect, type DefectCode } from './defect.ts';
+import type { Defect, DefectCode } from './defect.ts';
 import { type HeaderName, headerName } from './header-name.ts';
 import { type NameAddr, nameAddrParameter, scanNameAddr } from './name-addr.ts';
 import {
@@ -298,10 +298,6 @@ export function scanMessage(bytes: Uint8Array): Scan {
 /** The first field of a name, or undefined. */
 export function firstField(message: Message, name: HeaderName): HeaderField | undefined {
   return message.fields.find((field) => field.name === name);
-}
-
-export function hasBlockingDefect(list: readonly Defect[]): boolean {
-  return list.some(blocks);
 }
 
 interface StartLine {
