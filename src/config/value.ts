@@ -7,7 +7,7 @@ import type { ProblemCode } from './problem.ts';
 
 /** A chain of the operator's own firewall. */
 export interface Chain {
-  readonly family: 'inet' | 'ip';
+  readonly family: 'inet' | 'ip' | 'ip6';
   readonly table: string;
   readonly chain: string;
 }
@@ -145,12 +145,12 @@ export const sipPort: v.GenericSchema<number, number> = refine(integerBetween(1,
 );
 
 export const chainValue: v.GenericSchema<string, Chain> = refine(v.string(), (text) => {
-  const match = /^\s*(inet|ip)\s+([A-Za-z_][\w./-]*)\s+([A-Za-z_][\w./-]*)\s*$/.exec(text);
+  const match = /^\s*(inet|ip6?)\s+([A-Za-z_][\w./-]*)\s+([A-Za-z_][\w./-]*)\s*$/.exec(text);
   if (match !== null) return { family: match[1] as Chain['family'], table: match[2]!, chain: match[3]! };
   return new Refused(
     'config/not-a-chain',
     `"${text}" does not name an nftables chain`,
-    'write FAMILY TABLE CHAIN as `nft list chains` shows them, with the family inet or ip, such as "inet filter forward"',
+    'write FAMILY TABLE CHAIN as `nft list chains` shows them, with the family inet, ip or ip6, such as "inet filter forward"',
   );
 });
 

@@ -11,17 +11,21 @@ import { SystemError } from './system-error.ts';
 const COMMENT = 'sipalg';
 
 export interface ChainName {
-  readonly family: 'inet' | 'ip';
+  readonly family: 'inet' | 'ip' | 'ip6';
   readonly table: string;
   readonly chain: string;
 }
 
-/** `inet TABLE CHAIN` or `ip TABLE CHAIN`. */
+/** `inet TABLE CHAIN`, or with `ip` or `ip6` for one family alone. */
 export function parseChainName(text: string): ChainName | undefined {
-  const match = /^(inet|ip) ([A-Za-z_][\w./-]*) ([A-Za-z_][\w./-]*)$/.exec(text.trim());
+  const match = /^(inet|ip6?) ([A-Za-z_][\w./-]*) ([A-Za-z_][\w./-]*)$/.exec(text.trim());
   const [, family, table, chain] = match ?? [];
-  if ((family !== 'inet' && family !== 'ip') || table === undefined || chain === undefined) return undefined;
+  if (!isFamily(family) || table === undefined || chain === undefined) return undefined;
   return { family, table, chain };
+}
+
+function isFamily(text: Json): text is ChainName['family'] {
+  return text === 'inet' || text === 'ip' || text === 'ip6';
 }
 
 export interface AcceptRule extends ChainName {
@@ -35,7 +39,7 @@ export function findAcceptRules(ruleset: Json): AcceptRule[] {
     const rule = field(item, 'rule');
     if (field(rule, 'comment') !== COMMENT) continue;
     const { family, table, chain, handle } = rule as Record<string, Json>;
-    if (family !== 'inet' && family !== 'ip') continue;
+    if (!isFamily(family)) continue;
     if (typeof table !== 'string' || typeof chain !== 'string' || typeof handle !== 'number') continue;
     found.push({ family, table, chain, handle });
   }

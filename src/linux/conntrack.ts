@@ -1,15 +1,17 @@
 /**
- * The kernel's connection table, over ctnetlink: IPv4 UDP only.
+ * The kernel's connection table, over ctnetlink: UDP only, of both families.
  *
  * Facts relied on (linux/netfilter/nfnetlink_conntrack.h, net/netfilter/nf_conntrack_netlink.c):
  * - A lookup by the original tuple also finds an entry by its reply tuple.
  * - CTA_FILTER (Linux 5.8) makes a dump match single fields of the tuples. Older kernels ignore it, so that what a dump
  *   yields is matched again here.
+ * - A dump with a filter is of one family (ctnetlink_parse_tuple_filter refuses to do without).
  * - A new entry takes its timeout policy from rules; one made over netlink has none. IPS_FIXED_TIMEOUT (bit 10) freezes the
  *   expiry against packets: an entry made with it lives exactly as long as was asked. It cannot be changed, only replaced.
  * - An entry made without NAT attributes is never given any NAT later: packets that match it keep their addresses.
  */
-import type { Address, Endpoint } from '../core/net/address.ts';
+import { type Address, addressOf, type Endpoint } from '../core/net/address.ts';
+import { FAMILIES, type Family, familyOf, IPV4, octetsOf } from './family.ts';
 import {
   eachAttribute,
   NetlinkSocket,
@@ -20,7 +22,6 @@ import {
   NLM_F_DUMP,
   NLM_F_REQUEST,
 } from './netlink.ts';
-import { addressToNumber, numberToAddress } from './sockaddr.ts';
 import { ERRNO, systemError } from './system-error.ts';
 
 const NFNL_SUBSYS_CTNETLINK = 1;
@@ -40,6 +41,8 @@ const CTA_TUPLE_IP = 1;
 const CTA_TUPLE_PROTO = 2;
 const CTA_IP_V4_SRC = 1;
 const CTA_IP_V4_DST = 2;
+const CTA_IP_V6_SRC = 3;
+const CTA_IP_V6_DST = 4;
 const CTA_PROTO_NUM = 1;
 const CTA_PROTO_SRC_PORT = 2;
 const CTA_PROTO_DST_PORT = 3;
@@ -48,7 +51,6 @@ const FILTER_DST = 1 << 1;
 const FILTER_PROTO = 1 << 3;
 const FILTER_SRC_PORT = 1 << 4;
 const FILTER_DST_PORT = 1 << 5;
-const AF_INET = 2;
 const IPPROTO_UDP = 17;
 
 export const IPS_SEEN_REPLY = 1 << 1;
@@ -106,15 +108,18 @@ export function matches(entry: ConntrackEntry, filter: ConntrackFilter): boolean
   );
 }
 
-function writeTuple(writer: NetlinkWriter, type: number, tuple: TupleFilter): number {
+function writeTuple(writer: NetlinkWriter, type: number, tuple: TupleFilter, family: Family): number {
   let flags = FILTER_PROTO;
   const outer = writer.open(type);
   const ip = writer.open(CTA_TUPLE_IP);
   // Both addresses and ports are always written: the parser of some kernels wants them where the protocol is named.
-  writer.u32(CTA_IP_V4_SRC, tuple.sourceAddress === undefined ? 0 : addressToNumber(tuple.sourceAddress));
-  writer.u32(
-    CTA_IP_V4_DST,
-    tuple.destinationAddress === undefined ? 0 : addressToNumber(tuple.destinationAddress),
+  const none = new Uint8Array(family.bits / 8);
+  const [source, destination] =
+    family === IPV4 ? [CTA_IP_V4_SRC, CTA_IP_V4_DST] : [CTA_IP_V6_SRC, CTA_IP_V6_DST];
+  writer.attribute(source, tuple.sourceAddress === undefined ? none : octetsOf(tuple.sourceAddress));
+  writer.attribute(
+    destination,
+    tuple.destinationAddress === undefined ? none : octetsOf(tuple.destinationAddress),
   );
   writer.close(ip);
   const proto = writer.open(CTA_TUPLE_PROTO);
@@ -144,17 +149,17 @@ function reverse(tuple: Tuple): Tuple {
 }
 
 function readTuple(bytes: Uint8Array): { tuple: Tuple; protocol: number } {
-  let source = 0;
-  let destination = 0;
+  let source: Address = '0.0.0.0';
+  let destination: Address = '0.0.0.0';
   let sourcePort = 0;
   let destinationPort = 0;
   let protocol = 0;
   eachAttribute(bytes, (type, value) => {
     eachAttribute(value, (field, data) => {
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-      if (type === CTA_TUPLE_IP && data.byteLength === 4) {
-        if (field === CTA_IP_V4_SRC) source = view.getUint32(0);
-        else if (field === CTA_IP_V4_DST) destination = view.getUint32(0);
+      if (type === CTA_TUPLE_IP && (data.byteLength === 4 || data.byteLength === 16)) {
+        if (field === CTA_IP_V4_SRC || field === CTA_IP_V6_SRC) source = addressOf(data);
+        else if (field === CTA_IP_V4_DST || field === CTA_IP_V6_DST) destination = addressOf(data);
       } else if (type === CTA_TUPLE_PROTO) {
         if (field === CTA_PROTO_NUM) protocol = view.getUint8(0);
         else if (field === CTA_PROTO_SRC_PORT) sourcePort = view.getUint16(0);
@@ -164,8 +169,8 @@ function readTuple(bytes: Uint8Array): { tuple: Tuple; protocol: number } {
   });
   return {
     tuple: {
-      source: { address: numberToAddress(source), port: sourcePort },
-      destination: { address: numberToAddress(destination), port: destinationPort },
+      source: { address: source, port: sourcePort },
+      destination: { address: destination, port: destinationPort },
     },
     protocol,
   };
@@ -199,11 +204,19 @@ export class Conntrack {
     this.#socket.close();
   }
 
-  /** All IPv4 UDP entries that match. Walks the whole table in the kernel. */
+  /** All UDP entries that match. Walks the whole table in the kernel, once for each family that may match. */
   list(filter: ConntrackFilter = {}): ConntrackEntry[] {
+    const named = [filter.original, filter.reply]
+      .flatMap((tuple) => [tuple?.sourceAddress, tuple?.destinationAddress])
+      .find((address) => address !== undefined);
+    const families = named === undefined ? FAMILIES : [familyOf(named)];
+    return families.flatMap((family) => this.#listFamily(filter, family));
+  }
+
+  #listFamily(filter: ConntrackFilter, family: Family): ConntrackEntry[] {
     const entries: ConntrackEntry[] = [];
-    this.#begin(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP);
-    this.#filter({ ...filter, original: filter.original ?? {} });
+    this.#begin(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, family);
+    this.#filter({ ...filter, original: filter.original ?? {} }, family);
     this.#writer.end();
     const errno = this.#socket.exchange(this.#writer.bytes, (_type, payload) => {
       const entry = readEntry(payload);
@@ -220,8 +233,9 @@ export class Conntrack {
 
   /** Removes one entry; whether it was there. */
   remove(entry: Pick<ConntrackEntry, 'original'> & { readonly id?: number }): boolean {
-    this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK);
-    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(entry.original));
+    const family = familyOf(entry.original.source.address);
+    this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, family);
+    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(entry.original), family);
     if (entry.id !== undefined) this.#writer.u32(CTA_ID, entry.id);
     this.#writer.end();
     const errno = this.#socket.exchange(this.#writer.bytes);
@@ -236,9 +250,10 @@ export class Conntrack {
   hold(local: Endpoint, peer: Endpoint, lifetimeMs: number): void {
     const original: Tuple = { source: local, destination: peer };
     this.remove({ original });
-    this.#begin(IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE);
-    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(original));
-    writeTuple(this.#writer, CTA_TUPLE_REPLY, asFilter(reverse(original)));
+    const family = familyOf(local.address);
+    this.#begin(IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, family);
+    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(original), family);
+    writeTuple(this.#writer, CTA_TUPLE_REPLY, asFilter(reverse(original)), family);
     this.#writer.u32(CTA_STATUS, IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED | IPS_FIXED_TIMEOUT);
     this.#writer.u32(CTA_TIMEOUT, Math.min(Math.max(1, Math.ceil(lifetimeMs / 1000)), 0x7fff_ffff / 1000));
     this.#writer.end();
@@ -246,15 +261,16 @@ export class Conntrack {
     if (errno !== 0) throw systemError('conntrack hold', errno);
   }
 
-  #begin(type: number, flags: number): void {
+  #begin(type: number, flags: number, family: Family): void {
     this.#writer.reset();
-    this.#writer.begin(type, flags, this.#socket.nextSequence(), AF_INET, 0);
+    this.#writer.begin(type, flags, this.#socket.nextSequence(), family.domain, 0);
   }
 
-  #filter(filter: ConntrackFilter): void {
+  #filter(filter: ConntrackFilter, family: Family): void {
     const original =
-      filter.original === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_ORIG, filter.original);
-    const reply = filter.reply === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_REPLY, filter.reply);
+      filter.original === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_ORIG, filter.original, family);
+    const reply =
+      filter.reply === undefined ? 0 : writeTuple(this.#writer, CTA_TUPLE_REPLY, filter.reply, family);
     const nested = this.#writer.open(CTA_FILTER);
     if (original !== 0) this.#writer.u32host(CTA_FILTER_ORIG_FLAGS, original);
     if (reply !== 0) this.#writer.u32host(CTA_FILTER_REPLY_FLAGS, reply);

@@ -5,7 +5,7 @@
  * Found in three ways: written in the operator's nftables or iptables rules; flows of such forwards in the connection table; and,
  * while the gateway runs, learned by a rule of our own ruleset.
  */
-import { type Endpoint, endpointKey, parseIPv4 } from '../core/net/address.ts';
+import { type Endpoint, endpointKey, parseAddress } from '../core/net/address.ts';
 import { type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import { field, type Json, list } from './json.ts';
 import { TABLE } from './ruleset.ts';
@@ -30,8 +30,9 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
     const expressions = list(field(rule, 'expr'));
     const dnat = expressions.map((e) => field(e, 'dnat')).find((d) => d !== undefined);
     if (dnat === undefined) continue;
-    const address = field(dnat, 'addr');
-    if (typeof address !== 'string' || parseIPv4(address) === undefined) continue;
+    const written = field(dnat, 'addr');
+    const address = typeof written === 'string' ? parseAddress(written) : undefined;
+    if (address === undefined) continue;
     let ports: readonly number[] = sipPorts;
     let tcpOnly = false;
     for (const expression of expressions) {
@@ -61,8 +62,12 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
 export function findIptablesForwards(save: string, sipPorts: readonly number[]): Endpoint[] {
   const found = new Map<string, Endpoint>();
   for (const line of save.split('\n')) {
-    const [, address, target] = /^-A .*-j DNAT --to-destination ([\d.]+)(?::(\d+))?$/.exec(line.trim()) ?? [];
-    if (address === undefined || parseIPv4(address) === undefined || /(?:^| )-p tcp /.test(line)) continue;
+    const destination = /^-A .*-j DNAT --to-destination (?:([\d.]+)|\[?([\da-f:.]+?)\]?)(?::(\d+))?$/.exec(
+      line.trim(),
+    );
+    const [, address4, address6, target] = destination ?? [];
+    const address = parseAddress(address4 ?? address6 ?? '');
+    if (address === undefined || /(?:^| )-p tcp /.test(line)) continue;
     const wanted = / --dports? ([\d:,]+)/.exec(line)?.[1];
     const ranges = (wanted ?? '0:65535').split(',').map((part) => part.split(':').map(Number));
     for (const port of sipPorts) {
@@ -81,7 +86,8 @@ export function readLearned(listing: Json): Endpoint[] {
     for (const element of list(field(field(item, 'set'), 'elem'))) {
       const value = field(field(element, 'elem'), 'val') ?? element;
       const [address, port] = list(field(value, 'concat'));
-      if (typeof address === 'string' && typeof port === 'number') found.push({ address, port });
+      const canonical = typeof address === 'string' ? parseAddress(address) : undefined;
+      if (canonical !== undefined && typeof port === 'number') found.push({ address: canonical, port });
     }
   return found;
 }

@@ -1,14 +1,19 @@
-/** This machine's IPv4 addresses, by interface; and the one on the route to a destination. */
+/** This machine's addresses, by interface; and the one on the route to a destination. */
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import type { Address } from '../core/net/address.ts';
+import { type Address, parseAddress } from '../core/net/address.ts';
+import { familyOf, isLinkLocal } from './family.ts';
 import * as sys from './sys.ts';
 
+/** Link-local addresses are left out: nothing that is routed comes from one. */
 export function addressesOf(names: readonly string[]): Set<Address> {
   const all = networkInterfaces();
   const found = new Set<Address>();
   for (const name of names)
-    for (const info of all[name] ?? []) if (info.family === 'IPv4') found.add(info.address);
+    for (const info of all[name] ?? []) {
+      const address = parseAddress(info.address);
+      if (address !== undefined && !isLinkLocal(address)) found.add(address);
+    }
   return found;
 }
 
@@ -68,7 +73,7 @@ export class ExternalAddresses {
 function sourceAddress(destination: Address): Address | undefined {
   let fd: sys.FileDescriptor | undefined;
   try {
-    fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+    fd = sys.socket(familyOf(destination).domain, sys.SOCK_DGRAM, 0);
     sys.connectInet(fd, { address: destination, port: 5060 });
     return sys.localEndpoint(fd).address;
   } catch {

@@ -12,9 +12,10 @@
  */
 
 import type { MappingId, MediaMapping } from '../core/alg/io.ts';
-import { type Endpoint, parseIPv4 } from '../core/net/address.ts';
+import { type Endpoint, isIPv6 } from '../core/net/address.ts';
 import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
+import { named } from './family.ts';
 import type { FlowSweep } from './flow-sweep.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
@@ -96,7 +97,7 @@ export class KernelMedia {
   /** The flows between the phone and whom its media has been allowed to, in whichever direction they were made. */
   #removeKnown({ internal, external, ports: count, sources }: InternalMapping): void {
     for (const source of sources) {
-      if (parseIPv4(source.address) === undefined || source.port === 0) continue;
+      if (!fits(source, external) || source.port === 0) continue;
       for (let k = 0; k < count && source.port + k <= 65_535; k++) {
         const remote = shift(source, k);
         // A lookup finds an entry by either of its tuples.
@@ -120,9 +121,13 @@ function ports(mapping: MediaMapping): number[] {
 }
 
 function sourcesOf(mapping: MediaMapping): string[] {
-  // A source that is no IPv4 cannot send to an IPv4 mapping.
-  const addresses = mapping.sources.map((source) => source.address).filter((a) => parseIPv4(a) !== undefined);
-  return [...new Set(addresses)].slice(0, MAX_SOURCES);
+  const able = mapping.sources.filter((source) => fits(source, mapping.external));
+  return [...new Set(able.map((source) => source.address))].slice(0, MAX_SOURCES);
+}
+
+/** A source of the other family cannot send to a mapping. */
+function fits(source: Endpoint, external: Endpoint): boolean {
+  return isIPv6(source.address) === isIPv6(external.address);
 }
 
 function inside({ internal, ports: count }: InternalMapping): string {
@@ -140,10 +145,15 @@ function elements(mapping: InternalMapping): WantedElement[] {
     const external = shift(mapping.external, k);
     const inner = endpointElement(shift(mapping.internal, k));
     return [
-      { set: SETS.mediaOut, key: inner, value: endpointElement(external), timeoutMs },
-      { set: SETS.mediaInternal, key: inner, timeoutMs },
+      {
+        set: named(SETS.mediaOut, external.address),
+        key: inner,
+        value: endpointElement(external),
+        timeoutMs,
+      },
+      { set: named(SETS.mediaInternal, external.address), key: inner, timeoutMs },
       ...sourcesOf(mapping).map((source) => ({
-        set: SETS.mediaIn,
+        set: named(SETS.mediaIn, external.address),
         key: sourceElement(source, external),
         value: inner,
         timeoutMs,

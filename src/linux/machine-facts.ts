@@ -1,12 +1,12 @@
 /** What preflight has to know of this machine, read from /proc, /sys, nft, ip and iptables-save. Nothing is changed. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
-import type { Endpoint } from '../core/net/address.ts';
+import { addressOf, type Endpoint } from '../core/net/address.ts';
+import { FAMILIES } from './family.ts';
+import { addressesOf } from './interfaces.ts';
 import type { Json } from './json.ts';
-import { type PolicyRule, parseRules, ROUTE_TABLE } from './policy-route.ts';
+import { type PolicyRule, ROUTE_TABLE, readRules } from './policy-route.ts';
 import { readRuleset, tryRun } from './program.ts';
-import { renderRuleset, TABLE } from './ruleset.ts';
-import { numberToAddress } from './sockaddr.ts';
+import { renderRuleset, TABLE, WATCH_GROUP } from './ruleset.ts';
 
 export interface InterfaceFacts {
   readonly addresses: readonly string[];
@@ -57,12 +57,14 @@ export function gatherFacts(options: FactOptions): MachineFacts {
     iptablesHelpers: ['iptables-save', 'iptables-legacy-save'].flatMap((program) =>
       parseIptablesHelpers(tryRun(program, []).stdout),
     ),
-    rules: parseRules(tryRun('ip', ['-4', '-j', 'rule', 'show']).stdout),
-    foreignRoutes: tryRun('ip', ['-4', 'route', 'show', 'table', table])
-      .stdout.split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== '' && !line.startsWith('local default dev lo')),
-    udpSockets: parseUdpSockets(readText('/proc/net/udp')),
+    rules: FAMILIES.flatMap(readRules),
+    foreignRoutes: FAMILIES.flatMap(({ option }) =>
+      tryRun('ip', [option, 'route', 'show', 'table', table])
+        .stdout.split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('local default dev lo')),
+    ),
+    udpSockets: parseUdpSockets(readText('/proc/net/udp') + readText('/proc/net/udp6')),
   };
 }
 
@@ -88,18 +90,12 @@ export function parseCapabilities(status: string): bigint {
   return match === null ? 0n : BigInt(`0x${match[1]}`);
 }
 
-/** Local endpoints of /proc/net/udp: address in host order (little-endian), port in hex. */
+/** Local endpoints of /proc/net/udp and udp6: words of 32 bits in host order (little-endian), the port as a number. */
 export function parseUdpSockets(text: string): Endpoint[] {
   const found: Endpoint[] = [];
-  for (const match of text.matchAll(/^\s*\d+: ([0-9A-F]{8}):([0-9A-F]{4}) /gm)) {
-    const raw = Number.parseInt(match[1] ?? '', 16);
-    const swapped =
-      ((raw & 0xff) * 2 ** 24 +
-        ((raw >>> 8) & 0xff) * 2 ** 16 +
-        ((raw >>> 16) & 0xff) * 2 ** 8 +
-        (raw >>> 24)) >>>
-      0;
-    found.push({ address: numberToAddress(swapped), port: Number.parseInt(match[2] ?? '', 16) });
+  for (const match of text.matchAll(/^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) /gm)) {
+    const octets = Buffer.from(match[1] ?? '', 'hex').swap32();
+    found.push({ address: addressOf(octets), port: Number.parseInt(match[2] ?? '', 16) });
   }
   return found;
 }
@@ -109,12 +105,11 @@ export function parseIptablesHelpers(save: string): string[] {
 }
 
 function readInterfaces(): Map<string, InterfaceFacts> {
-  const addresses = networkInterfaces();
   return new Map(
     readDirectory('/sys/class/net').map((name) => [
       name,
       {
-        addresses: (addresses[name] ?? []).filter((i) => i.family === 'IPv4').map((i) => i.address),
+        addresses: [...addressesOf([name])],
         bridge: existsSync(`/sys/class/net/${name}/bridge`),
         up: (Number.parseInt(readText(`/sys/class/net/${name}/flags`), 16) & 1) === 1,
       },
@@ -132,6 +127,7 @@ const FEATURES: Readonly<Record<string, string>> = {
   'ct timeout': 'ct timeout t { protocol udp; l3proto ip; policy = { unreplied : 1, replied : 1 }; }',
   fib: 'chain c { fib daddr type != unicast return; }',
   'sets with timeouts': 'set s { type inet_proto; flags timeout; }',
+  IPv6: `chain c { udp dport 5060 tproxy ip6 to [::1]:5060; ip6 saddr fe80::/10 log group ${WATCH_GROUP} queue-threshold 1; }`,
   'nat maps': `map m { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }
     chain c { type nat hook postrouting priority 99; snat ip to ip saddr . udp sport map @m; }`,
 };
@@ -148,6 +144,7 @@ function probeFeatures(options: FactOptions): { feature: string; problem: string
       external: options.external,
       sipPorts: options.sipPorts ?? [5060],
       listenPort: 5060,
+      listenPort6: 5060,
     });
   } catch {
     // What is wrong with the options themselves is told elsewhere.

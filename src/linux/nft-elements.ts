@@ -10,8 +10,8 @@
  *   whose value differs is EEXIST; deleting what is not there (or has expired) is ENOENT. Hence `renew` below: add, delete, add.
  */
 import type { Address, Endpoint } from '../core/net/address.ts';
+import { octetsOf } from './family.ts';
 import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from './netlink.ts';
-import { addressToNumber } from './sockaddr.ts';
 import { systemError } from './system-error.ts';
 
 const NFNL_MSG_BATCH_BEGIN = 0x10;
@@ -45,22 +45,25 @@ export interface ElementChange {
   readonly elements: readonly SetElement[];
 }
 
-/** `ipv4_addr . inet_service` */
+/** `ipv4_addr . inet_service`, or the same of IPv6. */
 export function endpointElement(e: Endpoint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, addressToNumber(e.address));
-  view.setUint16(4, e.port);
-  return bytes;
+  return concatenation([octetsOf(e.address)], e.port);
 }
 
-/** `ipv4_addr . ipv4_addr . inet_service` */
+/** `ipv4_addr . ipv4_addr . inet_service`, or the same of IPv6. */
 export function sourceElement(source: Address, e: Endpoint): Uint8Array {
-  const bytes = new Uint8Array(12);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, addressToNumber(source));
-  view.setUint32(4, addressToNumber(e.address));
-  view.setUint16(8, e.port);
+  return concatenation([octetsOf(source), octetsOf(e.address)], e.port);
+}
+
+function concatenation(addresses: readonly Uint8Array[], port: number): Uint8Array {
+  const length = addresses.reduce((sum, octets) => sum + octets.length, 0);
+  const bytes = new Uint8Array(length + 4);
+  let at = 0;
+  for (const octets of addresses) {
+    bytes.set(octets, at);
+    at += octets.length;
+  }
+  new DataView(bytes.buffer).setUint16(at, port);
   return bytes;
 }
 

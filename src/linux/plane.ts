@@ -11,6 +11,7 @@ import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
+import { FAMILIES, type Family, familyOf, IPV4, IPV6, named } from './family.ts';
 import { type FlowJudgement, FlowSweep } from './flow-sweep.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
 import {
@@ -64,7 +65,7 @@ class Plane implements LinuxPlane {
   readonly #signalling = new Map<MappingId, SignallingMapping>();
   readonly #externals = new Map<string, UdpSocket>();
   #kernel: Kernel | undefined;
-  #wildcard: UdpSocket | undefined;
+  readonly #wildcards = new Map<Family, UdpSocket>();
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
@@ -86,15 +87,7 @@ class Plane implements LinuxPlane {
         BRIDGE_REMEDY,
       );
     try {
-      this.#wildcard = new UdpSocket(
-        {
-          local: { address: '127.0.0.1', port: this.#options.listenPort ?? 0 },
-          transparent: true,
-          originalDestination: true,
-          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
-        },
-        this.#receiver((bytes, remote, destination) => this.#intercepted(bytes, remote, destination)),
-      );
+      for (const family of FAMILIES) this.#openWildcard(family);
       const elements = new NftElements(TABLE);
       const conntrack = new Conntrack();
       const store = new ElementStore(elements);
@@ -110,6 +103,25 @@ class Plane implements LinuxPlane {
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
       setInterval(() => this.#look(), LOOK_MS),
     ];
+  }
+
+  #openWildcard(family: Family): void {
+    try {
+      const socket = new UdpSocket(
+        {
+          local: { address: family.loopback, port: this.#options.listenPort ?? 0 },
+          transparent: true,
+          originalDestination: true,
+          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        },
+        this.#receiver((bytes, remote, destination) => this.#intercepted(bytes, remote, destination)),
+      );
+      this.#wildcards.set(family, socket);
+    } catch (error) {
+      // A kernel without IPv6 is a router for IPv4.
+      if (family === IPV4 || !(error instanceof SystemError)) throw error;
+      if (error.errno !== ERRNO.EAFNOSUPPORT && error.errno !== ERRNO.EADDRNOTAVAIL) throw error;
+    }
   }
 
   stats(): LinuxPlaneStats {
@@ -177,8 +189,8 @@ class Plane implements LinuxPlane {
     this.#kernel?.sweep.close();
     this.#signalling.clear();
     this.#externals.clear();
-    this.#wildcard?.close();
-    this.#wildcard = undefined;
+    for (const socket of this.#wildcards.values()) socket.close();
+    this.#wildcards.clear();
     this.#kernel?.elements.close();
     this.#kernel?.conntrack.close();
     this.#kernel = undefined;
@@ -197,6 +209,7 @@ class Plane implements LinuxPlane {
     const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
+      families: [...this.#wildcards.keys()],
       ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
       ...(this.#options.rulePriority === undefined ? {} : { priority: this.#options.rulePriority }),
     });
@@ -213,7 +226,8 @@ class Plane implements LinuxPlane {
       internal,
       external,
       sipPorts: this.#sipPorts,
-      listenPort: this.#wildcard?.local.port ?? 0,
+      listenPort: this.#wildcards.get(IPV4)?.local.port ?? 0,
+      listenPort6: this.#wildcards.get(IPV6)?.local.port,
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
       providers: providers ?? [],
@@ -225,12 +239,16 @@ class Plane implements LinuxPlane {
   #forwards(): Endpoint[] {
     return [
       ...findForwards(readRuleset(), this.#sipPorts),
-      ...findIptablesForwards(tryRun('iptables-save', ['-t', 'nat']).stdout, this.#sipPorts),
+      ...['iptables-save', 'ip6tables-save'].flatMap((program) =>
+        findIptablesForwards(tryRun(program, ['-t', 'nat']).stdout, this.#sipPorts),
+      ),
     ];
   }
 
   #learned(): Endpoint[] {
-    return readLearned(readRuleset(['list', 'set', 'inet', TABLE, SETS.forwarded]));
+    return FAMILIES.flatMap(({ suffix }) =>
+      readLearned(readRuleset(['list', 'set', 'inet', TABLE, `${SETS.forwarded}${suffix}`])),
+    );
   }
 
   #removeStale(forwarded: readonly Endpoint[]): void {
@@ -314,7 +332,7 @@ class Plane implements LinuxPlane {
   /** A first packet to a provider endpoint; the next ones find its own socket. */
   #intercepted(bytes: Uint8Array, remote: Endpoint, destination: Endpoint): void {
     // Only packets that were intercepted carry another destination than our own.
-    if (destination.address === '127.0.0.1') return;
+    if (destination.address === familyOf(destination.address).loopback) return;
     this.#providerSocket(destination);
     this.#fromPhone(bytes, remote, destination);
   }
@@ -378,7 +396,9 @@ class Plane implements LinuxPlane {
       ),
     );
     try {
-      store.put(owner(id), [{ set: SETS.signalling, key: endpointElement(external) }]);
+      store.put(owner(id), [
+        { set: named(SETS.signalling, external.address), key: endpointElement(external) },
+      ]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
       const isAt = isFlowAt(external);
       sweep.removeRecent(
@@ -404,12 +424,12 @@ class Plane implements LinuxPlane {
     for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
     peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
     store.put(owner(id), [
-      { set: SETS.signalling, key: endpointElement(external) },
+      { set: named(SETS.signalling, external.address), key: endpointElement(external) },
       // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
       ...[...peers.values()]
         .sort((a, b) => a.untilMs - b.untilMs)
         .map(({ peer: known, untilMs }) => ({
-          set: SETS.peers,
+          set: named(SETS.peers, external.address),
           key: sourceElement(known.address, external),
           untilMs,
         })),

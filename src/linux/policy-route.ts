@@ -7,6 +7,7 @@
  * - The rule must come before those of multi-homed routers, hence a low number.
  */
 
+import { FAMILIES, type Family, IPV4 } from './family.ts';
 import { run, tryRun } from './program.ts';
 import { INTERCEPT_MARK } from './ruleset.ts';
 
@@ -15,6 +16,8 @@ export const RULE_PRIORITY = 100;
 
 export interface PolicyRouteOptions {
   readonly internal: readonly string[];
+  /** Default IPv4 alone. */
+  readonly families?: readonly Family[];
   readonly table?: number;
   readonly priority?: number;
 }
@@ -45,8 +48,8 @@ export function parseRules(json: string): PolicyRule[] {
   }));
 }
 
-export function readRules(): PolicyRule[] {
-  return parseRules(tryRun('ip', ['-4', '-j', 'rule', 'show']).stdout);
+export function readRules(family: Family): PolicyRule[] {
+  return parseRules(tryRun('ip', [family.option, '-j', 'rule', 'show']).stdout);
 }
 
 const mark = `0x${INTERCEPT_MARK.toString(16)}/0x${INTERCEPT_MARK.toString(16)}`;
@@ -59,27 +62,41 @@ export function isOurs(rule: PolicyRule, table: number): boolean {
 export function addPolicyRoute(options: PolicyRouteOptions): void {
   const table = String(options.table ?? ROUTE_TABLE);
   removePolicyRoute(options.table);
-  run('ip', ['-4', 'route', 'replace', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', table]);
-  for (const iif of options.internal)
-    run('ip', [
-      ...['-4', 'rule', 'add', 'iif', iif, 'fwmark', mark],
-      ...['lookup', table, 'priority', String(options.priority ?? RULE_PRIORITY)],
-    ]);
+  for (const { option, all } of options.families ?? [IPV4]) {
+    run('ip', [option, 'route', 'replace', 'local', all, 'dev', 'lo', 'table', table]);
+    for (const iif of options.internal)
+      run('ip', [
+        ...[option, 'rule', 'add', 'iif', iif, 'fwmark', mark],
+        ...['lookup', table, 'priority', String(options.priority ?? RULE_PRIORITY)],
+      ]);
+  }
 }
 
 /** Idempotent; whether anything was there. */
 export function removePolicyRoute(table = ROUTE_TABLE): boolean {
   let removed = false;
-  for (const rule of readRules()) {
-    if (!isOurs(rule, table)) continue;
-    tryRun('ip', [
-      ...['-4', 'rule', 'del', 'fwmark', mark, 'lookup', String(table), 'priority', String(rule.priority)],
-      ...(rule.iif === undefined ? [] : ['iif', rule.iif]),
-    ]);
-    removed = true;
+  for (const family of FAMILIES) {
+    const { option, all } = family;
+    for (const rule of readRules(family)) {
+      if (!isOurs(rule, table)) continue;
+      tryRun('ip', [
+        ...[
+          option,
+          'rule',
+          'del',
+          'fwmark',
+          mark,
+          'lookup',
+          String(table),
+          'priority',
+          String(rule.priority),
+        ],
+        ...(rule.iif === undefined ? [] : ['iif', rule.iif]),
+      ]);
+      removed = true;
+    }
+    const route = tryRun('ip', [option, 'route', 'del', 'local', all, 'dev', 'lo', 'table', String(table)]);
+    removed ||= route.status === 0;
   }
-  const route = tryRun('ip', [
-    ...['-4', 'route', 'del', 'local', '0.0.0.0/0', 'dev', 'lo', 'table', String(table)],
-  ]);
-  return removed || route.status === 0;
+  return removed;
 }

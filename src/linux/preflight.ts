@@ -3,6 +3,7 @@
  *
  * `gatherFacts` (machine-facts.ts) reads the machine; `findObstacles` judges, and is pure.
  */
+import { isUnspecified } from '../core/net/address.ts';
 import type { ChainName } from './accept-chain.ts';
 import { type BaseChain, droppingChains, flowtables, type Probe, sipHelpers } from './firewall.ts';
 import { BRIDGE_REMEDY } from './interfaces.ts';
@@ -82,6 +83,7 @@ const MODULES: Readonly<Record<string, string>> = {
   socket: 'nft_socket',
   'ct timeout': 'nft_ct nfnetlink_cttimeout',
   fib: 'nft_fib_inet',
+  IPv6: 'nft_tproxy nfnetlink_log',
   'nat maps': 'nft_nat',
 };
 
@@ -106,7 +108,7 @@ function* interfaces(options: PreflightOptions, facts: MachineFacts): Iterable<O
       else if (known.addresses.length === 0)
         yield warning(
           'linux/interface-without-address',
-          `${name} has no IPv4 address${known.up ? '' : ' and is down'}`,
+          `${name} has no address${known.up ? '' : ' and is down'}`,
           `bring it up (ip link set ${name} up) and give it an address; the gateway uses it as soon as it has one`,
         );
     }
@@ -199,7 +201,7 @@ function* ports(options: PreflightOptions, facts: MachineFacts): Iterable<Obstac
   const sipPorts = options.sipPorts ?? [5060];
   const media = options.mediaPorts ?? DEFAULT_MEDIA;
   const external = new Set(options.external.flatMap((name) => facts.interfaces.get(name)?.addresses ?? []));
-  const outside = facts.udpSockets.filter((s) => s.address === '0.0.0.0' || external.has(s.address));
+  const outside = facts.udpSockets.filter((s) => isUnspecified(s.address) || external.has(s.address));
   for (const { address, port } of outside.filter((s) => sipPorts.includes(s.port)))
     yield warning(
       'linux/sip-port-taken',

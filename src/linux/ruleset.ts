@@ -9,9 +9,14 @@
  *   private address out, so that it lives one second from packet to packet.
  * - A nat chain sees the first packet of a flow only, and the first chain that gives a flow its NAT wins: ours stand one
  *   before the router's.
+ * - What a router forwards without NAT needs no interception: a copy of each message (`log group`) is all that the engine
+ *   wants. The copy is taken behind the operator's filter, so that what he drops is no message; where nobody listens to
+ *   the group, the rule does nothing.
+ * - Rules of one family are passed over by packets of the other; `tproxy ip` breaks off for IPv6, and the other way round.
  * - `mangle + 10` comes after rules that set whole marks at `mangle`, and before `dstnat`.
  */
-import { type Address, type Endpoint, parseIPv4 } from '../core/net/address.ts';
+import { type Endpoint, isIPv6, parseAddress } from '../core/net/address.ts';
+import { FAMILIES, type Family, familyOf, IPV4, IPV6 } from './family.ts';
 import { SystemError } from './system-error.ts';
 
 export const TABLE = 'sipalg';
@@ -23,7 +28,7 @@ export const ACCEPT_MARK = 0x0400_0000;
 /** Seconds that the rules stay active after the last heartbeat. */
 export const HEARTBEAT_S = 5;
 
-/** Names of the sets and maps of our table. */
+/** Names of the sets and maps of our table, as they are for IPv4; those of IPv6 have a 6 behind them. */
 export const SETS = {
   heartbeat: 'heartbeat',
   forwarded: 'forwarded',
@@ -32,6 +37,10 @@ export const SETS = {
   mediaIn: 'media_in',
   mediaOut: 'media_out',
   mediaInternal: 'media_internal',
+  /** Signalling endpoints of phones that are routed without NAT. */
+  routed: 'routed',
+  /** What may be sent to the media ports of such phones: source, phone, port. */
+  routedMedia: 'routed_media',
 } as const;
 
 export interface RulesetOptions {
@@ -41,7 +50,13 @@ export interface RulesetOptions {
   readonly sipPorts: readonly number[];
   /** Where the wildcard transparent socket listens, on 127.0.0.1. */
   readonly listenPort: number;
-  /** Addresses or prefixes that are never intercepted. Here and below IPv6 is passed over: it is not intercepted. */
+  /** Where its twin listens, on ::1. Undefined: IPv6 passes as if we were not there. */
+  readonly listenPort6?: number | undefined;
+  /** IPv6 addresses or prefixes of phones that the router translates (NAT66); all others are routed, and only watched. */
+  readonly translated6?: readonly string[];
+  /** The netlink group (NFLOG) to which messages of routed phones are copied. Default 5060. */
+  readonly watchGroup?: number;
+  /** Addresses or prefixes that are never intercepted. */
   readonly excludedPhones?: readonly string[];
   readonly excludedProviders?: readonly string[];
   /** Addresses or prefixes that may call without having been called first (marked for the accept chains). */
@@ -54,7 +69,8 @@ export interface RulesetOptions {
 }
 
 const INTERFACE = /^[A-Za-z0-9_.:@-]{1,15}$/;
-const PREFIX = /^([0-9.]+)(?:\/(\d{1,2}))?$/;
+const PREFIX = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/;
+export const WATCH_GROUP = 5060;
 
 function interfaces(names: readonly string[], what: string): string {
   if (names.length === 0)
@@ -79,17 +95,14 @@ function braces(items: readonly (string | number)[]): string {
 
 function prefix(text: string): string {
   const match = PREFIX.exec(text);
-  if (match === null || parseIPv4(match[1] ?? '') === undefined || Number(match[2] ?? 32) > 32)
+  const address = parseAddress(match?.[1] ?? '');
+  if (address === undefined || Number(match?.[2] ?? 0) > familyOf(address).bits)
     throw new SystemError(
       'linux/prefix',
-      `"${text}" is not an IPv4 address or prefix`,
-      'write it as 192.0.2.7 or 192.0.2.0/24',
+      `"${text}" is not an address or prefix`,
+      'write it as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32',
     );
   return text;
-}
-
-function address(text: Address): Address {
-  return prefix(text);
 }
 
 function set(
@@ -116,11 +129,11 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
   ];
 }
 
-function timeout(name: string, unreplied: number, replied: number): string[] {
+function timeout(name: string, family: Family, unreplied: number, replied: number): string[] {
   return [
-    `  ct timeout ${name} {`,
+    `  ct timeout ${name}${family.suffix} {`,
     '    protocol udp',
-    '    l3proto ip',
+    `    l3proto ${family.nft}`,
     `    policy = { unreplied : ${unreplied}, replied : ${replied} }`,
     '  }',
   ];
@@ -135,84 +148,164 @@ export function renderRuleset(options: RulesetOptions): string {
   const internal = interfaces(options.internal, 'internal');
   const external = interfaces(options.external, 'external');
   const ports = braces(options.sipPorts);
-  const endpoints = (list: readonly Endpoint[] | undefined): string[] => [
-    ...new Set((list ?? []).map((e) => `${address(e.address)} . ${e.port}`)),
-  ];
-  const prefixes = (list: readonly string[] | undefined): string[] =>
-    (list ?? []).filter((text) => !text.includes(':')).map(prefix);
-  const size = `size ${options.mediaElements ?? 65_536}`;
-  const take = `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "sipalg-intercepted" accept`;
+  const families = options.listenPort6 === undefined ? [IPV4] : FAMILIES;
+  const each = (render: (family: Family) => readonly string[]): string[] => families.flatMap(render);
   const accept = `meta mark set meta mark or ${hex(ACCEPT_MARK)}`;
-  const range = ['flags interval', 'auto-merge'];
 
   return `${[
     `table inet ${TABLE}`,
     `delete table inet ${TABLE}`,
     `table inet ${TABLE} {`,
     '  comment "SIP ALG; remove with: sipalg off"',
-    ...timeout('sipalg-intercepted', 1, 1),
-    // The daemon gives the flow of a registered phone its exact lifetime; this is for what comes before and besides.
-    ...timeout('sipalg-registered', 180, 3600),
+    ...each((family) => [
+      ...timeout('sipalg-intercepted', family, 1, 1),
+      // The daemon gives the flow of a registered phone its exact lifetime; this is for what comes before and besides.
+      ...timeout('sipalg-registered', family, 180, 3600),
+    ]),
     ...set(SETS.heartbeat, 'inet_proto', ['flags timeout']),
-    ...set('off_phones', 'ipv4_addr', range, prefixes(options.excludedPhones)),
-    ...set('off_providers', 'ipv4_addr', range, prefixes(options.excludedProviders)),
-    ...set('providers', 'ipv4_addr', range, prefixes(options.providers)),
-    ...set('forwarded_static', 'ipv4_addr . inet_service', [], endpoints(options.forwarded)),
-    ...set(
-      SETS.forwarded,
-      'ipv4_addr . inet_service',
-      ['size 4096', 'flags dynamic,timeout', 'timeout 1d'],
-      endpoints(options.learned),
-    ),
-    ...set(SETS.signalling, 'ipv4_addr . inet_service', ['size 65536']),
-    ...set(SETS.peers, 'ipv4_addr . ipv4_addr . inet_service', ['size 65536', 'flags timeout']),
-    ...set(SETS.mediaInternal, 'ipv4_addr . inet_service', [size, 'flags timeout']),
-    `  map ${SETS.mediaIn} {`,
-    '    type ipv4_addr . ipv4_addr . inet_service : ipv4_addr . inet_service',
-    `    ${size}`,
-    '    flags timeout',
-    '  }',
-    `  map ${SETS.mediaOut} {`,
-    '    type ipv4_addr . inet_service : ipv4_addr . inet_service',
-    `    ${size}`,
-    '    flags timeout',
-    '  }',
+    ...each((family) => sets(family, options)),
     ...chain('intercept', 'filter hook prerouting priority mangle + 10', [
       `iifname != ${internal} return`,
-      'meta nfproto != ipv4 return',
       'meta l4proto != udp return',
-      `ct direction reply ct status dnat udp sport ${ports} update @${SETS.forwarded} { ip saddr . udp sport }`,
+      ...each(({ nft, suffix }) => [
+        `ct direction reply ct status dnat udp sport ${ports} update @${SETS.forwarded}${suffix} { ${nft} saddr . udp sport }`,
+      ]),
       'meta l4proto != @heartbeat return comment "the daemon is not running: ordinary NAT"',
       'ct status dnat,snat return comment "the operator\'s port forward, or a flow older than the daemon"',
       'fib daddr type != unicast return comment "the router itself, broadcast, multicast"',
       `fib daddr oifname != ${external} return`,
-      `ip saddr . udp sport @${SETS.forwarded} return`,
-      'ip saddr . udp sport @forwarded_static return',
-      'ip saddr @off_phones return',
-      'ip daddr @off_providers return',
-      `socket transparent 1 socket wildcard 0 ${take}`,
-      `udp dport ${ports} tproxy ip to 127.0.0.1:${options.listenPort} ${take}`,
+      ...each((family) => interception(family, options, ports)),
     ]),
     ...chain('output', 'filter hook output priority mangle + 10', [
-      `oifname ${internal} meta nfproto ipv4 meta l4proto udp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted" return`,
-      `ip saddr . udp sport @${SETS.signalling} ct timeout set "sipalg-registered"`,
+      ...each(({ nft, nfproto, suffix }) => [
+        `oifname ${internal} meta nfproto ${nfproto} meta l4proto udp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted${suffix}" return`,
+        `${nft} saddr . udp sport @${SETS.signalling}${suffix} ct timeout set "sipalg-registered${suffix}"`,
+      ]),
     ]),
     ...chain('input', 'filter hook input priority mangle + 10', [
-      `ip daddr . udp dport @${SETS.signalling} ip saddr @providers ${accept}`,
-      `ip saddr . ip daddr . udp dport @${SETS.peers} ${accept}`,
+      ...each(({ nft, suffix }) => [
+        `${nft} daddr . udp dport @${SETS.signalling}${suffix} ${nft} saddr @providers${suffix} ${accept}`,
+        `${nft} saddr . ${nft} daddr . udp dport @${SETS.peers}${suffix} ${accept}`,
+      ]),
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
-      `ct status dnat ip daddr . udp dport @${SETS.mediaInternal} ${accept}`,
+      ...each(({ nft, suffix }) => [
+        `ct status dnat ${nft} daddr . udp dport @${SETS.mediaInternal}${suffix} ${accept}`,
+      ]),
+      ...(families.includes(IPV6) ? pinholes(accept) : []),
     ]),
+    ...(families.includes(IPV6) ? watch(options, internal, external, ports) : []),
     ...chain('media', 'nat hook prerouting priority dstnat - 1', [
-      `dnat ip to ip saddr . ip daddr . udp dport map @${SETS.mediaIn}`,
+      ...each(({ nft, suffix }) => [
+        `dnat ${nft} to ${nft} saddr . ${nft} daddr . udp dport map @${SETS.mediaIn}${suffix}`,
+      ]),
     ]),
     ...chain('source', 'nat hook postrouting priority srcnat - 1', [
-      `oifname ${internal} meta nfproto ipv4 meta mark and ${hex(INTERCEPT_MARK)} == ${hex(INTERCEPT_MARK)} snat ip to ip saddr comment "what the provider's impersonators send keeps its source"`,
-      `ip saddr . udp sport @${SETS.signalling} snat ip to ip saddr comment "our ports stay, also where masquerade is random"`,
-      `oifname ${external} snat ip to ip saddr . udp sport map @${SETS.mediaOut}`,
-      `oifname ${internal} ct status dnat snat ip to ip saddr . udp sport map @${SETS.mediaOut} comment "hairpin"`,
+      ...each(({ nft, nfproto, suffix }) => [
+        `oifname ${internal} meta nfproto ${nfproto} meta mark and ${hex(INTERCEPT_MARK)} == ${hex(INTERCEPT_MARK)} snat ${nft} to ${nft} saddr comment "what the provider's impersonators send keeps its source"`,
+        `${nft} saddr . udp sport @${SETS.signalling}${suffix} snat ${nft} to ${nft} saddr comment "our ports stay, also where masquerade is random"`,
+        `oifname ${external} snat ${nft} to ${nft} saddr . udp sport map @${SETS.mediaOut}${suffix}`,
+        `oifname ${internal} ct status dnat snat ${nft} to ${nft} saddr . udp sport map @${SETS.mediaOut}${suffix} comment "hairpin"`,
+      ]),
     ]),
     '}',
   ].join('\n')}\n`;
+}
+
+function sets(family: Family, options: RulesetOptions): string[] {
+  const { type, suffix } = family;
+  const size = `size ${options.mediaElements ?? 65_536}`;
+  const range = ['flags interval', 'auto-merge'];
+  const prefixes = (list: readonly string[] | undefined): string[] =>
+    (list ?? []).map(prefix).filter((text) => isIPv6(text) === (family === IPV6));
+  const endpoints = (list: readonly Endpoint[] | undefined): string[] => [
+    ...new Set(
+      (list ?? [])
+        .filter((e) => isIPv6(e.address) === (family === IPV6))
+        .map((e) => `${prefix(e.address)} . ${e.port}`),
+    ),
+  ];
+  return [
+    ...set(`off_phones${suffix}`, type, range, prefixes(options.excludedPhones)),
+    ...set(`off_providers${suffix}`, type, range, prefixes(options.excludedProviders)),
+    ...set(`providers${suffix}`, type, range, prefixes(options.providers)),
+    ...set(`forwarded_static${suffix}`, `${type} . inet_service`, [], endpoints(options.forwarded)),
+    ...set(
+      `${SETS.forwarded}${suffix}`,
+      `${type} . inet_service`,
+      ['size 4096', 'flags dynamic,timeout', 'timeout 1d'],
+      endpoints(options.learned),
+    ),
+    ...set(`${SETS.signalling}${suffix}`, `${type} . inet_service`, ['size 65536']),
+    ...set(`${SETS.peers}${suffix}`, `${type} . ${type} . inet_service`, ['size 65536', 'flags timeout']),
+    ...set(`${SETS.mediaInternal}${suffix}`, `${type} . inet_service`, [size, 'flags timeout']),
+    `  map ${SETS.mediaIn}${suffix} {`,
+    `    type ${type} . ${type} . inet_service : ${type} . inet_service`,
+    `    ${size}`,
+    '    flags timeout',
+    '  }',
+    `  map ${SETS.mediaOut}${suffix} {`,
+    `    type ${type} . inet_service : ${type} . inet_service`,
+    `    ${size}`,
+    '    flags timeout',
+    '  }',
+    ...(family === IPV6
+      ? [
+          ...set('translated6', type, range, prefixes(options.translated6)),
+          ...set('watched6', `${type} . inet_service`, ['size 65536', 'flags dynamic,timeout', 'timeout 1h']),
+          ...set(`${SETS.routed}6`, `${type} . inet_service`, ['size 65536']),
+          ...set(`${SETS.routedMedia}6`, `${type} . ${type} . inet_service`, [size, 'flags timeout']),
+        ]
+      : []),
+  ];
+}
+
+/** What of one family is taken, of what has come this far: the rules that stand last in the chain. */
+function interception(family: Family, options: RulesetOptions, ports: string): string[] {
+  const { nft, nfproto, suffix } = family;
+  const take = `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "sipalg-intercepted${suffix}" accept`;
+  const to =
+    family === IPV6 ? `[${IPV6.loopback}]:${options.listenPort6}` : `${IPV4.loopback}:${options.listenPort}`;
+  return [
+    ...(family === IPV6
+      ? [
+          'ip6 saddr fe80::/10 return',
+          'ip6 daddr fe80::/10 return',
+          'ip6 saddr != @translated6 return comment "routed without NAT: watched, and never taken"',
+        ]
+      : []),
+    `${nft} saddr . udp sport @${SETS.forwarded}${suffix} return`,
+    `${nft} saddr . udp sport @forwarded_static${suffix} return`,
+    `${nft} saddr @off_phones${suffix} return`,
+    `${nft} daddr @off_providers${suffix} return`,
+    `meta nfproto ${nfproto} socket transparent 1 socket wildcard 0 ${take}`,
+    `udp dport ${ports} tproxy ${nft} to ${to} ${take}`,
+  ];
+}
+
+/** What a dropping firewall has to let through to phones that are routed without NAT. */
+function pinholes(accept: string): string[] {
+  return [
+    `ip6 saddr . ip6 daddr . udp dport @${SETS.routedMedia}6 ${accept}`,
+    `ip6 daddr . udp dport @${SETS.routed}6 ip6 saddr @providers6 ${accept}`,
+    `ip6 saddr . ip6 daddr . udp dport @${SETS.peers}6 ${accept}`,
+  ];
+}
+
+/** Copies of what phones and providers say to each other where nothing is translated. */
+function watch(options: RulesetOptions, internal: string, external: string, ports: string): string[] {
+  const copy = `log group ${options.watchGroup ?? WATCH_GROUP} queue-threshold 1`;
+  return chain('watch', 'filter hook forward priority filter + 10', [
+    'meta nfproto != ipv6 return',
+    'meta l4proto != udp return',
+    'meta l4proto != @heartbeat return comment "the daemon is not running: nobody to tell"',
+    'ct status dnat,snat return comment "translated by the operator"',
+    ...['saddr', 'daddr'].flatMap((field) => [
+      `ip6 ${field} @off_phones6 return`,
+      `ip6 ${field} @off_providers6 return`,
+    ]),
+    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" ${copy} return`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 ${copy} return`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 ${copy}`,
+  ]);
 }

@@ -1,6 +1,7 @@
 /** Connections of SIP that were made while the gateway was away, and that would go on past it. */
-import { type Endpoint, endpointKey, parseIPv4 } from '../core/net/address.ts';
+import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import { type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { inPrefix } from './family.ts';
 
 export interface StaleContext {
   readonly sipPorts: readonly number[];
@@ -26,14 +27,4 @@ export function staleSignalling(entries: readonly ConntrackEntry[], context: Sta
       !context.excludedProviders.some((prefix) => inPrefix(destination.address, prefix))
     );
   });
-}
-
-/** Whether `address` is in `prefix` (`192.0.2.0/24`, or an address alone). */
-export function inPrefix(address: string, prefix: string): boolean {
-  const [network = '', length = '32'] = prefix.split('/');
-  const a = parseIPv4(address);
-  const n = parseIPv4(network);
-  if (a === undefined || n === undefined) return false;
-  const size = 2 ** (32 - Number(length));
-  return Math.floor(a / size) === Math.floor(n / size);
 }

@@ -1,43 +1,36 @@
 /**
- * `struct sockaddr_in` as bytes.
+ * `struct sockaddr_in` and `struct sockaddr_in6` as bytes.
  *
- * Facts: 16 bytes; family in host order (little-endian here), port and address in network order, the rest zero (ip(7)).
+ * Facts: the family is in host order (little-endian here), port and address in network order. IPv4 (ip(7)) has 16 bytes,
+ * the last 8 of them zero; IPv6 (ipv6(7)) has 28: flow label, address, and the scope, which only link-local addresses
+ * need.
  */
-import { type Address, type Endpoint, parseIPv4 } from '../core/net/address.ts';
-import { SystemError } from './system-error.ts';
+import { addressOf, type Endpoint } from '../core/net/address.ts';
+import { familyOf, IPV4, IPV6, octetsOf } from './family.ts';
 
-export const SOCKADDR_IN_SIZE = 16;
-export const AF_INET = 2;
+/** Room for either. */
+export const SOCKADDR_SIZE = 28;
+const SOCKADDR_IN_SIZE = 16;
 
-/** Writes `endpoint` at `offset`; the address must be IPv4. */
-export function writeSockaddr(view: DataView, offset: number, e: Endpoint): void {
-  view.setUint16(offset, AF_INET, true);
+/** Writes `endpoint` at `offset`; the length that it takes. */
+export function writeSockaddr(view: DataView, offset: number, e: Endpoint): number {
+  const { domain } = familyOf(e.address);
+  const size = domain === IPV4.domain ? SOCKADDR_IN_SIZE : SOCKADDR_SIZE;
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, size);
+  bytes.fill(0);
+  view.setUint16(offset, domain, true);
   view.setUint16(offset + 2, e.port, false);
-  view.setUint32(offset + 4, addressToNumber(e.address), false);
-  view.setUint32(offset + 8, 0);
-  view.setUint32(offset + 12, 0);
+  bytes.set(octetsOf(e.address), domain === IPV4.domain ? 4 : 8);
+  return size;
 }
 
-/** The endpoint at `offset`, or undefined where the family is not IPv4. */
+/** The endpoint at `offset`, or undefined where the family is neither. */
 export function readSockaddr(view: DataView, offset: number): Endpoint | undefined {
-  if (view.getUint16(offset, true) !== AF_INET) return undefined;
+  const domain = view.getUint16(offset, true);
+  if (domain !== IPV4.domain && domain !== IPV6.domain) return undefined;
+  const [at, length] = domain === IPV4.domain ? [4, 4] : [8, 16];
   return {
-    address: numberToAddress(view.getUint32(offset + 4, false)),
+    address: addressOf(new Uint8Array(view.buffer, view.byteOffset + offset + at, length)),
     port: view.getUint16(offset + 2, false),
   };
-}
-
-export function addressToNumber(address: Address): number {
-  const value = parseIPv4(address);
-  if (value === undefined)
-    throw new SystemError(
-      'linux/not-ipv4',
-      `${address} is not an IPv4 address`,
-      'the kernel data plane translates IPv4 only; IPv6 needs no translation',
-    );
-  return value;
-}
-
-export function numberToAddress(value: number): Address {
-  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }

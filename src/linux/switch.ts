@@ -1,4 +1,5 @@
 /** Everything that the data plane leaves in the kernel, removed. Idempotent: `sipalg off`, and every stop, call it. */
+import { isIPv6, isPrivate } from '../core/net/address.ts';
 import { removeAcceptRules } from './accept-chain.ts';
 import { Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { localAddresses } from './interfaces.ts';
@@ -47,14 +48,16 @@ function removeIntercepted(sipPorts: readonly number[]): number {
 }
 
 function isIntercepted(
-  entry: ConntrackEntry,
+  { original, status, timeoutS }: ConntrackEntry,
   sipPorts: readonly number[],
   local: ReadonlySet<string>,
 ): boolean {
-  const { source, destination } = entry.original;
+  const { source, destination } = original;
   return (
-    (entry.status & (IPS_SRC_NAT | IPS_DST_NAT)) === 0 &&
+    (status & (IPS_SRC_NAT | IPS_DST_NAT)) === 0 &&
     (sipPorts.includes(source.port) || sipPorts.includes(destination.port)) &&
+    // IPv6 without NAT is what routing looks like; of what we took, the source is private or the second nearly over.
+    (!isIPv6(source.address) || isPrivate(source.address) || timeoutS <= 1) &&
     !local.has(source.address) &&
     !local.has(destination.address)
   );

@@ -10,8 +10,8 @@
  */
 import { endianness } from 'node:os';
 import koffi from 'koffi';
-import type { Endpoint } from '../core/net/address.ts';
-import { AF_INET, readSockaddr, SOCKADDR_IN_SIZE, writeSockaddr } from './sockaddr.ts';
+import { type Endpoint, formatEndpoint } from '../core/net/address.ts';
+import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from './sockaddr.ts';
 import { ERRNO, SystemError, systemError } from './system-error.ts';
 
 export const SOCK_DGRAM = 2;
@@ -101,37 +101,32 @@ export function close(fd: FileDescriptor): void {
 const scratch = new Uint8Array(64);
 const scratchView = new DataView(scratch.buffer);
 
-function inetAddress(e: Endpoint): Uint8Array {
-  writeSockaddr(scratchView, 0, e);
-  return scratch;
-}
-
 export function bindInet(fd: FileDescriptor, local: Endpoint): void {
-  check(libc().bind(fd, inetAddress(local), SOCKADDR_IN_SIZE), 'bind', `${local.address}:${local.port}`);
+  check(libc().bind(fd, scratch, writeSockaddr(scratchView, 0, local)), 'bind', formatEndpoint(local));
 }
 
 /** False where the address or port is taken or not ours. */
 export function canBindInet(fd: FileDescriptor, local: Endpoint): boolean {
-  return libc().bind(fd, inetAddress(local), SOCKADDR_IN_SIZE) === 0;
+  return libc().bind(fd, scratch, writeSockaddr(scratchView, 0, local)) === 0;
 }
 
 export function connectInet(fd: FileDescriptor, remote: Endpoint): void {
   check(
-    libc().connect(fd, inetAddress(remote), SOCKADDR_IN_SIZE),
+    libc().connect(fd, scratch, writeSockaddr(scratchView, 0, remote)),
     'connect',
-    `${remote.address}:${remote.port}`,
+    formatEndpoint(remote),
   );
 }
 
 /** Undoes a connect (connect(2): AF_UNSPEC), so that a datagram socket can be connected elsewhere. */
 export function disconnect(fd: FileDescriptor): void {
-  scratch.fill(0, 0, SOCKADDR_IN_SIZE);
-  libc().connect(fd, scratch, SOCKADDR_IN_SIZE);
+  scratch.fill(0, 0, SOCKADDR_SIZE);
+  libc().connect(fd, scratch, SOCKADDR_SIZE);
 }
 
 export function localEndpoint(fd: FileDescriptor): Endpoint {
   const length = new Uint8Array(4);
-  new DataView(length.buffer).setUint32(0, SOCKADDR_IN_SIZE, true);
+  new DataView(length.buffer).setUint32(0, SOCKADDR_SIZE, true);
   check(libc().getsockname(fd, scratch, length), 'getsockname');
   const result = readSockaddr(scratchView, 0);
   if (result === undefined) throw systemError('getsockname', ERRNO.EINVAL);
@@ -169,8 +164,8 @@ export function sendToInet(fd: FileDescriptor, bytes: Uint8Array, remote: Endpoi
     bytes.byteLength === 0 ? null : bytes,
     bytes.byteLength,
     MSG_DONTWAIT,
-    inetAddress(remote),
-    SOCKADDR_IN_SIZE,
+    scratch,
+    writeSockaddr(scratchView, 0, remote),
   );
   return sent < 0 ? -koffi.errno() : sent;
 }
@@ -221,5 +216,3 @@ export function watch(fd: FileDescriptor, ready: () => void): Watch {
     },
   };
 }
-
-export { AF_INET };

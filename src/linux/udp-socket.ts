@@ -4,6 +4,8 @@
  * Facts relied on:
  * - IP_TRANSPARENT (19) allows binding to an address that is not ours; it takes CAP_NET_ADMIN or CAP_NET_RAW (ip(7)).
  * - IP_RECVORIGDSTADDR (20) delivers the destination as control message of level 0, type 20, a `sockaddr_in`.
+ * - IPv6 has options of the same meaning at level 41 (linux/in6.h): IPV6_TRANSPARENT (75), IPV6_RECVORIGDSTADDR (74, a
+ *   `sockaddr_in6`), IPV6_FREEBIND (78), IPV6_MTU_DISCOVER (23); a socket with IPV6_V6ONLY (26) never carries IPv4.
  * - SO_RCVBUFFORCE (33) exceeds net.core.rmem_max with CAP_NET_ADMIN; SO_RCVBUF (8) does not.
  * - IP_MTU_DISCOVER (10) = IP_PMTUDISC_DONT (0): a SIP message larger than the path's MTU is fragmented, without DF, so that it
  *   crosses networks that swallow ICMP (RFC 3261 §18.1.1 leaves no other way for a message that must stay on UDP).
@@ -12,16 +14,35 @@
  * All sockets receive into one arena: a datagram is copied out before the receiver sees it, and receivers run one after
  * the other on the loop.
  */
-import type { Endpoint } from '../core/net/address.ts';
-import { readSockaddr, SOCKADDR_IN_SIZE } from './sockaddr.ts';
+import { type Endpoint, formatEndpoint, isIPv6 } from '../core/net/address.ts';
+import { familyOf } from './family.ts';
+import { readSockaddr, SOCKADDR_SIZE } from './sockaddr.ts';
 import * as sys from './sys.ts';
 import { ERRNO } from './system-error.ts';
 
-const SOL_IP = 0;
-const IP_MTU_DISCOVER = 10;
-const IP_TRANSPARENT = 19;
-const IP_RECVORIGDSTADDR = 20;
-const IP_FREEBIND = 15;
+interface SocketOptions {
+  readonly level: number;
+  readonly mtuDiscover: number;
+  readonly transparent: number;
+  readonly originalDestination: number;
+  readonly freeBind: number;
+}
+
+const IP_OPTIONS: SocketOptions = {
+  level: 0,
+  mtuDiscover: 10,
+  transparent: 19,
+  originalDestination: 20,
+  freeBind: 15,
+};
+const IPV6_OPTIONS: SocketOptions = {
+  level: 41,
+  mtuDiscover: 23,
+  transparent: 75,
+  originalDestination: 74,
+  freeBind: 78,
+};
+const IPV6_V6ONLY = 26;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
@@ -30,6 +51,7 @@ const BATCH = 32;
 /** Batches in one go before other sockets get their turn. */
 const BUDGET = 8;
 const DATAGRAM_SIZE = 65_536;
+const NAME_SIZE = 32;
 const CONTROL_SIZE = 64;
 const MMSGHDR_SIZE = 64;
 const IOVEC_SIZE = 16;
@@ -68,14 +90,14 @@ function receiveArena(): ReceiveArena {
   const headers = 0;
   const vectors = headers + BATCH * MMSGHDR_SIZE;
   const names = vectors + BATCH * IOVEC_SIZE;
-  const controls = names + BATCH * SOCKADDR_IN_SIZE;
+  const controls = names + BATCH * NAME_SIZE;
   const data = controls + BATCH * CONTROL_SIZE;
   const arena = sys.allocate(data + BATCH * DATAGRAM_SIZE);
   const { view, address } = arena;
   for (let i = 0; i < BATCH; i++) {
     const header = headers + i * MMSGHDR_SIZE;
     const vector = vectors + i * IOVEC_SIZE;
-    view.setBigUint64(header, address + BigInt(names + i * SOCKADDR_IN_SIZE), true);
+    view.setBigUint64(header, address + BigInt(names + i * NAME_SIZE), true);
     view.setBigUint64(header + 16, address + BigInt(vector), true);
     view.setBigUint64(header + 24, 1n, true);
     view.setBigUint64(header + 32, address + BigInt(controls + i * CONTROL_SIZE), true);
@@ -101,11 +123,14 @@ export class UdpSocket {
     receiveArena();
     this.#receiver = receiver;
     this.#originalDestination = options.originalDestination === true;
-    const fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+    const fd = open(options.local);
     try {
-      if (options.transparent === true) sys.setOption(fd, SOL_IP, IP_TRANSPARENT, 1, 'IP_TRANSPARENT');
-      if (this.#originalDestination) sys.setOption(fd, SOL_IP, IP_RECVORIGDSTADDR, 1, 'IP_RECVORIGDSTADDR');
-      sys.trySetOption(fd, SOL_IP, IP_MTU_DISCOVER, 0);
+      const names = optionsOf(options.local);
+      if (options.transparent === true)
+        sys.setOption(fd, names.level, names.transparent, 1, 'IP_TRANSPARENT');
+      if (this.#originalDestination)
+        sys.setOption(fd, names.level, names.originalDestination, 1, 'IP_RECVORIGDSTADDR');
+      sys.trySetOption(fd, names.level, names.mtuDiscover, 0);
       const size = options.receiveBufferBytes;
       if (size !== undefined && sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size) !== 0)
         sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUF, size);
@@ -141,21 +166,19 @@ export class UdpSocket {
       for (let i = 0; i < BATCH; i++) {
         const header = headers + i * MMSGHDR_SIZE;
         // The kernel writes what it used into these fields; they are offers again only when restored.
-        view.setUint32(header + 8, SOCKADDR_IN_SIZE, true);
+        view.setUint32(header + 8, SOCKADDR_SIZE, true);
         view.setBigUint64(header + 40, this.#originalDestination ? CONTROL_LENGTH : 0n, true);
       }
       const count = sys.receiveMany(this.#fd, arena.address, BATCH);
       if (count <= 0) {
         // EINTR comes again by itself (level-triggered); anything but "nothing there" is worth telling.
         if (count < 0 && count !== -ERRNO.EAGAIN && count !== -ERRNO.EINTR)
-          this.#receiver.fault(
-            new Error(`recvmmsg on ${this.local.address}:${this.local.port}: errno ${-count}`),
-          );
+          this.#receiver.fault(new Error(`recvmmsg on ${formatEndpoint(this.local)}: errno ${-count}`));
         return;
       }
       for (let i = 0; i < count && !this.#closed; i++) {
         const header = headers + i * MMSGHDR_SIZE;
-        const remote = readSockaddr(view, names + i * SOCKADDR_IN_SIZE);
+        const remote = readSockaddr(view, names + i * NAME_SIZE);
         if (remote === undefined) continue;
         const start = data + i * DATAGRAM_SIZE;
         const datagram = bytes.slice(start, start + view.getUint32(header + 56, true));
@@ -181,23 +204,34 @@ function readDestination(view: DataView, offset: number, length: number): Endpoi
   while (at + CMSG_HEADER <= end) {
     const size = Number(view.getBigUint64(at, true));
     if (size < CMSG_HEADER) return undefined;
-    if (
-      view.getInt32(at + 8, true) === SOL_IP &&
-      view.getInt32(at + 12, true) === IP_RECVORIGDSTADDR &&
-      size >= CMSG_HEADER + SOCKADDR_IN_SIZE
-    )
-      return readSockaddr(view, at + CMSG_HEADER);
+    const level = view.getInt32(at + 8, true);
+    const type = view.getInt32(at + 12, true);
+    for (const known of [IP_OPTIONS, IPV6_OPTIONS])
+      if (level === known.level && type === known.originalDestination && at + size <= end)
+        return readSockaddr(view, at + CMSG_HEADER);
     at += (size + 7) & ~7;
   }
   return undefined;
 }
 
+function optionsOf(local: Endpoint): SocketOptions {
+  return isIPv6(local.address) ? IPV6_OPTIONS : IP_OPTIONS;
+}
+
+/** A UDP socket of the endpoint's family, and of no other. */
+function open(local: Endpoint): sys.FileDescriptor {
+  const fd = sys.socket(familyOf(local.address).domain, sys.SOCK_DGRAM, 0);
+  if (isIPv6(local.address)) sys.trySetOption(fd, IPV6_OPTIONS.level, IPV6_V6ONLY, 1);
+  return fd;
+}
+
 /** Whether no local program holds this UDP endpoint. */
 export function isFree(local: Endpoint): boolean {
-  const fd = sys.socket(sys.AF_INET, sys.SOCK_DGRAM, 0);
+  const fd = open(local);
   try {
+    const names = optionsOf(local);
     // The question is the port; an address that is just coming up must not look like a taken port.
-    sys.trySetOption(fd, SOL_IP, IP_FREEBIND, 1);
+    sys.trySetOption(fd, names.level, names.freeBind, 1);
     return sys.canBindInet(fd, local);
   } finally {
     sys.close(fd);

@@ -231,11 +231,13 @@ test('files of /proc and chain names', () => {
     parseUdpSockets(
       '   sl  local_address rem_address   st tx_queue\n' +
         ' 1234: 0100007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1\n' +
-        ' 1235: 016433C6:3E80 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1\n',
+        ' 1235: 016433C6:3E80 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1\n' +
+        ' 1236: B80D0120000000000000000001000000:13C4 00000000000000000000000000000000:0000 07 0:0 0:0 0 0 0 1\n',
     ),
     [
       { address: '127.0.0.1', port: 5060 },
       { address: '198.51.100.1', port: 16_000 },
+      { address: '2001:db8::1', port: 5060 },
     ],
   );
   assert.deepEqual(
@@ -245,6 +247,6 @@ test('files of /proc and chain names', () => {
     ['-A PREROUTING -p udp -m udp --dport 5060 -j CT --helper sip'],
   );
   assert.deepEqual(parseChainName('inet filter input'), { family: 'inet', table: 'filter', chain: 'input' });
-  for (const bad of ['inet filter', 'ip6 a b', 'inet a b; flush ruleset', ''])
+  for (const bad of ['inet filter', 'ip4 a b', 'inet a b; flush ruleset', ''])
     assert.equal(parseChainName(bad), undefined);
 });

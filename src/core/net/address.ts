@@ -78,8 +78,31 @@ export function parseIPv4(text: string): number | undefined {
   return octets === 4 ? value : undefined;
 }
 
+/** The address in network order, 4 or 16 octets; undefined where the text is no address. */
+export function addressOctets(address: Address): Uint8Array | undefined {
+  if (!address.includes(':')) {
+    const value = parseIPv4(address);
+    return value === undefined
+      ? undefined
+      : Uint8Array.of(value / 2 ** 24, (value / 2 ** 16) & 255, (value / 2 ** 8) & 255, value & 255);
+  }
+  const groups = readIPv6(address);
+  return groups === undefined ? undefined : Uint8Array.from(groups.flatMap((g) => [g >> 8, g & 255]));
+}
+
+/** Canonical text of 4 or 16 octets in network order. */
+export function addressOf(octets: Uint8Array): Address {
+  if (octets.length === 4) return octets.join('.');
+  return formatGroups(Array.from({ length: 8 }, (_, i) => octets[2 * i]! * 256 + octets[2 * i + 1]!));
+}
+
 /** RFC 5952 text of an IPv6 literal; undefined where the literal is not valid (three colons, too many groups). */
 function parseIPv6(text: string): Address | undefined {
+  const groups = readIPv6(text);
+  return groups === undefined ? undefined : formatGroups(groups);
+}
+
+function readIPv6(text: string): number[] | undefined {
   let rest = text;
   const groups: number[] = [];
   let tail: number[] | undefined;
@@ -115,7 +138,7 @@ function parseIPv6(text: string): Address | undefined {
     groups[6] = Math.floor(embedded / 65536);
     groups[7] = embedded % 65536;
   }
-  return formatGroups(groups);
+  return groups;
 }
 
 function formatGroups(groups: readonly number[]): Address {
