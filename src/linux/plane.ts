@@ -11,7 +11,7 @@ import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
-import { FAMILIES, type Family, familyOf, IPV4, IPV6, named } from './family.ts';
+import { FAMILIES, IPV4, IPV6, named } from './family.ts';
 import { type FlowJudgement, FlowSweep } from './flow-sweep.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
 import {
@@ -26,6 +26,7 @@ import { endpointElement, NftElements, protocolElement, renew, sourceElement } f
 import type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset, tryRun } from './program.ts';
+import { ProviderSockets } from './provider-sockets.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
 import { staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
@@ -41,7 +42,6 @@ const LOOK_MS = 15_000;
 /** A notice of one code is given at most this often; how many were kept back is told with the next. */
 const NOTICE_MS = 10_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
-const DEFAULT_PROVIDER_SOCKETS = 1_024;
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
 export type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats };
@@ -61,11 +61,10 @@ class Plane implements LinuxPlane {
   readonly #handler: PlaneHandler;
   readonly #sipPorts: readonly number[];
   readonly #externalAddresses: ExternalAddresses;
-  readonly #providers = new Map<string, UdpSocket>();
+  readonly #providers: ProviderSockets;
   readonly #signalling = new Map<MappingId, SignallingMapping>();
   readonly #externals = new Map<string, UdpSocket>();
   #kernel: Kernel | undefined;
-  readonly #wildcards = new Map<Family, UdpSocket>();
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
@@ -76,6 +75,13 @@ class Plane implements LinuxPlane {
     this.#handler = handler;
     this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
+    this.#providers = new ProviderSockets(
+      { ...options, receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER },
+      {
+        packet: (bytes, remote, local) => this.#fromPhone(bytes, remote, local),
+        fault: (code, error) => this.#tell(code, error),
+      },
+    );
   }
 
   start(): void {
@@ -87,7 +93,7 @@ class Plane implements LinuxPlane {
         BRIDGE_REMEDY,
       );
     try {
-      for (const family of FAMILIES) this.#openWildcard(family);
+      this.#providers.open();
       const elements = new NftElements(TABLE);
       const conntrack = new Conntrack();
       const store = new ElementStore(elements);
@@ -105,25 +111,6 @@ class Plane implements LinuxPlane {
     ];
   }
 
-  #openWildcard(family: Family): void {
-    try {
-      const socket = new UdpSocket(
-        {
-          local: { address: family.loopback, port: this.#options.listenPort ?? 0 },
-          transparent: true,
-          originalDestination: true,
-          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
-        },
-        this.#receiver((bytes, remote, destination) => this.#intercepted(bytes, remote, destination)),
-      );
-      this.#wildcards.set(family, socket);
-    } catch (error) {
-      // A kernel without IPv6 is a router for IPv4.
-      if (family === IPV4 || !(error instanceof SystemError)) throw error;
-      if (error.errno !== ERRNO.EAFNOSUPPORT && error.errno !== ERRNO.EADDRNOTAVAIL) throw error;
-    }
-  }
-
   stats(): LinuxPlaneStats {
     return {
       providerSockets: this.#providers.size,
@@ -137,7 +124,7 @@ class Plane implements LinuxPlane {
   send(flow: Flow, bytes: Uint8Array): void {
     // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
     const external = this.#externals.get(endpointKey(flow.local));
-    const socket = external ?? (flow.side === 'external' ? undefined : this.#providerSocket(flow.local));
+    const socket = external ?? (flow.side === 'external' ? undefined : this.#providers.at(flow.local));
     if (flow.transport !== 'udp' || socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
   }
 
@@ -179,8 +166,7 @@ class Plane implements LinuxPlane {
       sipPorts: this.#sipPorts,
       ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
     });
-    for (const socket of this.#providers.values()) socket.close();
-    this.#providers.clear();
+    this.#providers.close();
     for (const { socket, external } of this.#signalling.values()) {
       socket.close();
       this.#kernel?.sweep.later(`at ${endpointKey(external)}`, isFlowAt(external));
@@ -189,8 +175,6 @@ class Plane implements LinuxPlane {
     this.#kernel?.sweep.close();
     this.#signalling.clear();
     this.#externals.clear();
-    for (const socket of this.#wildcards.values()) socket.close();
-    this.#wildcards.clear();
     this.#kernel?.elements.close();
     this.#kernel?.conntrack.close();
     this.#kernel = undefined;
@@ -209,7 +193,7 @@ class Plane implements LinuxPlane {
     const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
-      families: [...this.#wildcards.keys()],
+      families: this.#providers.families,
       ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
       ...(this.#options.rulePriority === undefined ? {} : { priority: this.#options.rulePriority }),
     });
@@ -226,8 +210,8 @@ class Plane implements LinuxPlane {
       internal,
       external,
       sipPorts: this.#sipPorts,
-      listenPort: this.#wildcards.get(IPV4)?.local.port ?? 0,
-      listenPort6: this.#wildcards.get(IPV6)?.local.port,
+      listenPort: this.#providers.port(IPV4) ?? 0,
+      listenPort6: this.#providers.port(IPV6),
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
       providers: providers ?? [],
@@ -329,57 +313,12 @@ class Plane implements LinuxPlane {
     return { datagram, fault: (error: unknown) => this.#tell('linux.receive', error) };
   }
 
-  /** A first packet to a provider endpoint; the next ones find its own socket. */
-  #intercepted(bytes: Uint8Array, remote: Endpoint, destination: Endpoint): void {
-    // Only packets that were intercepted carry another destination than our own.
-    if (destination.address === familyOf(destination.address).loopback) return;
-    this.#providerSocket(destination);
-    this.#fromPhone(bytes, remote, destination);
-  }
-
   #fromPhone(bytes: Uint8Array, remote: Endpoint, local: Endpoint): void {
     this.#handler.packet(
       { transport: 'udp', side: 'internal', local, remote },
       bytes,
       this.#externalAddresses.towards(local.address, performance.now()),
     );
-  }
-
-  #providerSocket(local: Endpoint): UdpSocket | undefined {
-    const key = endpointKey(local);
-    const known = this.#providers.get(key);
-    if (known !== undefined) {
-      // Last in the map is used last.
-      this.#providers.delete(key);
-      this.#providers.set(key, known);
-      return known;
-    }
-    if (this.#kernel === undefined) return undefined;
-    const limit = this.#options.maxProviderSockets ?? DEFAULT_PROVIDER_SOCKETS;
-    for (const [oldKey, old] of this.#providers) {
-      if (this.#providers.size < limit) break;
-      this.#providers.delete(oldKey);
-      old.close();
-    }
-    try {
-      const socket: UdpSocket = new UdpSocket(
-        {
-          local,
-          transparent: true,
-          receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
-        },
-        this.#receiver((bytes, remote) => {
-          this.#providers.delete(key);
-          this.#providers.set(key, socket);
-          this.#fromPhone(bytes, remote, local);
-        }),
-      );
-      this.#providers.set(key, socket);
-      return socket;
-    } catch (error) {
-      this.#tell('linux.provider-socket', error);
-      return undefined;
-    }
   }
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
