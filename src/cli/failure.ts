@@ -15,7 +15,12 @@ export class UsageError extends Error {
 
 /** The machine stands in the way: exit code 3. */
 export class EnvironmentError extends Error {
-  readonly code: 'cli/not-permitted' | 'cli/no-such-interface' | 'cli/not-linux' | 'cli/not-readable';
+  readonly code:
+    | 'cli/not-permitted'
+    | 'cli/other-version'
+    | 'cli/no-such-interface'
+    | 'cli/not-linux'
+    | 'cli/not-readable';
   readonly hint: string;
 
   constructor(code: EnvironmentError['code'], message: string, hint: string) {

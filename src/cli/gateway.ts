@@ -1,4 +1,5 @@
 /** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
+import manifest from '../../package.json' with { type: 'json' };
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { type ConfigOptions, configFrom, readConfig } from './config-options.ts';
 import { requireInterfaces, requireNetworkRights } from './environment.ts';
@@ -21,7 +22,11 @@ export async function gateway(options: GatewayOptions): Promise<number> {
     await tellObstacles(config);
   }
   const { runGateway } = await import('../gateway/gateway.ts');
-  return runGateway(config, { json: options.json === true, reload: () => readConfig(options) });
+  return runGateway(config, {
+    json: options.json === true,
+    version: manifest.version,
+    reload: () => readConfig(options),
+  });
 }
 
 /**

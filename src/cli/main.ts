@@ -33,6 +33,7 @@ First steps:
   sudo sipalg demo                             a whole telephone network on this machine, with a call through it
   sudo sipalg preflight -i br0 -e eth0         what stands in the way on this router
   sudo sipalg gateway   -i br0 -e eth0         the real thing; Ctrl-C stops it and leaves plain NAT behind
+  sudo sipalg status                           what it does: phones, calls, media both ways
 
 Exit codes: 0 fine, 1 the answer is no, 2 command line or configuration, 3 this machine, 70 a bug of ours`,
   );
@@ -103,6 +104,17 @@ and upgrades, until \`sipalg on\`. Doing it twice does no harm.
 For one phone or one provider only: mode = "off" in its [[phone]] or [[provider]] table, then SIGHUP to the gateway.`,
   )
   .action(running(async (options) => (await import('./switch.ts')).switchTo('off', options)));
+
+addSwitchOptions(program.command('status').summary('what the running gateway does'))
+  .description(
+    `Asks the running gateway: since when it takes traffic, which phones are registered and how they are reached, the calls
+and whether their media flows both ways, how full its tables are, and its last notices. Changes nothing.
+
+Exit code 0: SIP goes through the gateway; 1: it does not (switched off, not running, or standing still).`,
+  )
+  .option('--json', 'the answer as one line of JSON')
+  .option('-w, --watch', 'again every two seconds, until Ctrl-C')
+  .action(running(async (options) => (await import('./status.ts')).status(options)));
 
 program
   .command('explain')

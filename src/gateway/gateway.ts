@@ -14,21 +14,36 @@ import type { Address, Endpoint } from '../core/net/address.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch } from '../state/switch.ts';
-import { openPlane } from './plane.ts';
+import { type OpenPlane, openPlane } from './plane.ts';
+import { type Announcer, announcer } from './service.ts';
+import { boardedLog, type RunningStatus, StatusBoard } from './status.ts';
+import { openStatusSocket } from './status-socket.ts';
 
 export interface RunOptions {
   readonly json: boolean;
+  /** Of sipalg, for status. */
+  readonly version: string;
   /** Reads the configuration again, for SIGHUP. */
   readonly reload?: () => { readonly config: GatewayConfig } | { readonly problems: readonly Problem[] };
 }
 
 /** Runs until SIGTERM or SIGINT. Returns the exit code. Throws what keeps it from starting. */
 export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<number> {
-  const log = createLog({ json: options.json, level: config.log.level, reveal: config.log.reveal });
+  const board = new StatusBoard(options.version);
+  const log = boardedLog(
+    createLog({ json: options.json, level: config.log.level, reveal: config.log.reveal }),
+    board,
+  );
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
   let current = config;
   let running: Gateway | undefined;
+  const manager: Announcer = await announcer(log);
+  const status = openStatusSocket(
+    config.stateDir,
+    () => board.answer(current, () => running?.status()),
+    (text) => log.notice('gateway.no-status', text),
+  );
 
   // Start, stop, reload and switch follow one another, however the signals come.
   let turn: Promise<void> = Promise.resolve();
@@ -52,6 +67,8 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       await running.stop();
       running = undefined;
     }
+    board.switched();
+    manager.ready(on ? 'SIP goes through the gateway' : 'switched off: plain NAT');
     if (!on) log.info('off', { text: 'switched off: plain NAT; `sipalg on` switches it on' });
   };
 
@@ -80,6 +97,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
           'another state directory needs a restart; nothing was changed',
           'error',
         );
+      manager.reloading();
       await running?.stop();
       running = undefined;
       current = next.config;
@@ -88,6 +106,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
     });
   const onEnd = (): void =>
     inTurn(async () => {
+      manager.stopping();
       await running?.stop();
       running = undefined;
       finish(0);
@@ -96,6 +115,8 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
 
   const code = await finished;
   watcher.close();
+  status.close();
+  manager.close();
   process.off('SIGHUP', onHangup).off('SIGTERM', onEnd).off('SIGINT', onEnd);
   if (failed !== undefined) {
     await running?.stop().catch(() => {});
@@ -124,6 +145,7 @@ class Gateway {
   readonly #engine: Engine;
   readonly #inputs: Input[] = [];
   #plane: DataPlane | undefined;
+  #opened: OpenPlane | undefined;
   #busy = false;
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
@@ -159,7 +181,8 @@ class Gateway {
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
       notice: (code, text) => this.#log.notice(code, text),
     };
-    const { plane, facts } = await openPlane(this.#config, handler);
+    this.#opened = await openPlane(this.#config, handler);
+    const { plane, facts } = this.#opened;
     this.#plane = plane;
     const rows = (['port', 'mapping', 'dialog'] as const).flatMap((table) =>
       [...this.#store.load(table)].map(([key, value]) => ({ table, key, value })),
@@ -181,6 +204,12 @@ class Gateway {
     clearTimeout(this.#timer);
     await this.#plane?.stop();
     this.#store.flush();
+  }
+
+  /** Undefined until it takes traffic. */
+  status(): RunningStatus | undefined {
+    const plane = this.#opened?.status();
+    return plane === undefined ? undefined : { snapshot: this.#engine.snapshot(), plane };
   }
 
   #feed(input: Input): void {

@@ -1,12 +1,27 @@
 /** Which data plane carries the engine out: the kernel's, or ordinary sockets. Loaded only where it is used. */
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { formatPrefix } from '../config/prefix.ts';
-import type { DataPlane, PlaneHandler } from '../core/alg/io.ts';
+import type { DataPlane, MappingId, PlaneHandler } from '../core/alg/io.ts';
+
+/** Packets of one media mapping's first port, which is RTP. */
+export interface MediaTraffic {
+  readonly fromPhone: number;
+  readonly toPhone: number;
+}
+
+/** The data plane at one moment. */
+export interface PlaneStatus {
+  /** Why SIP goes past the gateway at present; undefined while it does not. */
+  readonly resting: string | undefined;
+  /** Asked only where there are calls to show. Mappings that nobody counts for are not in it. */
+  traffic(): ReadonlyMap<MappingId, MediaTraffic>;
+}
 
 export interface OpenPlane {
   readonly plane: DataPlane;
   /** What a person or a script wants to know of it. */
   readonly facts: Readonly<Record<string, unknown>>;
+  status(): PlaneStatus;
 }
 
 /** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
@@ -15,7 +30,21 @@ export async function openPlane(config: GatewayConfig, handler: PlaneHandler): P
     const { createExplicitPlane } = await import('./explicit/plane.ts');
     const advertise = config.advertise === undefined ? {} : { advertise: config.advertise };
     const plane = await createExplicitPlane({ listen: config.listen, ...advertise }, handler);
-    return { plane, facts: { listen: plane.addresses } };
+    const traffic = (): Map<MappingId, MediaTraffic> =>
+      new Map(
+        plane
+          .snapshot()
+          .media.flatMap(({ id, streams: [first] }): [MappingId, MediaTraffic][] =>
+            first === undefined
+              ? []
+              : [[id, { fromPhone: first.internal.packets, toPhone: first.external.packets }]],
+          ),
+      );
+    return {
+      plane,
+      facts: { listen: plane.addresses },
+      status: () => ({ resting: undefined, traffic }),
+    };
   }
   const { createLinuxPlane } = await import('../linux/plane.ts');
   const off = <T extends { readonly mode: string }>(list: readonly T[]): T[] =>
@@ -39,5 +68,6 @@ export async function openPlane(config: GatewayConfig, handler: PlaneHandler): P
   return {
     plane,
     facts: { internal: config.internal, external: config.external, ports: config.signalling.ports },
+    status: () => ({ resting: plane.resting(), traffic: () => plane.mediaTraffic() }),
   };
 }

@@ -44,6 +44,11 @@ export class KernelMedia {
     return this.#mappings.size;
   }
 
+  /** Packets on the first port of each mapping. */
+  traffic(): Map<MappingId, { fromPhone: number; toPhone: number }> {
+    return new Map();
+  }
+
   /** The reason why not, or undefined when it is open. Throws a `SystemError` for what the kernel refuses. */
   open(mapping: MediaMapping): string | undefined {
     const { internal } = mapping;

@@ -1,5 +1,5 @@
 /** What the data plane has to be told, and what it tells of itself. */
-import type { DataPlane } from '../core/alg/io.ts';
+import type { DataPlane, MappingId } from '../core/alg/io.ts';
 import type { ChainName } from './accept-chain.ts';
 
 export interface LinuxPlaneOptions {
@@ -33,4 +33,8 @@ export interface LinuxPlane extends DataPlane {
   /** Rules, routes and sockets; throws a `SystemError`, and then nothing is left behind. */
   start(): void;
   stats(): LinuxPlaneStats;
+  /** Why the rules rest and the phones have ordinary NAT; undefined while they intercept. */
+  resting(): string | undefined;
+  /** Packets on the first port of each media mapping, as the kernel counts them. */
+  mediaTraffic(): Map<MappingId, { readonly fromPhone: number; readonly toPhone: number }>;
 }

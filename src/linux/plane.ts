@@ -121,6 +121,16 @@ class Plane implements LinuxPlane {
     };
   }
 
+  resting(): string | undefined {
+    const silentMs = performance.now() - this.#lastBeatMs;
+    if (this.#kernel !== undefined && silentMs < HEARTBEAT_S * 1_000) return undefined;
+    return `the kernel has had no heartbeat for ${Math.round(silentMs / 1000)} s: the phones have ordinary NAT`;
+  }
+
+  mediaTraffic(): Map<MappingId, { fromPhone: number; toPhone: number }> {
+    return this.#kernel?.media.traffic() ?? new Map();
+  }
+
   send(flow: Flow, bytes: Uint8Array): void {
     // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
     const external = this.#externals.get(endpointKey(flow.local));

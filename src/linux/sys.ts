@@ -14,6 +14,7 @@ import { type Endpoint, formatEndpoint } from '../core/net/address.ts';
 import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from './sockaddr.ts';
 import { ERRNO, SystemError, systemError } from './system-error.ts';
 
+export const AF_UNIX = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
@@ -167,6 +168,16 @@ export function sendToInet(fd: FileDescriptor, bytes: Uint8Array, remote: Endpoi
     scratch,
     writeSockaddr(scratchView, 0, remote),
   );
+  return sent < 0 ? -koffi.errno() : sent;
+}
+
+/** Sends one datagram to a Unix socket; a leading @ stands for the abstract namespace (unix(7)). As `sendToInet`. */
+export function sendToUnix(fd: FileDescriptor, bytes: Uint8Array, path: string): number {
+  const name = Buffer.from(path.startsWith('@') ? `\0${path.slice(1)}` : path);
+  const address = new Uint8Array(2 + name.length);
+  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  address.set(name, 2);
+  const sent = libc().sendto(fd, bytes, bytes.byteLength, MSG_DONTWAIT, address, address.length);
   return sent < 0 ? -koffi.errno() : sent;
 }
 

@@ -84,6 +84,7 @@ export function advance(
       const first = dialog.state === 'early' || (dialog.state === 'ending' && dialog.why === 'failed');
       if (first) {
         dialog.state = 'confirmed';
+        dialog.answeredAt ??= now;
         dialog.confirmedTag = remoteTag(message, direction);
         if (direction === 'in') keepOnlyRemote(dialog, dialog.confirmedTag);
       }

@@ -11,6 +11,11 @@ export interface DialogRow {
   readonly initiator: Initiator;
   readonly tag: string;
   readonly phone: Address;
+  /** Absent in rows of older versions, as the three below. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  readonly openedAt?: TimeMs | undefined;
+  readonly answeredAt?: TimeMs | undefined;
   /** The key of the mapping's row. */
   readonly mapping: string;
   readonly state: 'early' | 'confirmed' | 'ending';
@@ -45,6 +50,10 @@ export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): D
     initiator: dialog.initiator,
     tag: dialog.tag,
     phone: dialog.phone,
+    from: dialog.from,
+    to: dialog.to,
+    openedAt: dialog.openedAt,
+    answeredAt: dialog.answeredAt,
     mapping,
     state: dialog.state === 'ended' ? 'ending' : dialog.state,
     why: dialog.why,
@@ -64,6 +73,10 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     initiator: row.initiator,
     tag: row.tag,
     phone: row.phone,
+    from: row.from ?? '',
+    to: row.to ?? '',
+    openedAt: row.openedAt,
+    answeredAt: row.answeredAt,
     mapping,
     state: row.state,
     why: row.why,

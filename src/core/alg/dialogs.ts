@@ -12,6 +12,8 @@ import { type Due, TimerQueue } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { HOUR_MS, MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
+import type { NameAddr } from '../sip/name-addr.ts';
+import { textOf } from '../sip/octets.ts';
 import type { MappingId } from './io.ts';
 
 /** An INVITE without an answer; each message of the dialog begins it anew. */
@@ -25,6 +27,8 @@ export const BYE_LINGER_MS = 500;
 /** An ended dialog is known for a while, so that what is retransmitted does not open it again (64·T1). */
 export const ENDED_MS = 32 * SECOND_MS;
 const FORKS = 12;
+/** Octets of a URI that are kept for people to read. */
+const URI_LENGTH = 128;
 
 export type Initiator = 'internal' | 'external';
 
@@ -38,6 +42,11 @@ export interface Dialog extends Due {
   /** Of whoever sent the first INVITE. */
   readonly tag: string;
   readonly phone: Address;
+  /** The URIs of From and To of the message that opened it, as written: for people. */
+  readonly from: string;
+  readonly to: string;
+  readonly openedAt: TimeMs | undefined;
+  answeredAt: TimeMs | undefined;
   mapping: MappingId;
   state: 'early' | 'confirmed' | 'ending' | 'ended';
   why: string;
@@ -108,6 +117,10 @@ export class Dialogs {
       initiator,
       tag,
       phone,
+      from: uriOf(message, message.from),
+      to: uriOf(message, message.to),
+      openedAt: now,
+      answeredAt: undefined,
       mapping,
       state: 'early',
       why: '',
@@ -157,6 +170,11 @@ export function learnRemote(dialog: Dialog, tag: string, media: readonly RemoteM
 export function keepOnlyRemote(dialog: Dialog, tag: string): void {
   if (dialog.initiator === 'external') return;
   for (const other of [...dialog.remotes.keys()]) if (other !== tag) dialog.remotes.delete(other);
+}
+
+/** Bounded, because it is kept. */
+function uriOf(message: Message, { uri }: NameAddr): string {
+  return textOf(message.bytes, uri.start, Math.min(uri.end, uri.start + URI_LENGTH));
 }
 
 function tagsOf(message: Message, direction: 'out' | 'in'): { local: string; remote: string } {

@@ -8,7 +8,6 @@
  * A message that names an endpoint which is not open yet waits in its mapping, and is handled anew when the driver
  * answers; so nothing is advertised before it works.
  */
-import type { Address, Endpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import { finish } from './calls.ts';
 import { type DialogRow, dialogRow, restoreDialog } from './dialog-row.ts';
@@ -19,6 +18,7 @@ import { endsAt, type MappingRow, mappingKey, mappingRow, type SignallingMapping
 import { fromPhone } from './outbound.ts';
 import type { EngineOptions } from './policy.ts';
 import { dropExpired } from './registrations.ts';
+import { type EngineSnapshot, snapshotOf } from './snapshot.ts';
 import { EngineState } from './state.ts';
 import type { Packet } from './waiting.ts';
 
@@ -103,35 +103,8 @@ export class Engine {
   }
 
   /** Plain data about everything live, for status and tests. */
-  snapshot(): {
-    mappings: MappingRow[];
-    dialogs: { callId: string; state: string; initiator: string; phone: Address }[];
-    media: {
-      callId: string;
-      internal: Endpoint | undefined;
-      external: Endpoint;
-      ports: number;
-      sources: readonly Endpoint[];
-    }[];
-    transactions: number;
-  } {
-    return {
-      mappings: [...this.#state.mappings.values()].map(mappingRow),
-      dialogs: [...this.#state.dialogs.values()].map(({ callId, state, initiator, phone }) => ({
-        callId,
-        state,
-        initiator,
-        phone,
-      })),
-      media: [...this.#state.media.values()].map(({ callId, internal, external, ports, sources }) => ({
-        callId,
-        internal,
-        external,
-        ports,
-        sources,
-      })),
-      transactions: this.#state.transactions.size,
-    };
+  snapshot(): EngineSnapshot {
+    return snapshotOf(this.#state);
   }
 
   /** A mistake of ours must not cost anybody a message: it goes out as it came, and the fault is told. */

@@ -53,8 +53,10 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
-  if (message.kind === 'request') state.openTransaction(now, message, 'external', mapping, flow);
-  else takeLifetimes(state, now, message, mapping, flow.remote);
+  if (message.kind === 'request') {
+    mapping.lastIncoming = now;
+    state.openTransaction(now, message, 'external', mapping, flow);
+  } else takeLifetimes(state, now, message, mapping, flow.remote);
   state.finish(message, flow, to, edits, session.leave);
 }
 

@@ -46,6 +46,8 @@ export interface SignallingMapping extends Due {
   /** Live dialogs, which keep the mapping. */
   readonly dialogs: Set<string>;
   lastUsed: TimeMs;
+  /** When a request last came in from outside. */
+  lastIncoming: TimeMs | undefined;
   /** Other reasons to stay, such as a subscription. */
   keepUntil: TimeMs;
 }
@@ -145,6 +147,7 @@ export class Mappings {
       registrations: new Map(),
       dialogs: new Set(),
       lastUsed: now,
+      lastIncoming: undefined,
       keepUntil: 0,
       dueAt: Number.POSITIVE_INFINITY,
       queuedAt: Number.POSITIVE_INFINITY,
@@ -226,6 +229,7 @@ export class Mappings {
       registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
       dialogs: new Set(),
       lastUsed: row.lastUsed,
+      lastIncoming: undefined,
       keepUntil: row.keepUntil,
       dueAt: Number.POSITIVE_INFINITY,
       queuedAt: Number.POSITIVE_INFINITY,
