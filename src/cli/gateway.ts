@@ -1,5 +1,4 @@
 /** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
-import manifest from '../../package.json' with { type: 'json' };
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { type ConfigOptions, configFrom, readConfig } from './config-options.ts';
 import { requireInterfaces, requireNetworkRights } from './environment.ts';
@@ -12,7 +11,7 @@ export interface GatewayOptions extends ConfigOptions {
 const WITHOUT_ROOT =
   'Without root there is the explicit mode, in which phones name the gateway as outbound proxy: --listen ADDR:PORT';
 
-export async function gateway(options: GatewayOptions): Promise<number> {
+export async function gateway(options: GatewayOptions, version: string): Promise<number> {
   const config = configFrom(options);
   if (config === undefined) return exitCode.usage;
   if (config.mode === 'transparent') {
@@ -24,7 +23,7 @@ export async function gateway(options: GatewayOptions): Promise<number> {
   const { runGateway } = await import('../gateway/gateway.ts');
   return runGateway(config, {
     json: options.json === true,
-    version: manifest.version,
+    version,
     reload: () => readConfig(options),
   });
 }

@@ -57,7 +57,7 @@ Examples:
   sudo sipalg gateway -i br0 -e ppp0 --accept-chain 'inet filter forward'
   sipalg gateway --listen 192.0.2.10:5060 --state-dir /tmp/sipalg`,
   )
-  .action(running(async (options) => (await import('./gateway.ts')).gateway(options)));
+  .action(running(async (options) => (await import('./gateway.ts')).gateway(options, manifest.version)));
 
 program
   .command('demo')

@@ -27,6 +27,7 @@ import type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats } from './plane-opt
 import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset, tryRun } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
+import { describe, RareNotices } from './rare-notices.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
 import { staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
@@ -39,8 +40,6 @@ const HEARTBEAT_MS = 1_000;
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
 /** How often the accept rules and our external addresses are looked after. */
 const LOOK_MS = 15_000;
-/** A notice of one code is given at most this often; how many were kept back is told with the next. */
-const NOTICE_MS = 10_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
@@ -68,11 +67,12 @@ class Plane implements LinuxPlane {
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
-  readonly #told = new Map<string, { readonly atMs: number; kept: number }>();
+  readonly #notices: RareNotices;
 
   constructor(options: LinuxPlaneOptions, handler: PlaneHandler) {
     this.#options = options;
     this.#handler = handler;
+    this.#notices = new RareNotices((code, text) => handler.notice(code, text));
     this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
     this.#providers = new ProviderSockets(
@@ -422,14 +422,7 @@ class Plane implements LinuxPlane {
   }
 
   #tell(code: string, what: unknown): void {
-    const now = performance.now();
-    const told = this.#told.get(code) ?? { atMs: -NOTICE_MS, kept: 0 };
-    if (now - told.atMs < NOTICE_MS) {
-      told.kept++;
-      return;
-    }
-    this.#told.set(code, { atMs: now, kept: 0 });
-    this.#handler.notice(code, `${describe(what)}${told.kept === 0 ? '' : ` (and ${told.kept} more)`}`);
+    this.#notices.tell(code, what);
   }
 }
 
@@ -453,9 +446,4 @@ function isFlowAt(e: Endpoint): FlowJudgement {
 /** Flows of somebody else that leave by an endpoint of ours. */
 function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
   return sameEndpoint(reply.destination, e);
-}
-
-function describe(error: unknown): string {
-  if (error instanceof SystemError) return `${error.message} (${error.hint})`;
-  return error instanceof Error ? error.message : String(error);
 }
