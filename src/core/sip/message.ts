@@ -300,7 +300,7 @@ export function firstField(message: Message, name: HeaderName): HeaderField | un
   return message.fields.find((field) => field.name === name);
 }
 
-interface StartLine {
+export interface StartLine {
   readonly kind: 'request' | 'response';
   readonly method: string;
   readonly status: number;
@@ -309,7 +309,8 @@ interface StartLine {
   readonly next: number;
 }
 
-function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine | DefectCode {
+/** The start line that begins at `start`, or what is wrong with it. */
+export function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine | DefectCode {
   const lf = bytes.indexOf(LF, start);
   const lineEnd = lf > start && bytes[lf - 1] === CR ? lf - 1 : -1;
   const limit = lf < 0 ? end : lf;
@@ -357,7 +358,7 @@ function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine
 }
 
 /** The CR of the CRLF that ends a header field (folds passed over); -1 where there is none, or a bare LF comes first. */
-function findLineEnd(bytes: Uint8Array, from: number, end: number): number {
+export function findLineEnd(bytes: Uint8Array, from: number, end: number): number {
   let i = from;
   for (;;) {
     const lf = bytes.indexOf(LF, i);

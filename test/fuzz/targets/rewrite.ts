@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { rewrite } from '../../../src/core/alg/rewrite.ts';
 import { type RuleId, rules } from '../../../src/core/alg/rules.ts';
+import { verifyWhole } from '../../../src/core/alg/verify.ts';
 import type { Edit } from '../../../src/core/sip/edit.ts';
 import { scanMessage } from '../../../src/core/sip/message.ts';
 import { scanSipUri } from '../../../src/core/sip/uri.ts';
@@ -75,6 +76,15 @@ export const rewriteTarget: Target = {
       return seen('same');
     }
     checkEdits(toText(bytes), toText(result.bytes), result.edits);
+    const made = result.edits.map(({ offset, length, after, rule }) => ({
+      span: { start: offset, end: offset + length },
+      replacement: after,
+      rule,
+    }));
+    const growth = made
+      .filter(({ span }) => span.start >= message.body.start)
+      .reduce((sum, { span, replacement }) => sum + replacement.length - (span.end - span.start), 0);
+    assert.equal(verifyWhole(message, result.bytes, made, growth), undefined);
     const again = scanMessage(result.bytes);
     assert.ok(again.ok, 'the result is no message');
     assert.equal(again.message.callId, message.callId);
