@@ -39,6 +39,10 @@ export interface SignallingMapping extends Due {
   sourcePort: number;
   /** userinfo → the host and port that the phone wrote in the Contact; the newest stands last. */
   readonly contacts: Map<string, string>;
+  /** The Contact that the phone wrote last; it stands in `contacts` too. */
+  newestContact: { readonly user: string; readonly written: string } | undefined;
+  /** The sent-by that the phone wrote last. */
+  sentBy: string;
   /** The host and port that a declared proxy wrote in its Record-Route. */
   recordRoute: string | undefined;
   /** address-of-record and userinfo → what the registrar granted. */
@@ -143,6 +147,8 @@ export class Mappings {
       lastPeer: undefined,
       sourcePort: internal.port,
       contacts: new Map(),
+      newestContact: undefined,
+      sentBy: '',
       recordRoute: undefined,
       registrations: new Map(),
       dialogs: new Set(),
@@ -225,6 +231,8 @@ export class Mappings {
       lastPeer: row.lastPeer,
       sourcePort: row.sourcePort,
       contacts: new Map(row.contacts),
+      newestContact: undefined,
+      sentBy: '',
       recordRoute: row.recordRoute,
       registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
       dialogs: new Set(),

@@ -7,7 +7,7 @@ import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
-import { textOf } from '../sip/octets.ts';
+import { equalsText, textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
 import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
@@ -159,8 +159,17 @@ function rememberContacts(
       ? used
       : state.mappings.byInternal(flow.transport, internal, externalAddress);
     if (mapping === undefined) continue;
+    // Most messages of a phone name the Contact that the one before named.
+    const { newestContact: newest } = mapping;
+    if (
+      newest !== undefined &&
+      equalsText(message.bytes, uri.user.start, uri.user.end, newest.user) &&
+      equalsText(message.bytes, uri.span.start, uri.span.end, newest.written)
+    )
+      continue;
     const user = textOf(message.bytes, uri.user.start, uri.user.end);
     const written = textOf(message.bytes, uri.span.start, uri.span.end);
+    mapping.newestContact = { user, written };
     if (mapping.contacts.get(user) === written) continue;
     if (mapping.contacts.size >= state.limits.contactsPerMapping) {
       const oldest = mapping.contacts.keys().next().value;

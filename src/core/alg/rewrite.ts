@@ -4,7 +4,7 @@
  */
 import { applyEdits, type Edit, InvariantError, inOrder } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
-import { decimal, textOf } from '../sip/octets.ts';
+import { decimal } from '../sip/octets.ts';
 import type { ExplainedEdit } from './event.ts';
 import { type RuleId, ruleById } from './rules.ts';
 import { verify } from './verify.ts';
@@ -27,7 +27,7 @@ export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rew
     const result = applyEdits(bytes, ordered);
     const fault = verify(message, result, ordered, growth);
     return fault === undefined
-      ? { ok: true, bytes: result, edits: ordered.map((edit) => explainEdit(bytes, edit)) }
+      ? { ok: true, bytes: result, edits: ordered.map((edit) => explainEdit(message, edit)) }
       : { ok: false, fault };
   } catch (error) {
     if (error instanceof InvariantError) return { ok: false, fault: error.message };
@@ -49,11 +49,11 @@ function bodyGrowth(edits: readonly Edit[], bodyStart: number): number {
   return growth;
 }
 
-function explainEdit(bytes: Uint8Array, edit: Edit<RuleId>): ExplainedEdit {
+function explainEdit({ text }: Message, edit: Edit<RuleId>): ExplainedEdit {
   return {
     offset: edit.span.start,
     length: edit.span.end - edit.span.start,
-    before: textOf(bytes, edit.span.start, edit.span.end),
+    before: text.slice(edit.span.start, edit.span.end),
     after: edit.replacement,
     rule: edit.rule,
     source: ruleById(edit.rule).source,

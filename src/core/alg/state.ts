@@ -10,7 +10,7 @@ import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, type Scan, scanMessage } from '../sip/message.ts';
-import { textOf } from '../sip/octets.ts';
+import { equalsText, textOf } from '../sip/octets.ts';
 import {
   advance,
   dialogOf,
@@ -285,15 +285,18 @@ export class EngineState {
       initiator === 'internal' && rport === undefined && sentBy.address === flow.remote.address
         ? { address: flow.remote.address, port: sentBy.port ?? SIP_PORT }
         : flow.remote;
-    const text = textOf(message.bytes, sentBy.span.start, sentBy.span.end);
-    // A sent-by with folds cannot be written back as one edit of printable text; its host and port can.
-    const written = /^[\x21-\x7e]+$/.test(text) ? text : text.replace(/\s+/g, '');
+    const { start, end } = sentBy.span;
+    if (!equalsText(message.bytes, start, end, mapping.sentBy)) {
+      const text = textOf(message.bytes, start, end);
+      // A sent-by with folds cannot be written back as one edit of printable text; its host and port can.
+      mapping.sentBy = /^[\x21-\x7e]+$/.test(text) ? text : text.replace(/\s+/g, '');
+    }
     if (
       this.transactions.open(
         message,
         initiator,
         mapping.internal.address,
-        { mapping: mapping.id, sentBy: written, peer },
+        { mapping: mapping.id, sentBy: mapping.sentBy, peer },
         now,
       )
     )
@@ -360,5 +363,5 @@ export class EngineState {
 
 function summaryOf(message: Message): string {
   if (message.kind === 'response') return `${message.status} to ${message.method}`;
-  return `${message.method} ${textOf(message.bytes, message.requestUri.start, message.requestUri.end)}`;
+  return `${message.method} ${message.text.slice(message.requestUri.start, message.requestUri.end)}`;
 }

@@ -2,22 +2,16 @@
  * The second look: whether an edited message is still the message that was meant, before it may leave.
  *
  * An edit replaces a span by printable octets, and everything between the spans is copied. So an edit that stays within
- * one header field, the Request-URI or the body can have broken nothing but what it stands in, and only that is scanned
+ * one header field, the Request-URI or the body can have broken nothing but what it stands in, and only that is read
  * again (`verifyEdited`). Whole fields that come or go (explicit mode) have the whole message scanned again
  * (`verifyWhole`). What the first accepts, the second accepts too: test/fuzz holds that.
  */
 import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
-import {
-  findLineEnd,
-  type HeaderField,
-  type Message,
-  scanMessage,
-  scanNameAddrs,
-  scanStartLine,
-} from '../sip/message.ts';
+import { type HeaderField, type Message, scanMessage, scanNameAddrs, scanStartLine } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
-import { decimal } from '../sip/octets.ts';
+import { AT, COLON, CR, decimal, isWhite, LF } from '../sip/octets.ts';
+import { hostPortEnd } from '../sip/uri.ts';
 import { scanVia } from '../sip/via.ts';
 import type { RuleId } from './rules.ts';
 
@@ -70,6 +64,7 @@ function verifyEdited(
     else if (field !== undefined && start >= field.value.start && end <= field.value.end) place = field.value;
     else return 'an edit stands where nothing may be edited';
     // All edits of one place are looked at together.
+    const first = n;
     const from = place.start + shift;
     for (; n < edits.length && edits[n]!.span.start <= place.end; n++) {
       const { span, replacement } = edits[n]!;
@@ -77,6 +72,7 @@ function verifyEdited(
       shift += replacement.length - (span.end - span.start);
     }
     const to = place.end + shift;
+    if (n - first === 1 && isSwap(before, edits[first]!, place, result, from, to)) continue;
     const fault = inRequestUri
       ? verifyRequestUri(before, result, from, to)
       : verifyField(before, field!, result, from, to, growth);
@@ -84,6 +80,38 @@ function verifyEdited(
     lengthFollows ||= place === before.contentLength;
   }
   return lengthFollows ? undefined : 'Content-Length does not fit the body';
+}
+
+/**
+ * The commonest edit needs no scan of its field: one host and port, where the sent-by of the topmost Via or the URI of a
+ * Contact has its own, gives way to another host and port, and both end where the grammar ends them.
+ */
+function isSwap(
+  before: Message,
+  { span, replacement }: Edit<RuleId>,
+  place: Span,
+  result: Uint8Array,
+  from: number,
+  to: number,
+): boolean {
+  const at = from + span.start - place.start;
+  return (
+    (isSentBy(before, span) || isContactHost(before, span)) &&
+    hostPortEnd(before.bytes, span.start, place.end) === span.end &&
+    hostPortEnd(result, at, to) === at + replacement.length
+  );
+}
+
+function isSentBy({ via }: Message, { start, end }: Span): boolean {
+  return start === via.sentBy.span.start && end === via.sentBy.span.end;
+}
+
+/** Whether the span stands in the URI of a Contact, behind its scheme or its "@". */
+function isContactHost({ bytes, contacts }: Message, span: Span): boolean {
+  const c = bytes[span.start - 1];
+  if (c !== AT && c !== COLON) return false;
+  for (const { uri } of contacts) if (span.start > uri.start && span.end <= uri.end) return true;
+  return false;
 }
 
 function verifyRequestUri(before: Message, result: Uint8Array, from: number, to: number): string | undefined {
@@ -107,8 +135,7 @@ function verifyField(
 ): string | undefined {
   // The line still ends where it did, and nowhere before: what was a fold is one, and nothing else has become one.
   const tail = field.line.end - field.value.end;
-  if (findLineEnd(result, from, result.length) !== to + tail)
-    return 'the result is not a message any more: line-end';
+  if (!endsFirst(result, from, to + tail)) return 'the result is not a message any more: line-end';
   switch (field.name) {
     case 'via': {
       // Only the topmost one has been read, and only it is edited.
@@ -142,6 +169,14 @@ function verifyField(
     default:
       return NEVER_TOUCHED;
   }
+}
+
+/** Whether the first line end from `from` on that no fold follows is the one at `at`. */
+function endsFirst(bytes: Uint8Array, from: number, at: number): boolean {
+  let lf = bytes.indexOf(LF, from);
+  while (lf >= 0 && lf < at && bytes[lf - 1] === CR && isWhite(bytes[lf + 1]!))
+    lf = bytes.indexOf(LF, lf + 1);
+  return lf === at + 1 && bytes[at] === CR && !isWhite(bytes[at + 2]!);
 }
 
 function lengthOf(span: Span | undefined): number {

@@ -19,6 +19,7 @@ export const BACKSLASH = 0x5c;
 export const LESS = 0x3c;
 export const GREATER = 0x3e;
 export const AT = 0x40;
+export const DOT = 0x2e;
 export const SLASH = 0x2f;
 export const QUESTION = 0x3f;
 export const ASTERISK = 0x2a;
@@ -108,6 +109,13 @@ export function decimal(bytes: Uint8Array, start: number, end: number, digits: n
     value = value * 10 + c - 0x30;
   }
   return value;
+}
+
+/** Whether the octets from `start` on are this latin-1 text, as long as the range. */
+export function equalsText(bytes: Uint8Array, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }
 
 const CHUNK = 8192;

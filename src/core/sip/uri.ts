@@ -10,6 +10,7 @@ import type { Span } from '../net/span.ts';
 import {
   AT,
   COLON,
+  DOT,
   decimal,
   equalsIgnoreCase,
   find,
@@ -86,6 +87,16 @@ export function scanHostPort(bytes: Uint8Array, start: number, end: number): Hos
   };
 }
 
+/** One past the host and port that `scanHostPort` would find, or -1; makes nothing. */
+export function hostPortEnd(bytes: Uint8Array, start: number, end: number): number {
+  const host = skipHost(bytes, start, end);
+  if (host < 0 || host >= end || bytes[host] !== COLON) return host;
+  let i = host + 1;
+  while (i < end && bytes[i]! >= 0x30 && bytes[i]! <= 0x39) i++;
+  const port = decimal(bytes, host + 1, i, 5);
+  return port < 1 || port > 65535 ? -1 : i;
+}
+
 /** One past the host (a name, IPv4, or IPv6 in brackets) that begins at `start`, or -1 where none does. */
 export function skipHost(bytes: Uint8Array, start: number, end: number): number {
   if (start >= end) return -1;
@@ -105,7 +116,37 @@ export function addressAt(bytes: Uint8Array, start: number, end: number): Addres
   // A name cannot end in a digit-only label (RFC 3261 §25.1 toplabel), so most names are told by their last octet.
   const last = bytes[end - 1]!;
   if (last < 0x30 || last > 0x39 || end - start > 15) return undefined;
-  return parseAddress(textOf(bytes, start, end));
+  return ipv4At(bytes, start, end);
+}
+
+/** Texts of addresses that were met before: the same few stand in message after message. Bounded. */
+const met = new Map<number, Address>();
+const MOST_MET = 4_096;
+
+/** The dotted decimal address that fills the range: four numbers up to 255, without leading zeros. */
+export function ipv4At(bytes: Uint8Array, start: number, end: number): Address | undefined {
+  let value = 0;
+  let octet = -1;
+  let dots = 0;
+  for (let i = start; i < end; i++) {
+    const c = bytes[i]!;
+    if (c === DOT) {
+      if (octet < 0 || ++dots > 3) return undefined;
+      value = value * 256 + octet;
+      octet = -1;
+    } else if (c >= 0x30 && c <= 0x39 && octet !== 0) {
+      octet = octet < 0 ? c - 0x30 : octet * 10 + c - 0x30;
+      if (octet > 255) return undefined;
+    } else return undefined;
+  }
+  if (octet < 0 || dots !== 3) return undefined;
+  value = value * 256 + octet;
+  const known = met.get(value);
+  if (known !== undefined) return known;
+  if (met.size >= MOST_MET) met.clear();
+  const text = textOf(bytes, start, end);
+  met.set(value, text);
+  return text;
 }
 
 function isHostCharacter(c: number): boolean {
