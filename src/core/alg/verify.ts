@@ -42,9 +42,11 @@ function verifyEdited(
   edits: readonly Edit<RuleId>[],
   growth: number,
 ): string | undefined {
-  const { fields, body } = before;
+  const { fields, body, contacts } = before;
   let shift = 0;
   let next = 0;
+  /** The first Contact that does not end before the place that is looked at. */
+  let contact = 0;
   let n = 0;
   let lengthFollows = growth === 0 || before.contentLength === undefined;
   while (n < edits.length) {
@@ -64,6 +66,7 @@ function verifyEdited(
     else if (field !== undefined && start >= field.value.start && end <= field.value.end) place = field.value;
     else return 'an edit stands where nothing may be edited';
     // All edits of one place are looked at together.
+    while (contact < contacts.length && contacts[contact]!.end < place.start) contact++;
     const first = n;
     const from = place.start + shift;
     for (; n < edits.length && edits[n]!.span.start <= place.end; n++) {
@@ -72,10 +75,10 @@ function verifyEdited(
       shift += replacement.length - (span.end - span.start);
     }
     const to = place.end + shift;
-    if (n - first === 1 && isSwap(before, edits[first]!, place, result, from, to)) continue;
+    if (n - first === 1 && isSwap(before, edits[first]!, place, contact, result, from, to)) continue;
     const fault = inRequestUri
       ? verifyRequestUri(before, result, from, to)
-      : verifyField(before, field!, result, from, to, growth);
+      : verifyField(before, field!, contact, result, from, to, growth);
     if (fault !== undefined) return fault;
     lengthFollows ||= place === before.contentLength;
   }
@@ -90,13 +93,14 @@ function isSwap(
   before: Message,
   { span, replacement }: Edit<RuleId>,
   place: Span,
+  contact: number,
   result: Uint8Array,
   from: number,
   to: number,
 ): boolean {
   const at = from + span.start - place.start;
   return (
-    (isSentBy(before, span) || isContactHost(before, span)) &&
+    (isSentBy(before, span) || isContactHost(before, contact, span)) &&
     hostPortEnd(before.bytes, span.start, place.end) === span.end &&
     hostPortEnd(result, at, to) === at + replacement.length
   );
@@ -107,11 +111,12 @@ function isSentBy({ via }: Message, { start, end }: Span): boolean {
 }
 
 /** Whether the span stands in the URI of a Contact, behind its scheme or its "@". */
-function isContactHost({ bytes, contacts }: Message, span: Span): boolean {
+function isContactHost({ bytes, contacts }: Message, first: number, span: Span): boolean {
   const c = bytes[span.start - 1];
   if (c !== AT && c !== COLON) return false;
-  for (const { uri } of contacts) if (span.start > uri.start && span.end <= uri.end) return true;
-  return false;
+  let i = first;
+  while (i < contacts.length && contacts[i]!.uri.end < span.end) i++;
+  return i < contacts.length && span.start > contacts[i]!.uri.start;
 }
 
 function verifyRequestUri(before: Message, result: Uint8Array, from: number, to: number): string | undefined {
@@ -128,6 +133,7 @@ function verifyRequestUri(before: Message, result: Uint8Array, from: number, to:
 function verifyField(
   before: Message,
   field: HeaderField,
+  contact: number,
   result: Uint8Array,
   from: number,
   to: number,
@@ -151,10 +157,9 @@ function verifyField(
       const contacts: NameAddr[] = [];
       if (!scanNameAddrs(result, { start: from, end: to }, contacts))
         return 'the result is not a message any more: contact';
-      let count = 0;
-      for (const { uri } of before.contacts)
-        if (uri.start >= field.value.start && uri.end <= field.value.end) count++;
-      return contacts.length === count ? undefined : NEVER_TOUCHED;
+      let after = contact;
+      while (after < before.contacts.length && before.contacts[after]!.end <= field.value.end) after++;
+      return contacts.length === after - contact ? undefined : NEVER_TOUCHED;
     }
     case 'route':
     case 'record-route':
