@@ -66,6 +66,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       newMappingsPerMessage: values.limits['new-mappings-per-message'],
       pending: values.limits.pending,
       messageBytes: values.limits['message-bytes'],
+      callIdleMs: values.limits['call-idle'] * 1000,
     },
     log: values.log,
     linux: { routeTable: values.linux['route-table'] },

@@ -49,6 +49,9 @@ function requiredKey<const Schema extends v.GenericSchema>(schema: Schema, note:
   return v.pipe(schema, v.metadata({ note }));
 }
 
+/** What passes on media is looked at every few seconds at most. */
+const SHORTEST_CALL_IDLE_S = 6;
+
 const mode = v.picklist(['assist', 'off']);
 
 /** The order here is the order of the reference. */
@@ -180,6 +183,12 @@ export const configSchema = v.object({
       65_535,
       1_500,
     ),
+    'call-idle': key(integerBetween(SHORTEST_CALL_IDLE_S, 86_400), defaultLimits.callIdleMs / 1000, {
+      summary:
+        'A call that is not held and has neither media nor messages for this long is over, because its BYE was lost; only our state of it goes, and nothing is sent.',
+      unit: 'seconds',
+      example: 'call-idle = 600',
+    }),
   }),
 
   log: table({

@@ -179,6 +179,7 @@ class Gateway {
         }),
       opened: (id) => this.#feed({ kind: 'opened', id }),
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
+      mediaFlow: (id, flow) => this.#feed({ kind: 'media', id, flow }),
       notice: (code, text) => this.#log.notice(code, text),
     };
     this.#opened = await openPlane(this.#config, handler);

@@ -24,6 +24,9 @@ export interface OpenPlane {
   status(): PlaneStatus;
 }
 
+/** A call without media is noticed this much later than asked for, at most. */
+const LONGEST_MEDIA_LOOK_MS = 30_000;
+
 /** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
 export async function openPlane(config: GatewayConfig, handler: PlaneHandler): Promise<OpenPlane> {
   if (config.mode === 'explicit') {
@@ -61,6 +64,7 @@ export async function openPlane(config: GatewayConfig, handler: PlaneHandler): P
         .flatMap((one) => one.addresses.map(formatPrefix)),
       acceptChains: config.acceptChains,
       routeTable: config.linux.routeTable,
+      mediaLookMs: Math.min(LONGEST_MEDIA_LOOK_MS, config.limits.callIdleMs / 3),
     },
     handler,
   );

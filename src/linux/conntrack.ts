@@ -59,6 +59,7 @@ export const IPS_CONFIRMED = 1 << 3;
 export const IPS_SRC_NAT = 1 << 4;
 export const IPS_DST_NAT = 1 << 5;
 export const IPS_FIXED_TIMEOUT = 1 << 10;
+export const IPS_OFFLOAD = 1 << 14;
 
 /** One direction of an entry. */
 export interface Tuple {

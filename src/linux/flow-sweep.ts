@@ -60,8 +60,12 @@ export class FlowSweep {
 
   /** Removes at once, from a list that may be a second old: what was made since is not there yet to be in the way. */
   removeRecent(judge: FlowJudgement): void {
-    if (performance.now() - this.#recentAtMs > RECENT_MS) this.#list();
-    for (const entry of this.#recent) if (judge(entry)) this.#conntrack.remove(entry);
+    for (const entry of this.recent()) if (judge(entry)) this.#conntrack.remove(entry);
+  }
+
+  /** The table as it is now, or was a second ago at most. */
+  recent(): readonly ConntrackEntry[] {
+    return performance.now() - this.#recentAtMs > RECENT_MS ? this.#list() : this.#recent;
   }
 
   close(): void {

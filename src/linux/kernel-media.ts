@@ -11,12 +11,13 @@
  *   SDP named) are found in a walk of the table, a moment later (flow-sweep.ts).
  */
 
-import type { MappingId, MediaMapping } from '../core/alg/io.ts';
+import type { MappingId, MediaFlow, MediaMapping } from '../core/alg/io.ts';
 import { type Endpoint, isIPv6 } from '../core/net/address.ts';
 import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
 import type { FlowSweep } from './flow-sweep.ts';
+import { MediaActivity } from './media-activity.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
 import { isFree } from './udp-socket.ts';
@@ -25,6 +26,7 @@ import { isFree } from './udp-socket.ts';
 export const MEDIA_TIMEOUT_MS = 3_600_000;
 const MAX_PORTS = 16;
 const MAX_SOURCES = 32;
+const NO_NEWS: Map<MappingId, MediaFlow> = new Map();
 
 type InternalMapping = MediaMapping & { readonly internal: Endpoint };
 
@@ -33,6 +35,7 @@ export class KernelMedia {
   readonly #conntrack: Conntrack;
   readonly #sweep: FlowSweep;
   readonly #mappings = new Map<MappingId, InternalMapping>();
+  readonly #activity = new MediaActivity();
 
   constructor(store: ElementStore, conntrack: Conntrack, sweep: FlowSweep) {
     this.#store = store;
@@ -85,6 +88,12 @@ export class KernelMedia {
       this.#removeKnown(mapping);
       this.#sweep.later(owner(id), (entry) => leadsTo(entry, mapping));
     }
+  }
+
+  /** What has changed in what passes on the mappings since the last look. */
+  look(): Map<MappingId, MediaFlow> {
+    if (this.#mappings.size === 0) return NO_NEWS;
+    return this.#activity.look(this.#mappings.values(), this.#sweep.recent(), performance.now());
   }
 
   #set(mapping: InternalMapping, before?: InternalMapping): void {

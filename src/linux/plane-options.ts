@@ -17,6 +17,8 @@ export interface LinuxPlaneOptions {
   /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
   readonly maxProviderSockets?: number;
   readonly receiveBufferBytes?: number;
+  /** How often is looked whether media passes; default 30 s, 3 s at least. */
+  readonly mediaLookMs?: number;
   readonly routeTable?: number;
   readonly rulePriority?: number;
 }

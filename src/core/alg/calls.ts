@@ -20,12 +20,11 @@ import {
   skipQuoted,
   skipToken,
 } from '../sip/octets.ts';
+import { holdsCall, takeSessionTimer } from './dialog-life.ts';
 import {
   BYE_LINGER_MS,
-  CONFIRMED_MS,
   type Dialog,
   type Dialogs,
-  EARLY_MS,
   ENDED_MS,
   FAILED_LINGER_MS,
   keepOnlyRemote,
@@ -61,15 +60,18 @@ export function dialogOf(
   return dialogs.create(message, direction, phone, mapping, peer, now);
 }
 
-/** Takes a message into account, before its media. Returns whether the dialog was confirmed by it. */
+/** What a message has brought its dialog. */
+export type Progress = 'confirmed' | 'refreshed' | undefined;
+
+/** Takes a message into account, before its media. */
 export function advance(
   dialogs: Dialogs,
   dialog: Dialog,
   message: Message,
   direction: Direction,
   now: TimeMs,
-): boolean {
-  if (dialog.state === 'ended') return false;
+): Progress {
+  if (dialog.state === 'ended') return undefined;
   const { method, status, kind } = message;
   if (kind === 'request') {
     if (method === 'INVITE') {
@@ -77,10 +79,11 @@ export function advance(
       if (dialog.state === 'ending' && dialog.why === 'failed') dialog.state = 'early';
     } else if (method === 'BYE' && isConfirmedFork(dialog, message, direction)) {
       end(dialogs, dialog, 'BYE', now + BYE_LINGER_MS);
-      return false;
+      return undefined;
     }
-  } else if (method === 'INVITE' && status >= 200) {
-    if (status < 300) {
+  } else if ((method === 'INVITE' || method === 'UPDATE') && status >= 200 && status < 300) {
+    takeSessionTimer(dialog, message, direction, now);
+    if (method === 'INVITE') {
       const first = dialog.state === 'early' || (dialog.state === 'ending' && dialog.why === 'failed');
       if (first) {
         dialog.state = 'confirmed';
@@ -88,22 +91,31 @@ export function advance(
         dialog.confirmedTag = remoteTag(message, direction);
         if (direction === 'in') keepOnlyRemote(dialog, dialog.confirmedTag);
       }
-      if (dialog.state === 'confirmed') dialogs.putOff(dialog, now + CONFIRMED_MS);
-      return first;
+      if (first) {
+        dialogs.touch(dialog, now);
+        return 'confirmed';
+      }
     }
-    if (dialog.state === 'early' && message.cseq === dialog.inviteCSeq) {
+    dialogs.touch(dialog, now);
+    return dialog.state === 'confirmed' ? 'refreshed' : undefined;
+  } else if (method === 'INVITE' || method === 'UPDATE') {
+    if (
+      method === 'INVITE' &&
+      status >= 300 &&
+      dialog.state === 'early' &&
+      message.cseq === dialog.inviteCSeq
+    ) {
       end(dialogs, dialog, 'failed', now + FAILED_LINGER_MS);
-      return false;
+      return undefined;
     }
     if (dialog.state === 'confirmed' && (status === 481 || status === 408))
       end(dialogs, dialog, String(status), now);
   } else if (method === 'BYE' && status >= 200 && dialog.state === 'ending') {
     end(dialogs, dialog, 'BYE', now);
-    return false;
+    return undefined;
   }
-  if (dialog.state === 'early') dialogs.putOff(dialog, now + EARLY_MS);
-  else if (dialog.state === 'confirmed') dialogs.putOff(dialog, now + CONFIRMED_MS);
-  return false;
+  dialogs.touch(dialog, now);
+  return undefined;
 }
 
 /** Notes the other side's description. */
@@ -113,6 +125,11 @@ export function learn(dialog: Dialog, message: Message, description: Description
   if (offersAnew) dialog.agreed ??= new Map(dialog.remotes);
   const before = dialog.remotes.get(tag) ?? dialog.agreed?.get(tag);
   learnRemote(dialog, tag, remoteMedia(description, before, peer));
+}
+
+/** Notes whether a side's description holds the call. It takes effect where it is agreed on. */
+export function noteHold(dialog: Dialog, description: Description, direction: Direction): void {
+  dialog.holds[direction] = holdsCall(description);
 }
 
 /** What the phone's description names is now on offer. What was on offer before and never agreed on is let go. */
@@ -142,6 +159,8 @@ export function settle(
   if (kind === 'response' && status >= 300) {
     if (!offers || (method === 'INVITE' && dialog.state !== 'confirmed')) return;
     if (dialog.agreed !== undefined) dialog.remotes = dialog.agreed;
+    dialog.holds.out = dialog.held;
+    dialog.holds.in = dialog.held;
     for (const id of dialog.offered) if (!dialog.committed.has(id)) media.release(id, dialog, out);
     dialog.offered.clear();
     for (const id of dialog.committed) dialog.offered.add(id);
@@ -149,6 +168,7 @@ export function settle(
     for (const id of dialog.committed) if (!dialog.offered.has(id)) media.release(id, dialog, out);
     dialog.committed.clear();
     for (const id of dialog.offered) dialog.committed.add(id);
+    dialog.held = dialog.holds.out || dialog.holds.in;
   } else return;
   dialog.agreed = undefined;
 }

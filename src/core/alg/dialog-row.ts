@@ -1,7 +1,8 @@
 /** A dialog as a row that survives a restart, and back. */
 import type { Address, Endpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
-import type { Dialog, Initiator, RemoteMedia } from './dialogs.ts';
+import type { Dialog, Initiator, RemoteMedia, SessionTimer } from './dialogs.ts';
+import { CONFIRMED_MS } from './dialogs.ts';
 import type { MappingId } from './io.ts';
 import type { MediaRow, MediaTable } from './media.ts';
 
@@ -22,6 +23,9 @@ export interface DialogRow {
   readonly why: string;
   readonly confirmedTag: string | undefined;
   readonly inviteCSeq: number;
+  readonly lastMessageAt: TimeMs;
+  readonly session: SessionTimer | undefined;
+  readonly held: boolean;
   readonly peer: Endpoint;
   readonly remotes: readonly (readonly [string, readonly RemoteMedia[]])[];
   readonly media: readonly MediaRow[];
@@ -59,10 +63,13 @@ export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): D
     why: dialog.why,
     confirmedTag: dialog.confirmedTag,
     inviteCSeq: dialog.inviteCSeq,
+    lastMessageAt: dialog.lastMessageAt,
+    session: dialog.session,
+    held: dialog.held,
     peer: dialog.peer,
     remotes: [...dialog.remotes],
     media,
-    endsAt: dialog.dueAt,
+    endsAt: dialog.endsAt,
   };
 }
 
@@ -82,13 +89,19 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     why: row.why,
     confirmedTag: row.confirmedTag,
     inviteCSeq: row.inviteCSeq,
+    // Rows of earlier versions have none of these.
+    lastMessageAt: row.lastMessageAt ?? row.endsAt - CONFIRMED_MS,
+    endsAt: row.endsAt,
+    session: row.session,
+    held: row.held ?? false,
+    holds: { out: row.held ?? false, in: row.held ?? false },
     peer: row.peer,
     committed: new Set(),
     offered: new Set(),
     remotes: new Map(row.remotes),
     agreed: undefined,
     byDescription: [],
-    dueAt: row.endsAt,
+    dueAt: Number.POSITIVE_INFINITY,
     queuedAt: Number.POSITIVE_INFINITY,
   };
 }

@@ -18,8 +18,10 @@ import type { MappingId } from './io.ts';
 
 /** An INVITE without an answer; each message of the dialog begins it anew. */
 export const EARLY_MS = 5 * MINUTE_MS;
-/** A confirmed dialog in which nothing at all is signalled: its BYE was lost (RFC 4028 is not used by everybody). */
+/** A confirmed dialog in which nothing at all is signalled, media or not (RFC 4028 is not used by everybody). */
 export const CONFIRMED_MS = 24 * HOUR_MS;
+/** A session that has expired is ended by its two ends (RFC 4028 §10); their BYE may be sent again for 64·T1. */
+export const SESSION_MARGIN_MS = 32 * SECOND_MS;
 /** After a failed first INVITE its media waits for an attempt with credentials. */
 export const FAILED_LINGER_MS = 5 * SECOND_MS;
 /** After a BYE, its response is waited for this long at most before the media is shut. */
@@ -34,6 +36,11 @@ export type Initiator = 'internal' | 'external';
 
 /** What the other side's SDP names for one media description: RTP, and RTCP where it is elsewhere. */
 export type RemoteMedia = readonly Endpoint[];
+
+export interface SessionTimer {
+  readonly refresher: Initiator;
+  readonly expiresAt: TimeMs;
+}
 
 export interface Dialog extends Due {
   readonly key: string;
@@ -50,6 +57,16 @@ export interface Dialog extends Due {
   mapping: MappingId;
   state: 'early' | 'confirmed' | 'ending' | 'ended';
   why: string;
+  /** When its last message came. */
+  lastMessageAt: TimeMs;
+  /** When it is over whatever happens; `dueAt` is when it has to be looked at, which is never later. */
+  endsAt: TimeMs;
+  /** The session timer, as the last 2xx granted it; undefined where there is none (RFC 4028 §7.2). */
+  session: SessionTimer | undefined;
+  /** As agreed last, no stream sends both ways: silence is what was asked for. */
+  held: boolean;
+  /** The same of each side's newest description, agreed on or not. */
+  readonly holds: { out: boolean; in: boolean };
   /** The other tag of the dialog that was confirmed. */
   confirmedTag: string | undefined;
   inviteCSeq: number;
@@ -69,10 +86,13 @@ export interface Dialog extends Due {
 export class Dialogs {
   readonly #byKey = new Map<string, Dialog>();
   readonly #limit: number;
+  readonly #callIdleMs: number;
   readonly timers = new TimerQueue<Dialog>();
 
-  constructor(limit: number) {
+  /** `callIdleMs`: how soon a call without messages is looked at, whether its media has stopped. */
+  constructor(limit: number, callIdleMs: number) {
     this.#limit = limit;
+    this.#callIdleMs = callIdleMs;
   }
 
   get size(): number {
@@ -124,6 +144,11 @@ export class Dialogs {
       mapping,
       state: 'early',
       why: '',
+      lastMessageAt: now,
+      endsAt: now + EARLY_MS,
+      session: undefined,
+      held: false,
+      holds: { out: false, in: false },
       confirmedTag: undefined,
       inviteCSeq: message.cseq,
       peer,
@@ -141,7 +166,7 @@ export class Dialogs {
 
   insert(dialog: Dialog): void {
     this.#byKey.set(dialog.key, dialog);
-    this.timers.schedule(dialog);
+    this.lookAt(dialog, dialog.endsAt);
   }
 
   remove(dialog: Dialog): void {
@@ -149,10 +174,33 @@ export class Dialogs {
     dialog.dueAt = Number.POSITIVE_INFINITY;
   }
 
-  putOff(dialog: Dialog, dueAt: TimeMs): void {
-    dialog.dueAt = dueAt;
+  /** Puts its end to `endsAt`. */
+  putOff(dialog: Dialog, endsAt: TimeMs): void {
+    dialog.endsAt = endsAt;
+    this.lookAt(dialog, endsAt);
+  }
+
+  /** A message has come: a live dialog lives on from now. */
+  touch(dialog: Dialog, now: TimeMs): void {
+    if (dialog.state !== 'early' && dialog.state !== 'confirmed') return;
+    dialog.lastMessageAt = now;
+    if (dialog.state === 'early') return this.putOff(dialog, now + EARLY_MS);
+    dialog.endsAt = now + CONFIRMED_MS;
+    const sessionEnd = sessionEndOf(dialog);
+    const idleAt = now + this.#callIdleMs;
+    this.lookAt(dialog, sessionEnd > now ? Math.min(sessionEnd, idleAt) : idleAt);
+  }
+
+  /** When it is to be looked at next, at its end at the latest. */
+  lookAt(dialog: Dialog, at: TimeMs): void {
+    dialog.dueAt = Math.min(at, dialog.endsAt);
     this.timers.schedule(dialog);
   }
+}
+
+/** When a session that nobody has refreshed is over for us too; Infinity without a session timer. */
+export function sessionEndOf({ session }: Dialog): TimeMs {
+  return session === undefined ? Number.POSITIVE_INFINITY : session.expiresAt + SESSION_MARGIN_MS;
 }
 
 /** The tag of the other side, as the message has it; empty where it has none. */

@@ -10,6 +10,7 @@
  */
 import type { TimeMs } from '../net/time.ts';
 import { finish } from './calls.ts';
+import { judge } from './dialog-life.ts';
 import { type DialogRow, dialogRow, restoreDialog } from './dialog-row.ts';
 import type { Dialog } from './dialogs.ts';
 import { toPhone } from './inbound.ts';
@@ -41,6 +42,11 @@ export class Engine {
         break;
       case 'failed':
         this.#failed(now, input.id, input.reason);
+        break;
+      case 'media':
+        // What has ended or begun to be silent may be over: it is judged in this very step.
+        for (const dialog of this.#state.media.flows(input.id, input.flow, now))
+          if (dialog.state === 'confirmed') this.#state.dialogs.lookAt(dialog, now);
         break;
       case 'timeout':
         this.#timeout(now);
@@ -84,6 +90,9 @@ export class Engine {
       }
       const dialog = restoreDialog(row, mapping.id);
       this.#state.dialogs.insert(dialog);
+      // Its media is known to flow or not only when the data plane has looked.
+      if (dialog.state === 'confirmed')
+        this.#state.dialogs.lookAt(dialog, now + this.#state.limits.callIdleMs);
       mapping.dialogs.add(dialog.key);
       for (const media of row.media) {
         const record = this.#state.media.restore(dialog, media, this.#state.out);
@@ -93,6 +102,9 @@ export class Engine {
         if (media.offered) dialog.offered.add(record.id);
       }
     }
+    // Two phones that talk to each other by a hairpin: each one's source is known when both are there.
+    for (const record of this.#state.media.values())
+      this.#state.media.refreshSources(record, this.#state.out);
     for (const mapping of mappings.values()) {
       dropExpired(mapping, now, this.#state.out);
       this.#state.hold(mapping, now);
@@ -238,7 +250,12 @@ export class Engine {
       this.#state.dirtyDialogs.delete(dialog);
       return;
     }
-    if (dialog.state !== 'ending') dialog.why = dialog.state === 'early' ? 'no answer' : 'silence';
+    if (dialog.state === 'early') dialog.why = 'no answer';
+    else if (dialog.state === 'confirmed') {
+      const judgement = judge(dialog, this.#state.media.of(dialog), now, this.#state.limits.callIdleMs);
+      if (!judgement.over) return this.#state.dialogs.lookAt(dialog, judgement.lookAt);
+      dialog.why = judgement.why;
+    }
     finish(this.#state.dialogs, dialog, this.#state.media, now, this.#state.out);
     this.#state.dirtyDialogs.delete(dialog);
     this.#state.record('dialog', dialog.key, undefined);

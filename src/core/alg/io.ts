@@ -27,7 +27,11 @@ export type Input =
   | { readonly kind: 'timeout' }
   /** The answer to an `open` command. Every `open` is answered exactly once, at once or later. */
   | { readonly kind: 'opened'; readonly id: MappingId }
-  | { readonly kind: 'failed'; readonly id: MappingId; readonly reason: string };
+  | { readonly kind: 'failed'; readonly id: MappingId; readonly reason: string }
+  /** A media mapping has begun to carry packets, or none has come for a while, from neither side. */
+  | { readonly kind: 'media'; readonly id: MappingId; readonly flow: MediaFlow };
+
+export type MediaFlow = 'flowing' | 'idle';
 
 export type Output =
   | { readonly kind: 'send'; readonly flow: Flow; readonly bytes: Uint8Array }
@@ -101,6 +105,8 @@ export interface PlaneHandler {
   packet(flow: Flow, bytes: Uint8Array, externalAddress?: Address, innerAddress?: Address): void;
   opened(id: MappingId): void;
   failed(id: MappingId, reason: string): void;
+  /** What passes on a media mapping, told when it changes. A plane that cannot see it never says so. */
+  mediaFlow?(id: MappingId, flow: MediaFlow): void;
   /** Something that an operator should know and that is not about one packet. */
   notice(code: string, text: string): void;
 }

@@ -8,8 +8,9 @@
 
 import type { PortPool } from '../nat/port-pool.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
+import type { TimeMs } from '../net/time.ts';
 import type { Dialog } from './dialogs.ts';
-import type { MappingId, MediaMapping, Output } from './io.ts';
+import type { MappingId, MediaFlow, MediaMapping, Output } from './io.ts';
 import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
 
 export interface MediaRecord {
@@ -24,6 +25,10 @@ export interface MediaRecord {
   readonly users: Map<string, Set<number>>;
   readonly callId: string;
   sources: readonly Endpoint[];
+  /** What the data plane has told last; undefined before it has told anything. */
+  flow: MediaFlow | undefined;
+  /** Since when; 0 where nothing was told. */
+  flowSince: TimeMs;
 }
 
 export interface MediaRow {
@@ -185,6 +190,20 @@ export class MediaTable {
     }
   }
 
+  /** What the data plane tells of a record; the dialogs that use it. */
+  flows(id: MappingId, flow: MediaFlow, now: TimeMs): Dialog[] {
+    const record = this.#byId.get(id);
+    if (record === undefined || record.flow === flow) return [];
+    record.flow = flow;
+    record.flowSince = now;
+    return [...record.users.keys()].flatMap((key) => this.#dialog(key) ?? []);
+  }
+
+  /** The records that a dialog uses. */
+  of(dialog: Dialog): MediaRecord[] {
+    return [...new Set([...dialog.committed, ...dialog.offered])].flatMap((id) => this.#byId.get(id) ?? []);
+  }
+
   /** Works out who may send, and says so where it has changed. */
   refreshSources(record: MediaRecord, out: Output[]): void {
     const sources = this.#sourcesOf(record);
@@ -269,6 +288,8 @@ export class MediaTable {
       users,
       callId: dialog.callId,
       sources: [],
+      flow: undefined,
+      flowSince: 0,
     };
     this.#byId.set(record.id, record);
     if (!this.#relay && record.internal !== undefined)

@@ -34,6 +34,8 @@ export interface Limits {
   readonly newMappingsPerMessage: number;
   /** Datagrams that wait for one mapping to open. */
   readonly pending: number;
+  /** A call that is not held and has neither media nor messages for this long is over: its BYE was lost. */
+  readonly callIdleMs: number;
   /** Octets of one message that is looked into; a longer one passes untouched. */
   readonly messageBytes: number;
 }
@@ -57,6 +59,7 @@ export const defaultLimits: Limits = {
   peersPerMapping: 64,
   newMappingsPerMessage: 4,
   pending: 64,
+  callIdleMs: 600_000,
   messageBytes: 65_535,
 };
 

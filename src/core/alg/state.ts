@@ -17,6 +17,7 @@ import {
   type LeaveReason,
   learn,
   leaveReasons,
+  noteHold,
   offer,
   sessionOf,
   settle,
@@ -77,7 +78,7 @@ export class EngineState {
     const signallingPool = new PortPool(options.signallingPorts ?? defaultSignallingPorts);
     const mediaPool = new PortPool(options.mediaPorts ?? defaultMediaPorts);
     this.mappings = new Mappings(signallingPool, options.mappings ?? [], this.limits);
-    this.dialogs = new Dialogs(this.limits.dialogs);
+    this.dialogs = new Dialogs(this.limits.dialogs, this.limits.callIdleMs);
     this.transactions = new Transactions(this.limits.transactions);
     this.waiting = new Waiting(this.limits.pending);
     this.media = new MediaTable(
@@ -131,7 +132,7 @@ export class EngineState {
     keep(mapping.lastPeer, mapping.keepUntil);
     for (const key of mapping.dialogs) {
       const dialog = this.dialogs.byKey(key);
-      if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.dueAt);
+      if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.endsAt);
     }
     for (const { peer, at } of until.values())
       this.out.push({
@@ -189,10 +190,9 @@ export class EngineState {
     if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
     dialog.peer = peer;
     this.dirtyDialogs.add(dialog);
-    if (advance(this.dialogs, dialog, message, direction, now)) {
-      this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
-      this.hold(mapping, now);
-    }
+    const progress = advance(this.dialogs, dialog, message, direction, now);
+    if (progress === 'confirmed') this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
+    if (progress !== undefined) this.hold(mapping, now);
 
     const edits: Edit<RuleId>[] = [];
     if (descriptions.length > 0) {
@@ -208,6 +208,7 @@ export class EngineState {
       const named = new Set<MappingId>();
       let gaveUp = false;
       for (const description of descriptions) {
+        noteHold(dialog, description, direction);
         if (direction === 'in') learn(dialog, message, description, peer);
         const session =
           direction === 'out'

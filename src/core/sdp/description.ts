@@ -31,6 +31,9 @@ export interface Candidate {
     | undefined;
 }
 
+/** Who sends (RFC 8866 §6.7). */
+export type StreamDirection = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
+
 export interface MediaDescription {
   /** `audio`, `video`, `image`, … */
   readonly media: string;
@@ -47,6 +50,8 @@ export interface MediaDescription {
     | { readonly port: number; readonly portSpan: Span; readonly connection: ConnectionData | undefined }
     | undefined;
   readonly rtcpMux: boolean;
+  /** Its own attribute; undefined where the session's holds. */
+  readonly direction: StreamDirection | undefined;
   readonly candidates: readonly Candidate[];
 }
 
@@ -54,6 +59,8 @@ export interface Description {
   readonly origin: ConnectionData | undefined;
   readonly connection: ConnectionData | undefined;
   readonly media: readonly MediaDescription[];
+  /** Of every stream that has none of its own; undefined is sendrecv. */
+  readonly direction: StreamDirection | undefined;
   /** Whether ICE is offered or answered anywhere in it (RFC 8839 §5). */
   readonly ice: boolean;
 }
@@ -69,6 +76,7 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
   let origin: ConnectionData | undefined;
   let session: ConnectionData | undefined;
   let ice = false;
+  let sessionDirection: StreamDirection | undefined;
   const media: MediaDescription[] = [];
   let current:
     | ({ -readonly [K in keyof MediaDescription]: MediaDescription[K] } & { candidates: Candidate[] })
@@ -118,10 +126,22 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
         if (current !== undefined && current.candidates.length < MAX_CANDIDATES)
           current.candidates.push(candidate);
       } else if (startsWith(bytes, value, end, 'ice-ufrag:')) ice = true;
+      else {
+        const direction = directionAt(bytes, value, end);
+        if (direction !== undefined && current !== undefined) current.direction ??= direction;
+        else if (direction !== undefined) sessionDirection ??= direction;
+      }
     }
     i = next;
   }
-  return first ? undefined : { origin, connection: session, media, ice };
+  return first ? undefined : { origin, connection: session, media, direction: sessionDirection, ice };
+}
+
+const DIRECTIONS = ['sendrecv', 'sendonly', 'recvonly', 'inactive'] as const;
+
+function directionAt(bytes: Uint8Array, start: number, end: number): StreamDirection | undefined {
+  if (end - start !== 8) return undefined;
+  return DIRECTIONS.find((one) => startsWith(bytes, start, end, one));
 }
 
 /** `skip` fields, then nettype addrtype address[/ttl[/count]]. */
@@ -184,6 +204,7 @@ function scanMedia(
     connection: undefined,
     rtcp: undefined,
     rtcpMux: false,
+    direction: undefined,
     candidates: [],
   };
 }

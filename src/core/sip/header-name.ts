@@ -1,5 +1,5 @@
 /**
- * Header field names that the gateway knows, with their compact forms (RFC 3261 §7.3.3, §20; RFC 3515, 6665). All
+ * Header field names that the gateway knows, with their compact forms (RFC 3261 §7.3.3, §20; RFC 3515, 4028, 6665). All
  * others are `other`: never looked into, never touched.
  */
 import { equalsIgnoreCase } from './octets.ts';
@@ -24,6 +24,7 @@ const names = {
   'authentication-info': '',
   'proxy-authentication-info': '',
   identity: 'y',
+  'session-expires': 'x',
 } as const;
 
 export type HeaderName = keyof typeof names | 'other';
