@@ -17,7 +17,7 @@ import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
 import type { FlowSweep } from './flow-sweep.ts';
-import { MediaActivity } from './media-activity.ts';
+import { MediaActivity, SHORTEST_LOOK_MS } from './media-activity.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
 import { isFree } from './udp-socket.ts';
@@ -26,7 +26,8 @@ import { isFree } from './udp-socket.ts';
 export const MEDIA_TIMEOUT_MS = 3_600_000;
 const MAX_PORTS = 16;
 const MAX_SOURCES = 32;
-const NO_NEWS: Map<MappingId, MediaFlow> = new Map();
+/** How often is looked whether media passes. */
+const MEDIA_LOOK_MS = 30_000;
 
 type InternalMapping = MediaMapping & { readonly internal: Endpoint };
 
@@ -90,10 +91,27 @@ export class KernelMedia {
     }
   }
 
-  /** What has changed in what passes on the mappings since the last look. */
-  look(): Map<MappingId, MediaFlow> {
-    if (this.#mappings.size === 0) return NO_NEWS;
-    return this.#activity.look(this.#mappings.values(), this.#sweep.recent(), performance.now());
+  /** Looks every `lookMs` whether packets pass on the mappings, and tells what has changed; until the timer is cleared. */
+  watch(
+    lookMs: number | undefined,
+    tell: (id: MappingId, flow: MediaFlow) => void,
+    fault: (error: unknown) => void,
+  ): NodeJS.Timeout {
+    const look = (): void => {
+      if (this.#mappings.size === 0) return;
+      const news = this.#activity.look(this.#mappings.values(), this.#sweep.recent(), performance.now());
+      for (const [id, flow] of news) tell(id, flow);
+    };
+    return setInterval(
+      () => {
+        try {
+          look();
+        } catch (error) {
+          fault(error);
+        }
+      },
+      Math.max(SHORTEST_LOOK_MS, lookMs ?? MEDIA_LOOK_MS),
+    );
   }
 
   #set(mapping: InternalMapping, before?: InternalMapping): void {

@@ -22,7 +22,6 @@ import {
   localAddresses,
 } from './interfaces.ts';
 import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
-import { SHORTEST_LOOK_MS } from './media-activity.ts';
 import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
 import type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
@@ -41,8 +40,6 @@ const HEARTBEAT_MS = 1_000;
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
 /** How often the accept rules and our external addresses are looked after. */
 const LOOK_MS = 15_000;
-/** How often is looked whether media passes. */
-const MEDIA_LOOK_MS = 30_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
@@ -111,9 +108,10 @@ class Plane implements LinuxPlane {
       setInterval(() => this.#beat(), HEARTBEAT_MS),
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
       setInterval(() => this.#look(), LOOK_MS),
-      setInterval(
-        () => this.#lookAtMedia(),
-        Math.max(SHORTEST_LOOK_MS, this.#options.mediaLookMs ?? MEDIA_LOOK_MS),
+      this.#running().media.watch(
+        this.#options.mediaLookMs,
+        (id, flow) => this.#handler.mediaFlow?.(id, flow),
+        (error) => this.#tell('linux.media-look', error),
       ),
     ];
   }
@@ -324,12 +322,6 @@ class Plane implements LinuxPlane {
     for (const { external } of this.#signalling.values())
       if (!own.has(external.address))
         this.#tell('linux.external-address', `${external.address} is no longer on an external interface`);
-  }
-
-  #lookAtMedia(): void {
-    this.#attempt('linux.media-look', () => {
-      for (const [id, flow] of this.#running().media.look()) this.#handler.mediaFlow?.(id, flow);
-    });
   }
 
   #receiver(datagram: (bytes: Uint8Array, remote: Endpoint, destination: Endpoint) => void) {
