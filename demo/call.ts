@@ -35,10 +35,19 @@ export interface CallOptions {
   readonly size?: number;
   /** Sends the first request here instead of where the URI says (an outbound proxy). */
   readonly to?: Remote;
+  /** The INVITE has no SDP: the other side offers in its 200, and the ACK answers (RFC 3261 §13.2.1). */
+  readonly lateOffer?: boolean;
+  /** Further header fields of the INVITE. */
+  readonly fields?: Fields;
 }
+
+/** What a re-INVITE asks for; `0.0.0.0` is the old way to hold (RFC 3264 §8.4). */
+export type Again = 'sendrecv' | 'sendonly' | 'inactive' | '0.0.0.0';
 
 export class Call {
   readonly states = new Journal<CallState>((state) => state);
+  /** What came inside the dialog. */
+  readonly requests = new Journal<Message>((request) => request.start);
   readonly media: Media;
   readonly callId: string;
   readonly incoming: boolean;
@@ -58,6 +67,7 @@ export class Call {
   #routes: string[] = [];
   #cseq = 100;
   #sdpVersion = 1;
+  #answersInAck = false;
   #ack: { bytes: Buffer; to: Remote } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -104,7 +114,9 @@ export class Call {
   /** Sends the INVITE of an outgoing call. */
   start(options: CallOptions): void {
     const extra: [string, string][] = [];
-    let body = this.#offer();
+    for (const [name, value] of options.fields ?? []) extra.push([name, value]);
+    this.#answersInAck = options.lateOffer ?? false;
+    let body = this.#answersInAck ? '' : this.#offer();
     if (options.size !== undefined) {
       // Half in header fields, half in the SDP, so that the offer's addresses lie in the middle.
       const half = Math.ceil(options.size / 2);
@@ -162,10 +174,7 @@ export class Call {
   }
 
   /** A re-INVITE that holds or resumes. */
-  async offerAgain(
-    direction: 'sendrecv' | 'sendonly' | 'inactive',
-    withinMs = 3000,
-  ): Promise<SdpMedia | undefined> {
+  async offerAgain(direction: Again, withinMs = 3000): Promise<SdpMedia | undefined> {
     const transaction = this.#inDialog('INVITE', this.#offer(direction));
     const response = await transaction.final(withinMs);
     if (statusOf(response) !== 200) throw new Error(`the re-INVITE got ${response.start}`);
@@ -182,8 +191,13 @@ export class Call {
   /** A request inside the dialog, from the agent. */
   takeRequest(request: Message, remote: Remote): void {
     const method = methodOf(request);
+    this.requests.add(request);
     if (method === 'ACK') {
       clearTimeout(this.#timer);
+      if (this.remoteSdp === undefined) {
+        this.remoteSdp = parseSdp(request.body);
+        this.#speak();
+      }
       this.states.add(this.status < 300 ? 'confirmed' : 'ended');
     } else if (method === 'BYE') {
       clearTimeout(this.#timer);
@@ -218,11 +232,13 @@ export class Call {
   }
 
   #offer(direction = 'sendrecv'): string {
+    if (direction === '0.0.0.0') return formatSdp('0.0.0.0', this.media.port, this.#sdpVersion++);
     return formatSdp(this.#agent.sdpAddress, this.media.port, this.#sdpVersion++, direction);
   }
 
   #speak(): void {
-    if (this.#talk && this.remoteSdp !== undefined) this.media.start(this.remoteSdp, this.hertz);
+    if (this.remoteSdp?.address === '0.0.0.0') this.media.stop();
+    else if (this.#talk && this.remoteSdp !== undefined) this.media.start(this.remoteSdp, this.hertz);
   }
 
   #respond(status: string, body = ''): void {
@@ -238,7 +254,7 @@ export class Call {
       [
         ...this.#dialogFields('INVITE'),
         ['Contact', this.#agent.contact],
-        ['Content-Type', 'application/sdp'],
+        ...(body === '' ? [] : ([['Content-Type', 'application/sdp']] as const)),
         ...extra,
       ],
       body,
@@ -292,7 +308,10 @@ export class Call {
       ['Call-ID', this.callId],
       ['CSeq', `${number} ACK`],
     ];
-    const bytes = formatMessage({ start: `ACK ${this.#target} SIP/2.0`, fields, body: '' });
+    const body = this.#answersInAck ? this.#offer() : '';
+    const type: Fields = body === '' ? [] : [['Content-Type', 'application/sdp']];
+    this.#answersInAck = false;
+    const bytes = formatMessage({ start: `ACK ${this.#target} SIP/2.0`, fields: [...fields, ...type], body });
     this.#ack = { bytes, to: this.#nextHop() };
     this.#agent.wire.send(bytes, this.#ack.to);
   }

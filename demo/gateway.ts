@@ -1,6 +1,7 @@
 /** `sipalg gateway` as the demo and the lab run it: in the router, or on loopback. Its log is a journal of events. */
 import type { ChildProcess } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Journal } from './journal.ts';
 import type { Network } from './network.ts';
@@ -17,6 +18,8 @@ export interface LogLine {
 
 export interface GatewayOptions {
   readonly args?: readonly string[];
+  /** The text of its configuration file. */
+  readonly config?: string;
   /** A state directory to share between two runs; otherwise one of its own, removed at `close`. */
   readonly stateDir?: string;
 }
@@ -45,6 +48,11 @@ export class Gateway {
   static async inRouter(network: Network, options: GatewayOptions = {}): Promise<Gateway> {
     const stateDir = options.stateDir ?? newDirectory('state');
     const args = ['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'];
+    if (options.config !== undefined) {
+      const file = join(stateDir, 'sipalg.toml');
+      writeFileSync(file, options.config);
+      args.push('--config', file);
+    }
     const child = network.spawn('router', SIPALG, [...args, ...(options.args ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, type AgentOptions } from '../../demo/agent.ts';
 import type { Call } from '../../demo/call.ts';
 import { Gateway, type GatewayOptions } from '../../demo/gateway.ts';
@@ -100,6 +101,31 @@ export class Lab {
 /** Audio both ways between two ends of one call. */
 export async function talk(inside: Call, outside: Call, withinMs = 3000): Promise<void> {
   await Promise.all([inside.media.hear(outside.hertz, withinMs), outside.media.hear(inside.hertz, withinMs)]);
+}
+
+/** Looks again and again until it is so: for what the kernel and other programs do not tell by themselves. */
+export async function eventually(isSo: () => boolean, withinMs: number, what: string): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error(`${what}: not within ${withinMs} ms`);
+    await delay(100);
+  }
+}
+
+/** The flows of one UDP port that the router knows. */
+export function flowsOf(lab: Lab, port: number): number {
+  const table = lab.network.run('router', 'conntrack', '-L', '-p', 'udp');
+  return table.split('\n').filter((line) => line.includes(`port=${port} `)).length;
+}
+
+/** Elements of the gateway's media maps. */
+export function mediaElements(lab: Lab): number {
+  const list = (name: string): string =>
+    lab.network.run('router', 'nft', '-j', 'list', 'map', 'inet', 'sipalg', name);
+  return ['media_in', 'media_out'].reduce(
+    (sum, name) => sum + (list(name).match(/"elem":\s*\{/g)?.length ?? 0),
+    0,
+  );
 }
 
 /** No phone found anything that a strict phone would not stand. */

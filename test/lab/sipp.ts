@@ -10,7 +10,7 @@ export interface SippOptions {
   readonly host: Host;
   readonly address: string;
   readonly port: number;
-  readonly scenario: 'uac' | 'uas';
+  readonly scenario: 'uac' | 'uas' | 'prack-uac' | 'prack-uas';
   readonly calls: number;
   /** Calls a second. */
   readonly rate?: number;
@@ -29,7 +29,7 @@ export class Sipp {
     const directory = newDirectory('sipp');
     const file = fileURLToPath(new URL(`sipp/${options.scenario}.xml`, import.meta.url));
     const args = [
-      ...(options.scenario === 'uac' ? ['198.51.100.5:5060'] : []),
+      ...(options.scenario.endsWith('uac') ? ['198.51.100.5:5060'] : []),
       ...['-sf', file, '-i', options.address, '-p', String(options.port), '-m', String(options.calls)],
       ...[
         '-r',
