@@ -40,6 +40,7 @@ const rfc3261: readonly Short[] = [
   ['8.1.1.4', 'The Call-ID is never touched.'],
   ['8.1.1.5', 'CSeq is never touched; one that does not fit its message is not understood.'],
   ['8.1.1.7', 'The branch is never touched, and identifies a transaction of one phone only.'],
+  ['8.1.1.8', 'A Contact is translated, unless it can be reached from outside as it stands.'],
   ['8.1.3.4', 'A redirection to somebody else stays; one to the phone itself is made reachable.'],
   ['8.2.6.2', 'The Via list of a response of the phone is never touched.'],
   ['9.1', 'CANCEL leaves with the Via of its INVITE.'],
@@ -226,8 +227,13 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
     'Outbound',
     [
       ['4.2', 'ob, reg-id and +sip.instance stay.'],
+      ['4.2.1', 'A phone is observed once the registrar has confirmed outbound, and not before.'],
       ['4.4.1', 'Keepalives pass both ways.'],
       na('5.1', 'The gateway is no edge proxy, and adds no flow token.'),
+      [
+        '6',
+        'Instance and reg-id key a binding, so a REGISTER that is observed takes the place of the one before.',
+      ],
       ['8', 'STUN on the SIP port passes.'],
     ],
   ],
@@ -244,7 +250,14 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
   [5952, 'IPv6 text', [['4', 'IPv6 addresses are compared by value, and written canonically.']]],
   [6086, 'INFO', [['4', 'A body of INFO is never touched.']]],
   [6135, 'MSRP connections', [['4', 'MSRP is left whole.']]],
-  [6223, 'keep', [['4', 'The Via parameter keep stays.']]],
+  [
+    6223,
+    'keep',
+    [
+      ['4', 'The Via parameter keep stays.'],
+      ['4.1', 'It says who keeps the NAT open, so by itself it is no reason to stop translating.'],
+    ],
+  ],
   [6442, 'Location', [['4.1', 'Geolocation is never touched.']]],
   [6544, 'ICE over TCP', [['4.5', 'With a TCP candidate of the phone’s own the description stays whole.']]],
   [

@@ -1,8 +1,10 @@
 /** The options of `sipalg explain` as they are typed, and what they mean. */
 import type { GatewayConfig } from '../config/gateway-config.ts';
+import { chooser, modeOf } from '../config/mode.ts';
 import { prefixContains } from '../config/prefix.ts';
 import { nearestWord } from '../config/suggestion.ts';
 import type { ExplainOptions } from '../core/alg/explain.ts';
+import { PROVIDER } from '../core/alg/explain-flow.ts';
 import { defaultPolicy, type Policy, type StaticMapping } from '../core/alg/policy.ts';
 import { type RuleId, rules } from '../core/alg/rules.ts';
 import { type Address, isUnspecified, parseAddress, parseEndpoint } from '../core/net/address.ts';
@@ -70,6 +72,7 @@ function fromConfig(config: GatewayConfig): Partial<ExplainOptions> {
       mediaPorts: config.media.ports,
       media: config.mode === 'explicit' ? 'relay' : 'kernel',
       own: config.listen,
+      ...choice(config),
       isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
     },
     externalAddress: config.advertise,
@@ -78,14 +81,24 @@ function fromConfig(config: GatewayConfig): Partial<ExplainOptions> {
   };
 }
 
+/** A text does not say who the provider is: where the configuration knows one alone, it is that one. */
+function choice(config: GatewayConfig): NonNullable<Partial<ExplainOptions>['engine']> {
+  const choose = chooser(config);
+  if (choose === undefined) return {};
+  const [only, ...others] = config.providers;
+  const named = others.length === 0 ? only?.addresses[0]?.address : undefined;
+  return {
+    choose: (phone, provider) =>
+      choose(phone, provider === PROVIDER.address ? (named ?? provider) : provider),
+  };
+}
+
 function leftAlone(config: GatewayConfig, phone: Address, provider: Address | undefined): string | undefined {
-  if (config.phones.some((one) => one.mode === 'off' && prefixContains(one.address, phone)))
-    return `the configuration leaves the phone ${phone} alone`;
-  if (provider === undefined) return undefined;
-  const off = config.providers.find(
-    (one) => one.mode === 'off' && one.addresses.some((prefix) => prefixContains(prefix, provider)),
-  );
-  return off === undefined ? undefined : `the configuration leaves the provider ${off.name} alone`;
+  const { mode, by } = modeOf(config, phone, provider);
+  if (mode !== 'off' || by === undefined) return undefined;
+  return 'name' in by
+    ? `the configuration leaves the provider ${by.name} alone`
+    : `the configuration leaves the phone ${phone} alone`;
 }
 
 function readRules(values: readonly string[]): Policy['rules'] {

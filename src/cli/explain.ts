@@ -43,8 +43,13 @@ async function explainOne(
   if (raw.raw === true) {
     if (explanation.verdict !== 'drop') writeAll(explanation.bytes);
   } else if (raw.json === true) {
-    const { verdict, why, edits, defects } = explanation;
-    writeText(`${JSON.stringify({ verdict, why, edits, defects }, null, 2)}\n`);
+    const { verdict, why, edits, defects, profile } = explanation;
+    const shown = profile && {
+      mode: profile.mode,
+      chosen: profile.chosen,
+      evidence: profile.evidence.map(({ what, source }) => ({ what, source })),
+    };
+    writeText(`${JSON.stringify({ verdict, why, edits, defects, profile: shown }, null, 2)}\n`);
   } else {
     writeText(renderExplanation(message, explanation, wantsColour()));
     if (!Buffer.from(message).includes('\r\n'))

@@ -1,6 +1,7 @@
 /** What `sipalg explain` shows to people: the message as a diff, and under each change its rule. */
 import { styleText } from 'node:util';
 import type { ExplainedEdit } from '../core/alg/event.ts';
+import { evidenceTable } from '../core/alg/evidence.ts';
 import type { Explanation } from '../core/alg/explain.ts';
 import { ruleById } from '../core/alg/rules.ts';
 
@@ -15,6 +16,7 @@ export function renderExplanation(message: Uint8Array, explanation: Explanation,
     heading(explanation, style),
     '',
     ...diff(Buffer.from(message).toString('latin1'), explanation.edits, style),
+    ...profileLines(explanation, style),
     ...defectLines(explanation, style),
     '',
   ].join('\n');
@@ -83,6 +85,16 @@ function applied(text: string, start: number, end: number, edits: readonly Expla
     at = edit.offset + edit.length;
   }
   return result + text.slice(at, end);
+}
+
+/** What a REGISTER shows of who keeps the phone reachable, where it shows anything. */
+function* profileLines({ profile }: Explanation, style: Style): Generator<string> {
+  if (profile === undefined || (profile.chosen === 'default' && profile.evidence.length === 0)) return;
+  const by = { configuration: 'the configuration says so', evidence: 'by evidence', default: 'by default' };
+  yield '';
+  yield `${style('bold', 'profile')} ${profile.mode}, ${by[profile.chosen]}`;
+  for (const { what, source } of profile.evidence)
+    yield `    ${style('cyan', what)}  ${style('bold', source)}  ${evidenceTable[what].text}`;
 }
 
 function* defectLines(explanation: Explanation, style: Style): Generator<string> {

@@ -16,6 +16,7 @@ const kernelRouteTables: readonly number[] = [0, 253, 254, 255];
 export function contradictions(values: ConfigValues): Contradiction[] {
   return [
     ...interfaceProblems(values),
+    ...observeProblems(values),
     ...portProblems(values),
     ...linuxProblems(values),
     ...repeated(values.provider.map((provider) => provider.name)).map(
@@ -64,6 +65,22 @@ function* interfaceProblems(values: ConfigValues): Generator<Contradiction> {
       what: 'listen (explicit mode) stands beside interfaces (transparent mode)',
       remedy: 'take out listen to intercept on the interfaces, or take out internal and external',
     };
+  }
+}
+
+/** In explicit mode a phone's messages are addressed to us: they cannot go on as they came. */
+function* observeProblems(values: ConfigValues): Generator<Contradiction> {
+  if (values.listen.length === 0) return;
+  for (const table of ['provider', 'phone'] as const) {
+    for (const [index, { mode }] of values[table].entries()) {
+      if (mode !== 'observe') continue;
+      yield {
+        path: [table, index, 'mode'],
+        code: 'config/observe-explicit',
+        what: 'mode = "observe" stands beside listen (explicit mode), where the phones address the gateway itself',
+        remedy: 'write mode = "assist" or "auto", or use the transparent mode (internal and external)',
+      };
+    }
   }
 }
 

@@ -6,7 +6,9 @@ import type { Prefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
 import type { Chain } from './value.ts';
 
-export type PolicyMode = 'assist' | 'off';
+export type PolicyMode = 'auto' | 'observe' | 'assist' | 'off';
+/** Whether there is another NAT between us and the provider; auto: where our external address is a private one. */
+export type UpstreamNat = 'auto' | 'yes' | 'no';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
 export interface ProviderConfig {
@@ -36,6 +38,7 @@ export interface GatewayConfig {
   readonly signalling: { readonly ports: readonly number[]; readonly externalPorts: PortRange };
   readonly media: { readonly ports: PortRange };
   readonly policy: Policy;
+  readonly upstreamNat: UpstreamNat;
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   readonly linux: { readonly routeTable: number };
@@ -55,6 +58,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
     signalling: { ports: values.signalling.ports, externalPorts: values.signalling['external-ports'] },
     media: values.media,
     policy: { ...values.policy, rules: {} },
+    upstreamNat: values['upstream-nat'],
     limits: {
       mappings: values.limits.mappings,
       dialogs: values.limits.dialogs,

@@ -76,7 +76,7 @@ proxy = true
     },
   ]);
   assert.deepEqual(config.phones, [
-    { address: { address: '192.168.1.50', length: 32 }, mode: 'assist', proxy: true },
+    { address: { address: '192.168.1.50', length: 32 }, mode: 'auto', proxy: true },
   ]);
   assert.throws(() => {
     (config.providers as unknown[]).push(1);

@@ -27,6 +27,7 @@ export const problemCodes = {
   'config/duplicate': 'The same thing is said twice.',
   'config/interface-both-sides': 'One interface cannot be internal and external.',
   'config/two-modes': 'The transparent mode (interfaces) and the explicit mode (listen) exclude each other.',
+  'config/observe-explicit': 'Messages that are addressed to the gateway itself cannot go on as they came.',
   'config/no-mode': 'Nothing says where the phones and the provider are.',
 } as const satisfies Record<`config/${string}`, string>;
 

@@ -52,7 +52,7 @@ function requiredKey<const Schema extends v.GenericSchema>(schema: Schema, note:
 /** What passes on media is looked at every few seconds at most. */
 const SHORTEST_CALL_IDLE_S = 6;
 
-const mode = v.picklist(['assist', 'off']);
+const mode = v.picklist(['auto', 'observe', 'assist', 'off']);
 
 /** The order here is the order of the reference. */
 export const configSchema = v.object({
@@ -77,6 +77,11 @@ export const configSchema = v.object({
       'Explicit mode: our own address as the provider sees it, where that is not the address of the outgoing interface.',
     without: 'the local address of the route to the provider',
     example: 'advertise = "203.0.113.7"',
+  }),
+  'upstream-nat': key(v.picklist(['auto', 'yes', 'no']), 'auto', {
+    summary:
+      'Whether there is another NAT between the gateway and the provider, which registered phones are kept reachable through by keepalives; auto: where our external address is a private one.',
+    example: 'upstream-nat = "yes"',
   }),
   'state-dir': key(absolutePath, '/var/lib/sipalg', {
     summary: 'The directory for what has to survive a restart: mappings, dialogs and ports in use.',
@@ -225,9 +230,10 @@ export const configSchema = v.object({
           unit: 'addresses or CIDR',
           example: 'addresses = ["198.51.100.0/24"]',
         }),
-        mode: key(mode, 'assist', {
-          summary: 'Whether its messages are translated (assist), or never intercepted (off).',
-          example: 'mode = "assist"',
+        mode: key(mode, 'auto', {
+          summary:
+            'Whether its messages are translated (assist), kept as they are while mappings and timers are kept for them (observe), or never intercepted (off); auto observes where the evidence for it is solid, and translates otherwise.',
+          example: 'mode = "observe"',
         }),
       }),
     ),
@@ -242,8 +248,9 @@ export const configSchema = v.object({
           unit: 'address or CIDR',
           example: 'address = "192.168.1.50"',
         }),
-        mode: key(mode, 'assist', {
-          summary: 'Whether its messages are translated (assist), or never intercepted (off).',
+        mode: key(mode, 'auto', {
+          summary:
+            "The same for a phone. Off wins wherever it stands; otherwise the phone's mode wins over the provider's, unless it is auto.",
           example: 'mode = "off"',
         }),
         proxy: key(v.boolean(), false, {

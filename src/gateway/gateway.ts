@@ -6,6 +6,7 @@
  */
 import { type FSWatcher, mkdirSync, watch } from 'node:fs';
 import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
+import { chooser } from '../config/mode.ts';
 import { prefixContains } from '../config/prefix.ts';
 import type { Problem } from '../config/problem.ts';
 import { Engine } from '../core/alg/engine.ts';
@@ -155,6 +156,7 @@ class Gateway {
     this.#config = config;
     this.#log = log;
     this.#store = store;
+    const choose = chooser(config);
     this.#engine = new Engine({
       policy: config.policy,
       limits: config.limits,
@@ -164,6 +166,7 @@ class Gateway {
       isProvider: (address) => isProvider(config.providers, address),
       isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
       own: config.listen,
+      ...(choose === undefined ? {} : { choose }),
     });
   }
 
@@ -185,7 +188,7 @@ class Gateway {
     this.#opened = await openPlane(this.#config, handler);
     const { plane, facts } = this.#opened;
     this.#plane = plane;
-    const rows = (['port', 'mapping', 'dialog'] as const).flatMap((table) =>
+    const rows = (['port', 'mapping', 'dialog', 'profile'] as const).flatMap((table) =>
       [...this.#store.load(table)].map(([key, value]) => ({ table, key, value })),
     );
     this.#busy = true;

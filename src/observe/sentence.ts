@@ -35,6 +35,13 @@ export function eventSentence(event: AlgEvent): string {
       )}  ${event.ports} ${event.ports === 1 ? 'port' : 'ports'}  ${event.callId}`;
     case 'media.closed':
       return `media closed  ${formatEndpoint(event.external)}  ${event.callId}`;
+    case 'profile.changed':
+      return `${event.mode === 'observe' ? 'observed, not a byte changes' : 'translated'}  ${event.phone} towards ${event.provider}: ${
+        event.chosen === 'configuration'
+          ? 'the configuration says so'
+          : event.evidence.map(({ what, source }) => `${what} (${source})`).join(', ') ||
+            'nothing speaks against it'
+      }`;
     case 'limit.reached':
       return `limit reached  ${event.limit} = ${event.value}: raise it under [limits] if this is ordinary traffic`;
     case 'engine.fault':

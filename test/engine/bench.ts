@@ -1,7 +1,7 @@
 /** A workbench for the engine: one gateway, no sockets; every `open` succeeds at once unless a test says otherwise. */
 import { Engine } from '../../src/core/alg/engine.ts';
 import type { AlgEvent } from '../../src/core/alg/event.ts';
-import type { Input, MediaCommand, Output, SignallingCommand } from '../../src/core/alg/io.ts';
+import type { Input, MediaCommand, Output, RecordTable, SignallingCommand } from '../../src/core/alg/io.ts';
 import type { EngineOptions } from '../../src/core/alg/policy.ts';
 import { type Endpoint, parseEndpoint } from '../../src/core/net/address.ts';
 import type { Flow } from '../../src/core/net/flow.ts';
@@ -17,7 +17,7 @@ export class Workbench {
   events: AlgEvent[] = [];
   media: MediaCommand[] = [];
   signalling: SignallingCommand[] = [];
-  readonly records = new Map<string, { table: 'mapping' | 'dialog' | 'port'; key: string; value: unknown }>();
+  readonly records = new Map<string, { table: RecordTable; key: string; value: unknown }>();
   /** Return false to answer `failed`, undefined to answer later. */
   answer: (command: SignallingCommand | MediaCommand) => boolean | undefined = () => true;
 

@@ -123,6 +123,8 @@ export class Driver {
     assert.ok(mappings.length <= (limits.mappings ?? 4096), `${mappings.length} mappings`);
     assert.ok(dialogs.length <= (limits.dialogs ?? 8192), `${dialogs.length} dialogs`);
     assert.ok(media.length <= (limits.media ?? 4096), `${media.length} media mappings`);
+    const profiles = this.engine.profiles();
+    assert.ok(profiles.length <= (limits.mappings ?? 4096), `${profiles.length} profiles`);
     const ports = new Set<string>();
     const claim = (one: Endpoint): void => {
       assert.ok(one.port >= 1 && one.port <= 65_535, `port ${one.port} was given out`);
@@ -146,8 +148,8 @@ export class Driver {
     this.pass(3 * 86_400_000);
     const { mappings, dialogs, media } = this.engine.snapshot();
     assert.deepEqual(
-      [mappings.length, dialogs.length, media.length],
-      [0, 0, 0],
+      [mappings.length, dialogs.length, media.length, this.engine.profiles().length],
+      [0, 0, 0, 0],
       'mappings, dialogs, media left over',
     );
     assert.deepEqual([...this.#media.keys()], [], 'media that nobody closed');

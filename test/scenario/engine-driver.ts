@@ -68,11 +68,23 @@ export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptio
     media: gateway.get('media') === 'relay' ? 'relay' : 'kernel',
     mappings: staticMappings(gateway.get('map')),
     mediaMappings: staticMappings(gateway.get('map-media')),
+    ...chooser(gateway),
     own: (gateway.get('own')?.split(',') ?? []).map(at),
     isProvider: (address) => providers.includes(address),
     isProxy: (address) => proxies.includes(address),
     signallingPorts: portRange(gateway.get('signalling-ports')) ?? SIGNALLING_PORTS,
     mediaPorts: portRange(gateway.get('media-ports')) ?? MEDIA_PORTS,
+  };
+}
+
+/** `mode.ADDRESS=observe`: of a phone or of a provider; the phone's wins. */
+function chooser(gateway: ReadonlyMap<string, string>): Pick<EngineOptions, 'choose'> {
+  if (![...gateway.keys()].some((key) => key.startsWith('mode.'))) return {};
+  return {
+    choose(phone, provider) {
+      const word = gateway.get(`mode.${phone}`) ?? gateway.get(`mode.${provider}`);
+      return word === 'observe' || word === 'assist' ? word : 'auto';
+    },
   };
 }
 

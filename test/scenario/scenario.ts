@@ -174,7 +174,7 @@ class Parser {
         return;
       case 'gateway':
         for (const [key, value] of pairs(rest)) {
-          if (!OPTIONS.has(key) && !/^(?:rule|limit)\.[\w.-]+$/.test(key))
+          if (!OPTIONS.has(key) && !/^(?:rule|limit|mode)\.[\w.-]+$/.test(key))
             throw this.#error(`the gateway has no option ${key}`);
           this.#gateway.set(key, value);
         }

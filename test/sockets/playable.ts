@@ -39,11 +39,13 @@ export function playable(scenario: Scenario): Playable | Excluded {
   let mediaPorts = MEDIA_PORTS;
   const signalling = [`ports = [${sipPorts(scenario).join(', ')}]`];
   const providers: string[] = [];
+  const modes: string[] = [];
   for (const [key, value] of scenario.gateway) {
     if (POLICY.has(key)) policy.push(`${key} = "${value}"`);
     else if (key.startsWith('limit.')) limits.push(`${kebab(key.slice(6))} = ${value}`);
     else if (key === 'media-ports') mediaPorts = value;
     else if (key === 'signalling-ports') signalling.push(`external-ports = "${value}"`);
+    else if (key.startsWith('mode.')) modes.push(...modeTable(key.slice(5), value));
     else if (key === 'provider')
       providers.push('[[provider]]', 'name = "named"', `addresses = ["${value.split(',').join('", "')}"]`);
     else return { reason: REASONS.get(key) ?? `the configuration has no ${key.replace(/\..*/, '')}` };
@@ -59,6 +61,7 @@ export function playable(scenario: Scenario): Playable | Excluded {
     ...['[limits]', ...limits],
     ...['[log]', 'level = "debug"', 'reveal = true'],
     ...providers,
+    ...modes,
   ].join('\n');
   return {
     scenario: { ...scenario, steps: steps.map(heard) },
@@ -75,6 +78,13 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ['external', 'IPv6 is not intercepted: it needs no NAT'],
   ['proxy', 'declared proxies are not in the configuration'],
 ]);
+
+function modeTable(address: string, mode: string): string[] {
+  const table = address.startsWith('192.168.')
+    ? ['[[phone]]', `address = "${address}"`]
+    : ['[[provider]]', `name = "${address}"`, `addresses = ["${address}"]`];
+  return [...table, `mode = "${mode}"`];
+}
 
 function heard(step: Step): Step {
   const checks = step.checks.filter(

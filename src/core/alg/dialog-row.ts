@@ -26,6 +26,7 @@ export interface DialogRow {
   readonly lastMessageAt: TimeMs;
   readonly session: SessionTimer | undefined;
   readonly held: boolean;
+  readonly observed?: boolean;
   readonly peer: Endpoint;
   readonly remotes: readonly (readonly [string, readonly RemoteMedia[]])[];
   readonly media: readonly MediaRow[];
@@ -66,6 +67,7 @@ export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): D
     lastMessageAt: dialog.lastMessageAt,
     session: dialog.session,
     held: dialog.held,
+    ...(dialog.observed === true ? { observed: true } : {}),
     peer: dialog.peer,
     remotes: [...dialog.remotes],
     media,
@@ -95,6 +97,7 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     session: row.session,
     held: row.held ?? false,
     holds: { out: row.held ?? false, in: row.held ?? false },
+    observed: row.observed === true,
     peer: row.peer,
     committed: new Set(),
     offered: new Set(),

@@ -70,6 +70,8 @@ export interface Dialog extends Due {
   /** The other tag of the dialog that was confirmed. */
   confirmedTag: string | undefined;
   inviteCSeq: number;
+  /** Nothing of it is translated; undefined until its first message has been handled. It stays as it began. */
+  observed: boolean | undefined;
   peer: Endpoint;
   /** Media mappings of the phone that both sides have agreed on. */
   readonly committed: Set<MappingId>;
@@ -151,6 +153,7 @@ export class Dialogs {
       holds: { out: false, in: false },
       confirmedTag: undefined,
       inviteCSeq: message.cseq,
+      observed: undefined,
       peer,
       committed: new Set(),
       offered: new Set(),

@@ -18,6 +18,7 @@ import type { Input, MappingId, Output, RecordTable } from './io.ts';
 import { endsAt, type MappingRow, mappingKey, mappingRow, type SignallingMapping } from './mappings.ts';
 import { fromPhone } from './outbound.ts';
 import type { EngineOptions } from './policy.ts';
+import type { ProfileRow, ProfileView } from './profile.ts';
 import { dropExpired } from './registrations.ts';
 import { type EngineSnapshot, snapshotOf } from './snapshot.ts';
 import { EngineState } from './state.ts';
@@ -60,9 +61,8 @@ export class Engine {
 
   /** When the next `timeout` input is wanted; undefined while nothing can become due. */
   get nextTimeoutMs(): TimeMs | undefined {
-    const a = this.#state.mappings.timers.next;
-    const b = this.#state.dialogs.timers.next;
-    return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
+    const { mappings, dialogs, profiles } = this.#state;
+    return earliest(earliest(mappings.timers.next, dialogs.timers.next), profiles.timers.next);
   }
 
   /** Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out. */
@@ -70,9 +70,11 @@ export class Engine {
     this.#state.out = [];
     const mappings = new Map<string, SignallingMapping>();
     const dialogs: { key: string; row: DialogRow }[] = [];
+    const profiles: { key: string; row: ProfileRow }[] = [];
     for (const { table, key, value } of rows) {
       if (table === 'port') this.#state.mappings.restorePort(key, value as number);
       else if (table === 'dialog') dialogs.push({ key, row: value as DialogRow });
+      else if (table === 'profile') profiles.push({ key, row: value as ProfileRow });
       else {
         const mapping = this.#state.mappings.restore(this.#state.nextId(), value as MappingRow);
         if (mapping === undefined) this.#state.record('mapping', key, undefined);
@@ -89,6 +91,7 @@ export class Engine {
         continue;
       }
       const dialog = restoreDialog(row, mapping.id);
+      if (dialog.observed === true) this.#state.profiles.mayObserve = true;
       this.#state.dialogs.insert(dialog);
       // Its media is known to flow or not only when the data plane has looked.
       if (dialog.state === 'confirmed')
@@ -105,6 +108,9 @@ export class Engine {
     // Two phones that talk to each other by a hairpin: each one's source is known when both are there.
     for (const record of this.#state.media.values())
       this.#state.media.refreshSources(record, this.#state.out);
+    for (const { key, row } of profiles)
+      if (!this.#state.profiles.restore(row, this.#state.mappings.ofPhone(row.phone), now))
+        this.#state.record('profile', key, undefined);
     for (const mapping of mappings.values()) {
       dropExpired(mapping, now, this.#state.out);
       this.#state.hold(mapping, now);
@@ -112,6 +118,11 @@ export class Engine {
     }
     this.#writeRecords();
     return this.#state.out;
+  }
+
+  /** How each phone is treated towards each provider, and what was seen that says so. */
+  profiles(): readonly ProfileView[] {
+    return this.#state.profiles.views();
   }
 
   /** Plain data about everything live, for status and tests. */
@@ -235,6 +246,7 @@ export class Engine {
   // ---- time
 
   #timeout(now: TimeMs): void {
+    this.#state.profiles.expire(now, this.#state.out);
     for (const dialog of this.#state.dialogs.timers.due(now)) this.#dialogDue(now, dialog);
     for (const mapping of this.#state.mappings.timers.due(now)) {
       if (mapping.state === 'closed') continue;
@@ -278,4 +290,8 @@ export class Engine {
     }
     this.#state.dirtyDialogs.clear();
   }
+}
+
+function earliest(a: TimeMs | undefined, b: TimeMs | undefined): TimeMs | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

@@ -1,6 +1,7 @@
 /** Everything that the engine tells: one union. Log, metrics, capture and the console are its subscribers. */
-import type { Endpoint } from '../net/address.ts';
+import type { Address, Endpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
+import type { Evidence } from './evidence.ts';
 import type { RuleId } from './rules.ts';
 
 /** One change as people and logs see it. Offsets are bytes of the message as received. */
@@ -69,6 +70,15 @@ export type AlgEvent =
       readonly ports: number;
     }
   | { readonly kind: 'media.closed'; readonly callId: string; readonly external: Endpoint }
+  /** A provider and phone are observed from now on, or translated. */
+  | {
+      readonly kind: 'profile.changed';
+      readonly phone: Address;
+      readonly provider: Address;
+      readonly mode: 'observe' | 'assist';
+      readonly chosen: 'configuration' | 'evidence' | 'default';
+      readonly evidence: readonly Evidence[];
+    }
   | { readonly kind: 'limit.reached'; readonly limit: string; readonly value: number }
   /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
   | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };

@@ -5,6 +5,7 @@ import { Engine } from './engine.ts';
 import { PROVIDER } from './explain-flow.ts';
 import type { Input, MappingId, Output } from './io.ts';
 import type { EngineOptions } from './policy.ts';
+import type { ProfileView } from './profile.ts';
 
 export class ExplainDriver {
   readonly #engine: Engine;
@@ -24,6 +25,10 @@ export class ExplainDriver {
 
   internalOf(external: Endpoint): Endpoint | undefined {
     return this.#internalOf.get(endpointKey(external));
+  }
+
+  profiles(): readonly ProfileView[] {
+    return this.#engine.profiles();
   }
 
   /** Lets time pass; it never goes back. What became due is done when it was due. */

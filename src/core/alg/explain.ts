@@ -10,6 +10,7 @@ import type { ExplainedEdit } from './event.ts';
 import { ExplainDriver } from './explain-driver.ts';
 import { type Direction, EXTERNAL, flowOf, guessMapping, internalOf, somebody } from './explain-flow.ts';
 import type { EngineOptions, Policy, StaticMapping } from './policy.ts';
+import type { ProfileView } from './profile.ts';
 
 export interface ExplainOptions extends Partial<Policy> {
   readonly direction: Direction;
@@ -18,7 +19,7 @@ export interface ExplainOptions extends Partial<Policy> {
   /** As the gateway's configuration has it. */
   readonly engine?: Pick<
     EngineOptions,
-    'limits' | 'signallingPorts' | 'mediaPorts' | 'media' | 'own' | 'isProxy'
+    'limits' | 'signallingPorts' | 'mediaPorts' | 'media' | 'own' | 'isProxy' | 'choose'
   >;
   /** The gateway's external address where no mapping names one. */
   readonly externalAddress?: Address | undefined;
@@ -40,6 +41,8 @@ export interface Explanation {
   readonly why: string | undefined;
   readonly edits: readonly ExplainedEdit[];
   readonly defects: readonly ExplainedDefect[];
+  /** Of a REGISTER: observed or translated, and what it shows that speaks for it. */
+  readonly profile?: Pick<ProfileView, 'mode' | 'chosen' | 'evidence'>;
   /** What would be sent. */
   readonly bytes: Uint8Array;
 }
@@ -83,7 +86,15 @@ export function explainMessage(bytes: Uint8Array, options: ExplainOptions): Expl
       why = output.event.why;
     } else if (output.event.kind === 'message.dropped') why = output.event.why;
   }
-  return { verdict, why, edits, defects, bytes: verdict === 'translate' ? sent : bytes };
+  const [profile] = driver.profiles();
+  return {
+    verdict,
+    why,
+    edits,
+    defects,
+    ...(profile === undefined ? {} : { profile }),
+    bytes: verdict === 'translate' ? sent : bytes,
+  };
 }
 
 /** The engine as `explain` runs it: everybody may call, and ports are easily told apart. */

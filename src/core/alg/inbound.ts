@@ -1,5 +1,5 @@
 /** From the provider to the phone: which transaction and mapping it belongs to, and what the registrar has granted. */
-import type { Endpoint } from '../net/address.ts';
+import { type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
@@ -40,6 +40,16 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
       ? state.transactions.find(message, 'internal', mapping.internal.address, now)
       : undefined;
   const to = reply(transaction?.peer ?? mapping.internal);
+  if (state.observes(now, message, 'in', mapping, flow.remote, transaction)) {
+    state.session(now, message, 'in', mapping, flow.remote, packet, true);
+    if (message.kind === 'request') {
+      mapping.lastIncoming = now;
+      state.openTransaction(now, message, 'external', mapping, flow, true);
+    } else takeLifetimes(state, now, message, mapping, flow.remote, true);
+    const why = state.profiles.reason(mapping.internal.address, flow.remote.address);
+    state.finish(message, flow, to, [], undefined, why);
+    return;
+  }
   const edits: Edit<RuleId>[] = decideInbound(message, {
     policy: state.policy,
     mapping,
@@ -49,14 +59,14 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     ownVia: state.ownEndpoint(mapping.internal.address),
     anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
   });
-  const session = state.session(now, message, 'in', mapping, flow.remote, packet);
+  const session = state.session(now, message, 'in', mapping, flow.remote, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
   if (message.kind === 'request') {
     mapping.lastIncoming = now;
-    state.openTransaction(now, message, 'external', mapping, flow);
-  } else takeLifetimes(state, now, message, mapping, flow.remote);
+    state.openTransaction(now, message, 'external', mapping, flow, false);
+  } else takeLifetimes(state, now, message, mapping, flow.remote, false);
   state.finish(message, flow, to, edits, session.leave);
 }
 
@@ -76,10 +86,16 @@ function takeLifetimes(
   message: Message,
   mapping: SignallingMapping,
   peer: Endpoint,
+  observed: boolean,
 ): void {
   if (message.status < 200 || message.status > 299) return;
   if (message.method === 'REGISTER') {
-    const own = (external: Endpoint): SignallingMapping | undefined => ownMapping(state, mapping, external);
+    const phone = mapping.internal.address;
+    const written = observed ? state.profiles.written(phone, peer.address) : [];
+    // What the phone wrote is what the registrar lists where nothing was translated.
+    const own = (listed: Endpoint): SignallingMapping | undefined =>
+      ownMapping(state, mapping, listed) ??
+      (written.some((one) => sameEndpoint(one, listed)) ? mapping : undefined);
     for (const changed of takeGrant(
       message,
       mapping,
@@ -93,8 +109,10 @@ function takeLifetimes(
       state.mappings.schedule(changed);
       state.hold(changed, now);
     }
+    state.profiles.granted(now, message, mapping, peer.address, observed, state.out);
   } else if (message.method === 'SUBSCRIBE' || message.method === 'PUBLISH') {
     const lifetimeMs = expiresHeaderMs(message) ?? 0;
+    if (!observed) state.profiles.advertised(mapping.internal.address, peer.address, now + lifetimeMs);
     if (lifetimeMs === 0 || now + lifetimeMs <= mapping.keepUntil) return;
     mapping.keepUntil = now + lifetimeMs;
     state.dirtyMappings.add(mapping);

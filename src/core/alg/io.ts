@@ -41,7 +41,7 @@ export type Output =
   | { readonly kind: 'record'; readonly table: RecordTable; readonly key: string; readonly value: unknown }
   | { readonly kind: 'event'; readonly event: AlgEvent };
 
-export type RecordTable = 'mapping' | 'dialog' | 'port';
+export type RecordTable = 'mapping' | 'dialog' | 'port' | 'profile';
 
 /** Signalling: one external endpoint for each phone endpoint (RFC 4787 REQ-1). */
 export type SignallingCommand =

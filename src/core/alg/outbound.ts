@@ -50,6 +50,9 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     return;
   }
 
+  const observed = observes(state, now, message, mapping, flow);
+  if (observed) return asItIs(state, now, message, mapping, packet, out);
+
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
   const ownContacts = isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
   const ownRecordRoutes =
@@ -71,16 +74,53 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     anyExternal: external,
     own: state.options.own ?? [],
   });
-  const session = state.session(now, message, 'out', mapping, flow.local, packet);
+  const session = state.session(now, message, 'out', mapping, flow.local, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
-  if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow);
+  if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, false);
   const [route] = ownRecordRoutes;
   if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.span.start, route.span.end);
   rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
+}
+
+/** Whether the message goes on as it came; a REGISTER is where that is chosen. */
+function observes(
+  state: EngineState,
+  now: TimeMs,
+  message: Message,
+  mapping: SignallingMapping,
+  { local, remote }: Flow,
+): boolean {
+  if (!state.canObserve) return false;
+  if (message.method !== 'REGISTER' || message.kind === 'response') {
+    if (!state.profiles.mayObserve) return false;
+    const transaction =
+      message.kind === 'response'
+        ? state.transactions.find(message, 'external', remote.address, now)
+        : undefined;
+    return state.observes(now, message, 'out', mapping, local, transaction);
+  }
+  const known = state.transactions.find(message, 'internal', mapping.internal.address, now)?.observed;
+  return state.profiles.atRegister(now, message, mapping, local.address, known, state.out);
+}
+
+/** Observed: the dialog and its timers are kept, the message leaves from the phone's stable endpoint, its bytes stay. */
+function asItIs(
+  state: EngineState,
+  now: TimeMs,
+  message: Message,
+  mapping: SignallingMapping,
+  packet: Packet,
+  out: Flow,
+): void {
+  const { flow } = packet;
+  state.session(now, message, 'out', mapping, flow.local, packet, true);
+  if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, true);
+  const why = state.profiles.reason(mapping.internal.address, flow.local.address);
+  deliverInside(state, now, out, state.finish(message, flow, out, [], undefined, why));
 }
 
 /** Sees to it that the phone's endpoints have mappings; returns those that are still being opened. */

@@ -99,6 +99,8 @@ export interface EngineOptions {
   readonly isProvider?: (address: Address) => boolean;
   /** Whether an inside address is a proxy or PBX that puts itself into Record-Route and forwards for phones behind it. */
   readonly isProxy?: (address: Address) => boolean;
+  /** What the operator asks for, for a phone and its provider (transparent mode). Default: auto for all. */
+  readonly choose?: (phone: Address, provider: Address) => 'auto' | 'observe' | 'assist';
   /** Explicit mode: our own endpoints, as phones name them in Route. */
   readonly own?: readonly Endpoint[];
 }

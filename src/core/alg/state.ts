@@ -38,10 +38,11 @@ import {
   type Limits,
   type Policy,
 } from './policy.ts';
+import { Profiles } from './profile.ts';
 import { rewrite } from './rewrite.ts';
 import type { RuleId } from './rules.ts';
 import { translateInbound, translateOutbound } from './session.ts';
-import { Transactions } from './transactions.ts';
+import { type Transaction, Transactions } from './transactions.ts';
 import { type Packet, Waiting } from './waiting.ts';
 
 export interface SessionOutcome {
@@ -62,6 +63,7 @@ export class EngineState {
   readonly media: MediaTable;
   readonly transactions: Transactions;
   readonly waiting: Waiting;
+  readonly profiles: Profiles;
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();
@@ -81,6 +83,7 @@ export class EngineState {
     this.dialogs = new Dialogs(this.limits.dialogs, this.limits.callIdleMs);
     this.transactions = new Transactions(this.limits.transactions);
     this.waiting = new Waiting(this.limits.pending);
+    this.profiles = new Profiles(options.choose, (phone) => options.isProxy?.(phone) === true, this.limits);
     this.media = new MediaTable(
       mediaPool,
       options.mediaMappings ?? [],
@@ -155,6 +158,32 @@ export class EngineState {
       this.mappings.byExternal(mapping.transport, sender) !== undefined
     );
   }
+  /** Whether only a transparent gateway: phones that name us as their proxy cannot be left alone by us. */
+  get canObserve(): boolean {
+    return this.options.media !== 'relay' && (this.options.own ?? []).length === 0;
+  }
+
+  /**
+   * Whether a message goes on as it came: a response as its request did, a request inside a dialog as the dialog began, every
+   * other one by its profile. `transaction`: the one that a response belongs to.
+   */
+  observes(
+    now: TimeMs,
+    message: Message,
+    direction: 'out' | 'in',
+    mapping: SignallingMapping,
+    peer: Endpoint,
+    transaction: Transaction | undefined,
+  ): boolean {
+    if (!this.profiles.mayObserve || !this.canObserve) return false;
+    if (message.kind === 'response' && transaction !== undefined) return transaction.observed;
+    const phone = mapping.internal.address;
+    return (
+      this.dialogs.find(message, direction, phone)?.observed ??
+      this.profiles.observes(now, direction, phone, peer.address)
+    );
+  }
+
   /** Dialog and media. `waitsFor`: the message names media that is still being opened. */
   session(
     now: TimeMs,
@@ -163,6 +192,7 @@ export class EngineState {
     mapping: SignallingMapping,
     peer: Endpoint,
     packet: Packet,
+    observed: boolean,
   ): SessionOutcome {
     const { descriptions, leave } = sessionOf(message);
     const phone = mapping.internal.address;
@@ -188,6 +218,7 @@ export class EngineState {
       this.event({ kind: 'dialog.opened', callId: dialog.callId, initiator: dialog.initiator });
     }
     if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
+    dialog.observed ??= observed;
     dialog.peer = peer;
     this.dirtyDialogs.add(dialog);
     const progress = advance(this.dialogs, dialog, message, direction, now);
@@ -195,7 +226,7 @@ export class EngineState {
     if (progress !== undefined) this.hold(mapping, now);
 
     const edits: Edit<RuleId>[] = [];
-    if (descriptions.length > 0) {
+    if (descriptions.length > 0 && !observed) {
       const context = {
         media: this.media,
         dialog,
@@ -279,6 +310,7 @@ export class EngineState {
     initiator: 'internal' | 'external',
     mapping: SignallingMapping,
     flow: Flow,
+    observed: boolean,
   ): void {
     const { sentBy, rport } = message.via;
     // Without rport the response goes to the port of the sent-by, not to the one that sent (RFC 3261 §18.2.2).
@@ -297,7 +329,7 @@ export class EngineState {
         message,
         initiator,
         mapping.internal.address,
-        { mapping: mapping.id, sentBy: mapping.sentBy, peer },
+        { mapping: mapping.id, sentBy: mapping.sentBy, peer, observed },
         now,
       )
     )
@@ -311,6 +343,7 @@ export class EngineState {
     to: Flow,
     edits: readonly Edit<RuleId>[],
     leave: LeaveReason | undefined,
+    why = leave === undefined ? 'nothing to translate' : leaveReasons[leave],
   ): Uint8Array {
     const result = rewrite(message, edits);
     if (!result.ok) {
@@ -319,13 +352,7 @@ export class EngineState {
       return message.bytes;
     }
     if (result.edits.length === 0) {
-      this.pass(
-        flow,
-        to,
-        message.bytes,
-        leave === undefined ? 'nothing to translate' : leaveReasons[leave],
-        message.defects,
-      );
+      this.pass(flow, to, message.bytes, why, message.defects);
       return message.bytes;
     }
     this.out.push({ kind: 'send', flow: to, bytes: result.bytes });

@@ -18,6 +18,8 @@ export interface Transaction {
   readonly sentBy: string;
   /** Sent by the phone: where its response goes. Sent by the provider: where it came from. */
   readonly peer: Endpoint;
+  /** It went on as it came, and so does its response. */
+  readonly observed: boolean;
 }
 
 /** An INVITE without any response is forgotten after this; timer C is more than 3 min (RFC 3261 §16.6). */

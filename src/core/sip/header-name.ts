@@ -25,6 +25,8 @@ const names = {
   'proxy-authentication-info': '',
   identity: 'y',
   'session-expires': 'x',
+  supported: 'k',
+  require: '',
 } as const;
 
 export type HeaderName = keyof typeof names | 'other';

@@ -7,6 +7,7 @@
  */
 import { parseAddress } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
+import { nameAddrParameter } from './name-addr.ts';
 import {
   COLON,
   COMMA,
@@ -133,4 +134,10 @@ function skipParameterValue(bytes: Uint8Array, start: number, end: number): numb
     if (j >= end || bytes[j] !== COLON) return j;
     i = j + 1;
   }
+}
+
+/** The value of a parameter; an empty span where it stands without a value; undefined where it is absent. */
+export function viaParameter(bytes: Uint8Array, via: Via, lowerName: string): Span | undefined {
+  const parameters = skipLws(bytes, via.sentBy.span.end, via.end);
+  return nameAddrParameter(bytes, { uri: via.sentBy.span, parameters, end: via.end }, lowerName);
 }

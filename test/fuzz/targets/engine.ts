@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict';
 import { explainMessage } from '../../../src/core/alg/explain.ts';
 import type { EngineOptions, Limits } from '../../../src/core/alg/policy.ts';
+import type { Address } from '../../../src/core/net/address.ts';
 import { scanMessage } from '../../../src/core/sip/message.ts';
 import { Driver } from '../driver.ts';
-import { EXTERNAL, generateMessage, messageSeeds, messageTokens, PHONE } from '../messages.ts';
+import { EXTERNAL, generateMessage, messageSeeds, messageTokens, PHONE, PROVIDER } from '../messages.ts';
 import { toOctets } from '../octets.ts';
 import { hashOctets } from '../random.ts';
 import { bucket, type Seen, type Target } from '../target.ts';
@@ -18,6 +19,7 @@ export const LIMITS: Partial<Limits> = { mappings: 4, dialogs: 4, media: 6, pend
 export function engineDriver(choice: number, seen: Seen): Driver {
   const mode = (['kernel', 'relay', 'explicit'] as const)[choice % 3]!;
   const isOther = Math.floor(choice / 3) % 2 === 1;
+  const profile = (['auto', 'observe', 'mixed'] as const)[Math.floor(choice / 6) % 3]!;
   const options: EngineOptions & { limits: Partial<Limits> } = {
     media: mode === 'kernel' ? 'kernel' : 'relay',
     limits: LIMITS,
@@ -25,8 +27,19 @@ export function engineDriver(choice: number, seen: Seen): Driver {
     mediaPorts: { low: 30_000, high: 30_039 },
     ...(mode === 'explicit' ? { own: [{ address: '192.168.1.1', port: 5060 }] } : {}),
     ...(isOther ? { policy: { origin: 'translate', received: 'expose', ice: 'translate-all' } } : {}),
+    ...(profile === 'auto' ? {} : { choose: profile === 'observe' ? observed : mixed }),
   };
   return new Driver(options, seen, mode === 'kernel' ? undefined : '192.168.1.1');
+}
+
+/** One provider is observed. */
+function observed(_phone: Address, provider: Address): 'auto' | 'observe' {
+  return PROVIDER.startsWith(`${provider}:`) ? 'observe' : 'auto';
+}
+
+/** Each phone another choice. */
+function mixed(phone: Address): 'auto' | 'observe' | 'assist' {
+  return phone.endsWith('0') ? 'auto' : phone.endsWith('1') ? 'observe' : 'assist';
 }
 
 const request = toOctets(

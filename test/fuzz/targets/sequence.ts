@@ -44,7 +44,7 @@ export const sequenceTarget: Target = {
   ],
   tokens: ['\0', '\x01', '\x0a', '\x0b', '\x0c', '\x0d', '\x0e', '\x0f'],
   generate: (random) =>
-    String.fromCharCode(random.below(6)) +
+    String.fromCharCode(random.below(18)) +
     Array.from({ length: 4 + random.below(random.once(4) ? 40 : 16) }, () =>
       random.once(4) ? random.pick(programmes) : String.fromCharCode(random.below(256)),
     ).join(''),
@@ -123,8 +123,13 @@ function request(program: Program, host: string, direction: 'out' | 'in'): strin
   const [local, remote] = direction === 'out' ? ['a1', program.pick(TAGS)] : ['b1', program.pick(TAGS)];
   const target = direction === 'out' ? 'sip:bob@example.net' : `sip:alice@${host}`;
   const sentBy = direction === 'out' ? host : PROVIDER;
+  const outbound = (flags & 128) !== 0;
+  const parameters = outbound ? ';reg-id=1;+sip.instance="<urn:x>"' : '';
+  const named = outbound && (flags & 4) === 0 ? `${EXTERNAL}:5060` : host;
   const contacts =
-    direction === 'out' ? [`<sip:alice@${host}>`, `<sip:alice@${PHONE}:40000>`] : [`<sip:bob@${PROVIDER}>`];
+    direction === 'out'
+      ? [`<sip:alice@${named}>${parameters}`, `<sip:alice@${PHONE}:40000>`]
+      : [`<sip:bob@${PROVIDER}>`];
   const lines = [
     `${method} ${target} SIP/2.0`,
     `Via: SIP/2.0/UDP ${sentBy};branch=z9hG4bK${method[0]}${cseq}${(flags & 4) === 0 ? ';rport' : ''}`,
@@ -134,6 +139,7 @@ function request(program: Program, host: string, direction: 'out' | 'in'): strin
     `CSeq: ${cseq} ${method}`,
     `Contact: ${contacts.slice(0, 1 + ((flags >> 5) & 1)).join(', ')}`,
     ...((flags & 64) === 0 ? [] : ['Expires: 60']),
+    ...(outbound ? ['Supported: path, outbound'] : []),
   ];
   return withBody(program, lines, direction === 'out' ? host.split(':')[0]! : '198.51.100.9');
 }
@@ -158,6 +164,7 @@ function response(program: Program, driver: Driver, from: 'external' | 'internal
       `SIP/2.0 ${status} ${status < 300 ? 'OK' : 'No'}`,
       ...kept,
       to.includes(';tag=') ? to : `${to};tag=${tag}`,
+      ...(external && (status === 200 || tag === 'b2') ? ['Require: outbound'] : []),
       ...(external && contacts.length > 0
         ? contacts
         : [`Contact: <sip:alice@${external ? PROVIDER : PHONES[0]}>`]),
@@ -215,7 +222,8 @@ function allPortsAreBack(driver: Driver): void {
     ],
     body,
   );
-  const sent = driver.phone(toOctets(text), `${PHONE}:5060`);
+  // Of a provider that is not observed.
+  const sent = driver.phone(toOctets(text), `${PHONE}:5060`, '198.51.100.99:5060');
   driver.check();
   assert.equal(driver.openMedia, most, 'after everything has ended, there are fewer ports than before');
   assert.equal(sent.length, 1);
@@ -245,6 +253,11 @@ function flows(): string[] {
     of([...call, 14, ...hangUp]),
     of([13, 1, ...call, 11, 11, ...hangUp, 12]),
     of([...register, ...called, 10, 7, 14, 10, 8]),
+    of([
+      ...[...ask(0, 129, 0, none), ...reply(0, none)],
+      ...[...ask(0, 130, 0, none), ...reply(0, none)],
+      ...[...call, 14, ...hangUp],
+    ]),
     of([...call, ...ask(1, 10, 1, [5, 2]), ...reply(9, none), ...hangUp]),
   ];
 }

@@ -1,0 +1,351 @@
+/**
+ * Observe or assist, for each provider and phone. Observe changes no byte: the mapping, its timers and the registration are
+ * kept, and the media is left to plain NAT and to the provider. Assist translates.
+ *
+ * A profile changes only at a REGISTER, and only where the new contact binding takes the place of the old one: because the
+ * Contact is the same in both profiles, because outbound keys it by instance and reg-id (RFC 5626 §6), or because the
+ * operator says so. A dialog keeps what it began with, a response what its request had. Evidence that fails once is not
+ * believed again until the registration has ended, so nothing flaps (docs/decisions/0012-observe-or-assist.md).
+ */
+
+import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import type { Address, Endpoint } from '../net/address.ts';
+import { SECOND_MS, type TimeMs } from '../net/time.ts';
+import type { Message } from '../sip/message.ts';
+import { hasOptionTag } from '../sip/option-tag.ts';
+import type { AlgEvent } from './event.ts';
+import {
+  asksForOutbound,
+  contactsAreExternal,
+  type Evidence,
+  type EvidenceId,
+  evidenceTable,
+  responseComesBack,
+  responseEvidence,
+  writtenContacts,
+} from './evidence.ts';
+import type { Output } from './io.ts';
+import type { SignallingMapping } from './mappings.ts';
+import type { Limits } from './policy.ts';
+
+export type ProfileMode = 'observe' | 'assist';
+/** What an operator can ask for; `off` never reaches the engine. */
+export type ProfileChoice = ProfileMode | 'auto';
+
+/** Plain data about one profile, for status. */
+export interface ProfileView {
+  readonly phone: Address;
+  readonly provider: Address;
+  readonly mode: ProfileMode;
+  /** Who chose it: the operator, evidence, or nobody (assist is the default). */
+  readonly chosen: 'configuration' | 'evidence' | 'default';
+  /** What was seen, newest last. */
+  readonly evidence: readonly Evidence[];
+  /** When the mode was chosen. */
+  readonly since: TimeMs;
+  /** When it is forgotten, unless the phone registers again. */
+  readonly endsAt: TimeMs;
+}
+
+export interface ProfileRow {
+  readonly phone: Address;
+  readonly provider: Address;
+  readonly mode: ProfileMode;
+  readonly chosen: ProfileView['chosen'];
+  readonly evidence: readonly Evidence[];
+  readonly since: TimeMs;
+  readonly assistedUntil: TimeMs;
+  readonly written: readonly Endpoint[];
+  readonly refuted: boolean;
+}
+
+interface Profile extends Due {
+  readonly key: string;
+  readonly phone: Address;
+  readonly provider: Address;
+  mode: ProfileMode;
+  chosen: ProfileView['chosen'];
+  readonly evidence: Map<EvidenceId, TimeMs>;
+  since: TimeMs;
+  /** Until then somebody may still send to an endpoint that was advertised by translation. */
+  assistedUntil: TimeMs;
+  /** What the Contacts of the last REGISTER named. */
+  written: readonly Endpoint[];
+  /** The last REGISTER asked for outbound. */
+  asked: boolean;
+  /** Evidence has failed: not believed again as long as this profile lives. */
+  refuted: boolean;
+}
+
+/** Without a registration a profile is forgotten after this (64·T1: the REGISTER is over). */
+const LINGER_MS = 64 * SECOND_MS;
+
+export class Profiles {
+  readonly #byKey = new Map<string, Profile>();
+  readonly #choose: (phone: Address, provider: Address) => ProfileChoice;
+  readonly #isProxy: (phone: Address) => boolean;
+  readonly #limits: Limits;
+  readonly timers = new TimerQueue<Profile>();
+  /** Whether anything may ever have to be left as it is; while it is false, no message is asked about. */
+  mayObserve: boolean;
+
+  /** `choose`: what the operator asks for. Undefined: always auto. */
+  constructor(
+    choose: ((phone: Address, provider: Address) => ProfileChoice) | undefined,
+    isProxy: (phone: Address) => boolean,
+    limits: Limits,
+  ) {
+    this.#choose = choose ?? (() => 'auto');
+    this.#isProxy = isProxy;
+    this.#limits = limits;
+    this.mayObserve = choose !== undefined;
+  }
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  views(): ProfileView[] {
+    return [...this.#byKey.values()].map(({ phone, provider, mode, chosen, evidence, since, dueAt }) => ({
+      phone,
+      provider,
+      mode,
+      chosen,
+      evidence: evidenceList(evidence),
+      since,
+      endsAt: dueAt,
+    }));
+  }
+
+  /** Whether a request that begins nothing known is left as it is. */
+  observes(now: TimeMs, direction: 'out' | 'in', phone: Address, provider: Address): boolean {
+    const profile = this.#byKey.get(profileKey(phone, provider));
+    if (profile === undefined) return this.#choose(phone, provider) === 'observe';
+    // What was advertised by translation is translated back as long as somebody may use it.
+    return profile.mode === 'observe' && (direction === 'out' || profile.assistedUntil <= now);
+  }
+
+  /** Why a message is left as it is, for the log and for `explain`. */
+  reason(phone: Address, provider: Address): string {
+    const profile = this.#byKey.get(profileKey(phone, provider));
+    if (profile?.chosen === 'evidence')
+      for (const what of profile.evidence.keys()) {
+        const { decides, text, source } = evidenceTable[what];
+        if (decides) return `observed: ${text} (${source})`;
+      }
+    return profile === undefined || profile.chosen === 'configuration'
+      ? 'observed: the configuration says so'
+      : 'observed: it began so';
+  }
+
+  /** The phone's REGISTER, which is where a profile is chosen. `known`: it is sent again, and stays as it was. */
+  atRegister(
+    now: TimeMs,
+    message: Message,
+    mapping: SignallingMapping,
+    provider: Address,
+    known: boolean | undefined,
+    out: Output[],
+  ): boolean {
+    if (known !== undefined) return known;
+    const phone = mapping.internal.address;
+    const choice = this.#choose(phone, provider);
+    const key = profileKey(phone, provider);
+    const old = this.#byKey.get(key);
+    // Without a Contact it is a question, and `*` takes everything off: neither is a reason to change.
+    if (old !== undefined && message.contacts.length === 0) return old.mode === 'observe';
+    const profile = old ?? this.#create(key, phone, provider, now, out);
+    if (profile === undefined) return choice === 'observe';
+
+    const before = profile.mode;
+    const evidence = new Map(profile.evidence);
+    this.#look(profile, message, mapping, now);
+    const decided = profile.evidence.has('contact-external') || profile.evidence.has('outbound');
+    if (choice === 'auto') {
+      const observe = decided && !profile.evidence.has('no-way-back') && !this.#isProxy(phone);
+      profile.mode = observe ? 'observe' : 'assist';
+      profile.chosen = observe ? 'evidence' : 'default';
+    } else {
+      profile.mode = choice;
+      profile.chosen = 'configuration';
+    }
+    profile.written = writtenContacts(message, this.#limits.contactsPerMapping);
+    if (profile.mode === 'observe') this.mayObserve = true;
+    if (profile.mode !== before || old === undefined) profile.since = now;
+    if (profile.mode !== before || (old === undefined && profile.mode === 'observe'))
+      out.push({ kind: 'event', event: changed(profile) });
+    if (old === undefined || profile.mode !== before || !sameKeys(evidence, profile.evidence))
+      this.#record(profile, out);
+    return profile.mode === 'observe';
+  }
+
+  /** What the phone wrote in the Contacts of its last REGISTER to this provider. */
+  written(phone: Address, provider: Address): readonly Endpoint[] {
+    return this.#byKey.get(profileKey(phone, provider))?.written ?? [];
+  }
+
+  /** A 2xx to REGISTER, after its lifetimes were taken. `observed`: the REGISTER had gone out as it was. */
+  granted(
+    now: TimeMs,
+    message: Message,
+    mapping: SignallingMapping,
+    provider: Address,
+    observed: boolean,
+    out: Output[],
+  ): void {
+    const profile = this.#byKey.get(profileKey(mapping.internal.address, provider));
+    if (profile === undefined) return;
+    const before = new Map(profile.evidence);
+    let endsAt = now + LINGER_MS;
+    for (const { peer, expiresAt } of mapping.registrations.values())
+      if (peer.address === provider) endsAt = Math.max(endsAt, expiresAt);
+    for (const what of responseEvidence(message, mapping, observed ? profile.written : undefined))
+      profile.evidence.set(what, now);
+    if (profile.asked && message.contacts.length > 0) {
+      if (!hasOptionTag(message, 'require', 'outbound')) {
+        if (profile.evidence.delete('outbound')) {
+          profile.refuted = true;
+          profile.evidence.set('outbound-lost', now);
+        }
+      } else if (!profile.refuted) profile.evidence.set('outbound', now);
+    }
+    profile.dueAt = endsAt;
+    this.timers.schedule(profile);
+    if (!observed) profile.assistedUntil = Math.max(profile.assistedUntil, endsAt);
+    if (!sameKeys(before, profile.evidence)) this.#record(profile, out);
+  }
+
+  /** A subscription or the like was granted to a request that was translated. */
+  advertised(phone: Address, provider: Address, until: TimeMs): void {
+    const profile = this.#byKey.get(profileKey(phone, provider));
+    if (profile !== undefined) profile.assistedUntil = Math.max(profile.assistedUntil, until);
+  }
+
+  /** Something that the provider sends of itself was seen at a mapping of the phone. */
+  note(now: TimeMs, phone: Address, provider: Address, what: EvidenceId, out: Output[]): void {
+    const profile = this.#byKey.get(profileKey(phone, provider));
+    if (profile === undefined) return;
+    const isNew = !profile.evidence.has(what);
+    profile.evidence.set(what, now);
+    if (isNew) this.#record(profile, out);
+  }
+
+  has(phone: Address, provider: Address, what: EvidenceId): boolean {
+    return this.#byKey.get(profileKey(phone, provider))?.evidence.has(what) === true;
+  }
+
+  /** Forgets the profiles whose registrations have ended. */
+  expire(now: TimeMs, out: Output[]): void {
+    for (const profile of this.timers.due(now)) {
+      this.#byKey.delete(profile.key);
+      out.push({ kind: 'record', table: 'profile', key: profile.key, value: undefined });
+    }
+  }
+
+  /** From a row; false where nothing of the phone's is registered there any more. */
+  restore(row: ProfileRow, mappings: Iterable<SignallingMapping>, now: TimeMs): boolean {
+    let endsAt = 0;
+    for (const { internal, registrations } of mappings)
+      if (internal.address === row.phone)
+        for (const { peer, expiresAt } of registrations.values())
+          if (peer.address === row.provider) endsAt = Math.max(endsAt, expiresAt);
+    const key = profileKey(row.phone, row.provider);
+    if (endsAt <= now || this.#byKey.size >= this.#limits.mappings || this.#byKey.has(key)) return false;
+    const { phone, provider, mode, chosen, since, written, refuted } = row;
+    const profile: Profile = {
+      key,
+      phone,
+      provider,
+      mode,
+      chosen,
+      since,
+      written,
+      refuted,
+      evidence: new Map(row.evidence.map(({ what, at }) => [what, at])),
+      assistedUntil: mode === 'assist' ? Math.max(row.assistedUntil, endsAt) : row.assistedUntil,
+      asked: false,
+      dueAt: endsAt,
+      queuedAt: Number.POSITIVE_INFINITY,
+    };
+    this.#byKey.set(key, profile);
+    this.timers.schedule(profile);
+    if (mode === 'observe') this.mayObserve = true;
+    return true;
+  }
+
+  /** What the REGISTER itself shows. */
+  #look(profile: Profile, message: Message, mapping: SignallingMapping, now: TimeMs): void {
+    const { evidence } = profile;
+    const set = (what: EvidenceId, holds: boolean): void => {
+      if (holds) evidence.set(what, now);
+      else evidence.delete(what);
+    };
+    set('contact-external', contactsAreExternal(message, mapping));
+    set('no-way-back', !responseComesBack(message, mapping, evidence.has('rport')));
+    const asks = asksForOutbound(message);
+    // Another account of the phone, or another firmware: what was confirmed holds for those that ask alone.
+    if (!asks && evidence.delete('outbound')) profile.refuted = true;
+    set('outbound-asked', asks && !evidence.has('outbound'));
+    profile.asked = asks;
+  }
+
+  #create(key: string, phone: Address, provider: Address, now: TimeMs, out: Output[]): Profile | undefined {
+    if (this.#byKey.size >= this.#limits.mappings) {
+      const value = this.#limits.mappings;
+      out.push({ kind: 'event', event: { kind: 'limit.reached', limit: 'profiles', value } });
+      return undefined;
+    }
+    const profile: Profile = {
+      key,
+      phone,
+      provider,
+      mode: 'assist',
+      chosen: 'default',
+      evidence: new Map(),
+      since: now,
+      assistedUntil: 0,
+      written: [],
+      asked: false,
+      refuted: false,
+      dueAt: now + LINGER_MS,
+      queuedAt: Number.POSITIVE_INFINITY,
+    };
+    this.#byKey.set(key, profile);
+    this.timers.schedule(profile);
+    return profile;
+  }
+
+  #record(profile: Profile, out: Output[]): void {
+    const { key, phone, provider, mode, chosen, evidence, since, assistedUntil, written, refuted } = profile;
+    const value: ProfileRow = {
+      phone,
+      provider,
+      mode,
+      chosen,
+      evidence: evidenceList(evidence),
+      since,
+      assistedUntil,
+      written,
+      refuted,
+    };
+    out.push({ kind: 'record', table: 'profile', key, value });
+  }
+}
+
+function evidenceList(evidence: ReadonlyMap<EvidenceId, TimeMs>): Evidence[] {
+  return [...evidence].map(([what, at]) => ({ what, source: evidenceTable[what].source, at }));
+}
+
+function changed({ phone, provider, mode, chosen, evidence }: Profile): AlgEvent {
+  return { kind: 'profile.changed', phone, provider, mode, chosen, evidence: evidenceList(evidence) };
+}
+
+function sameKeys(a: ReadonlyMap<EvidenceId, TimeMs>, b: ReadonlyMap<EvidenceId, TimeMs>): boolean {
+  if (a.size !== b.size) return false;
+  for (const key of a.keys()) if (!b.has(key)) return false;
+  return true;
+}
+
+function profileKey(phone: Address, provider: Address): string {
+  return `${phone} ${provider}`;
+}
