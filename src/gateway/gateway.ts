@@ -10,12 +10,12 @@ import { chooser } from '../config/mode.ts';
 import { prefixContains } from '../config/prefix.ts';
 import type { Problem } from '../config/problem.ts';
 import { Engine } from '../core/alg/engine.ts';
-import type { DataPlane, Input, Output, PlaneHandler } from '../core/alg/io.ts';
+import type { DataPlane, Input, Output } from '../core/alg/io.ts';
 import type { Address, Endpoint } from '../core/net/address.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch } from '../state/switch.ts';
-import { type OpenPlane, openPlane } from './plane.ts';
+import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
 import { type Announcer, announcer } from './service.ts';
 import { boardedLog, type RunningStatus, StatusBoard } from './status.ts';
 import { openStatusSocket } from './status-socket.ts';
@@ -171,7 +171,7 @@ class Gateway {
   }
 
   async start(): Promise<void> {
-    const handler: PlaneHandler = {
+    const handler: GatewayHandler = {
       packet: (flow, bytes, externalAddress, innerAddress) =>
         this.#feed({
           kind: 'packet',
@@ -183,6 +183,7 @@ class Gateway {
       opened: (id) => this.#feed({ kind: 'opened', id }),
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
       mediaFlow: (id, flow) => this.#feed({ kind: 'media', id, flow }),
+      externalAddresses: (addresses) => this.#feed({ kind: 'external-address-changed', addresses }),
       notice: (code, text) => this.#log.notice(code, text),
     };
     this.#opened = await openPlane(this.#config, handler);

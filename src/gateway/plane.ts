@@ -1,7 +1,11 @@
 /** Which data plane carries the engine out: the kernel's, or ordinary sockets. Loaded only where it is used. */
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { formatPrefix } from '../config/prefix.ts';
-import type { DataPlane, MappingId, PlaneHandler } from '../core/alg/io.ts';
+import type { DataPlane, MappingId } from '../core/alg/io.ts';
+import type { LinuxPlaneHandler } from '../linux/plane-options.ts';
+
+/** What every data plane may ask of the gateway. */
+export type GatewayHandler = LinuxPlaneHandler;
 
 /** Packets of one media mapping's first port, which is RTP. */
 export interface MediaTraffic {
@@ -28,7 +32,7 @@ export interface OpenPlane {
 const LONGEST_MEDIA_LOOK_MS = 30_000;
 
 /** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
-export async function openPlane(config: GatewayConfig, handler: PlaneHandler): Promise<OpenPlane> {
+export async function openPlane(config: GatewayConfig, handler: GatewayHandler): Promise<OpenPlane> {
   if (config.mode === 'explicit') {
     const { createExplicitPlane } = await import('./explicit/plane.ts');
     const advertise = config.advertise === undefined ? {} : { advertise: config.advertise };

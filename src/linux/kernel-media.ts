@@ -12,7 +12,7 @@
  */
 
 import type { MappingId, MediaFlow, MediaMapping } from '../core/alg/io.ts';
-import { type Endpoint, isIPv6 } from '../core/net/address.ts';
+import { type Address, type Endpoint, endpointKey, isIPv6 } from '../core/net/address.ts';
 import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
@@ -37,6 +37,9 @@ export class KernelMedia {
   readonly #sweep: FlowSweep;
   readonly #mappings = new Map<MappingId, InternalMapping>();
   readonly #activity = new MediaActivity();
+  /** Those whose external address is not there. */
+  readonly #resting = new Set<MappingId>();
+  #present: ReadonlySet<Address> | undefined;
 
   constructor(store: ElementStore, conntrack: Conntrack, sweep: FlowSweep) {
     this.#store = store;
@@ -83,6 +86,7 @@ export class KernelMedia {
     const mapping = this.#mappings.get(id);
     if (mapping === undefined) return;
     this.#mappings.delete(id);
+    this.#resting.delete(id);
     try {
       this.#store.drop(owner(id));
     } finally {
@@ -114,8 +118,48 @@ export class KernelMedia {
     );
   }
 
+  /**
+   * The external addresses are these now. What is mapped to another one rests, so that the phone's media leaves by the
+   * router's ordinary NAT, and not from an address that is not ours; it is there again when the address is.
+   */
+  follow(present: ReadonlySet<Address>): void {
+    this.#present = present;
+    const changed = new Map<string, InternalMapping>();
+    for (const mapping of this.#mappings.values()) {
+      const rested = this.#resting.has(mapping.id);
+      if (this.#rests(mapping) === rested) continue;
+      this.#put(mapping);
+      this.#removeKnown(mapping);
+      for (const k of ports(mapping))
+        for (const first of [mapping.external, mapping.internal])
+          changed.set(endpointKey(shift(first, k)), mapping);
+    }
+    if (changed.size === 0) return;
+    this.#sweep.later('external addresses', (entry) => {
+      const { original, reply } = entry;
+      const ends = [original.destination, original.source, reply.destination];
+      return ends.some((end) => {
+        const mapping = changed.get(endpointKey(end));
+        return (
+          mapping !== undefined && (this.#rests(mapping) ? leadsTo(entry, mapping) : isStale(entry, mapping))
+        );
+      });
+    });
+  }
+
+  #rests({ external }: InternalMapping): boolean {
+    return this.#present?.has(external.address) === false;
+  }
+
+  #put(mapping: InternalMapping): void {
+    const rests = this.#rests(mapping);
+    this.#store.put(owner(mapping.id), rests ? [] : elements(mapping));
+    if (rests) this.#resting.add(mapping.id);
+    else this.#resting.delete(mapping.id);
+  }
+
   #set(mapping: InternalMapping, before?: InternalMapping): void {
-    this.#store.put(owner(mapping.id), elements(mapping));
+    this.#put(mapping);
     this.#mappings.set(mapping.id, mapping);
     if (before !== undefined) this.#removeKnown(before);
     this.#removeKnown(mapping);
@@ -208,7 +252,10 @@ function isStale(entry: ConntrackEntry, mapping: InternalMapping): boolean {
     const isOurs =
       (status & IPS_DST_NAT) !== 0 &&
       reply.source.address === internal.address &&
-      reply.source.port - internal.port === original.destination.port - external.port;
+      reply.source.port - internal.port === original.destination.port - external.port &&
+      // Another flow of the phone was in the way when this one was made, and the kernel has changed the far end's port.
+      (reply.destination.address !== original.source.address ||
+        reply.destination.port === original.source.port);
     return !isOurs || !isAllowed(original.source);
   }
   if (isPortOf(original.source, internal, count)) {

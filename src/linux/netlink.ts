@@ -23,6 +23,7 @@ export const NLMSG_HEADER = 16;
 export const NFGEN_HEADER = 4;
 
 const AF_NETLINK = 16;
+export const NETLINK_ROUTE = 0;
 const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
@@ -144,18 +145,19 @@ export function eachAttribute(bytes: Uint8Array, each: (type: number, value: Uin
   }
 }
 
-/** The answer to one request: 0, or the first error (positive errno). */
+/** Asks and is answered; or, with groups, listens to what the kernel tells everybody. */
 export class NetlinkSocket {
   readonly #fd: sys.FileDescriptor;
+  #watch: sys.Watch | undefined;
   readonly #input = new Uint8Array(65_536);
   readonly #view = new DataView(this.#input.buffer);
   #sequence = 0;
 
-  constructor() {
-    this.#fd = sys.socket(AF_NETLINK, sys.SOCK_RAW, NETLINK_NETFILTER);
+  constructor(protocol = NETLINK_NETFILTER, groups = 0) {
+    this.#fd = sys.socket(AF_NETLINK, sys.SOCK_RAW, protocol);
     sys.trySetOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     sys.trySetOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
-    sys.bindNetlink(this.#fd, 0);
+    sys.bindNetlink(this.#fd, groups);
   }
 
   nextSequence(): number {
@@ -164,12 +166,24 @@ export class NetlinkSocket {
   }
 
   close(): void {
+    this.#watch?.close();
     sys.close(this.#fd);
   }
 
+  /** Calls back when messages to the groups have come. They are read and thrown away: they may be incomplete (netlink(7)). */
+  listen(told: () => void): void {
+    this.#watch = sys.watch(this.#fd, () => {
+      for (;;) {
+        const received = sys.receive(this.#fd, this.#input);
+        if (received < 0 && received !== -ERRNO.EINTR && received !== -ERRNO.ENOBUFS) break;
+      }
+      told();
+    });
+  }
+
   /**
-   * Sends `request` and reads all that the kernel answers. `message` gets the payload (after the netlink header) of
-   * each answer that is neither error nor end.
+   * Sends `request` and reads all that the kernel answers: 0, or the first error (positive errno). `message` gets the
+   * payload (after the netlink header) of each answer that is neither error nor end.
    */
   exchange(request: Uint8Array, message?: (type: number, payload: Uint8Array) => void): number {
     const sent = sys.sendNetlink(this.#fd, request);

@@ -1,5 +1,6 @@
 /** What the data plane has to be told, and what it tells of itself. */
-import type { DataPlane, MappingId } from '../core/alg/io.ts';
+import type { DataPlane, MappingId, PlaneHandler } from '../core/alg/io.ts';
+import type { Address } from '../core/net/address.ts';
 import type { ChainName } from './accept-chain.ts';
 
 export interface LinuxPlaneOptions {
@@ -29,6 +30,11 @@ export interface LinuxPlaneStats {
   readonly mediaMappings: number;
   readonly elements: number;
   readonly sendFailures: number;
+}
+
+export interface LinuxPlaneHandler extends PlaneHandler {
+  /** All addresses of the external interfaces: told by `start`, and whenever they have changed. */
+  externalAddresses(addresses: readonly Address[]): void;
 }
 
 export interface LinuxPlane extends DataPlane {

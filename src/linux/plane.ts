@@ -5,31 +5,26 @@
  * phones we are the provider), one external socket for each signalling mapping (to the provider we are the phone).
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
  */
-import type { MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../core/alg/io.ts';
-import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
+import type { MappingId, MediaCommand, SignallingCommand } from '../core/alg/io.ts';
+import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
-import { Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { AddressMonitor } from './address-monitor.ts';
+import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
-import { type FlowJudgement, FlowSweep } from './flow-sweep.ts';
+import { FlowSweep } from './flow-sweep.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
-import {
-  addressesOf,
-  BRIDGE_REMEDY,
-  ExternalAddresses,
-  filteredBridge,
-  localAddresses,
-} from './interfaces.ts';
+import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
 import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
 import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
-import type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
+import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset, tryRun } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
-import { staleSignalling } from './signalling-flows.ts';
+import { isFlowAt, leavesFrom, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
@@ -38,14 +33,14 @@ const IPPROTO_UDP = 17;
 const HEARTBEAT_MS = 1_000;
 /** A gap in which the rules may have been inactive. */
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
-/** How often the accept rules and our external addresses are looked after. */
+/** How often the accept rules are looked after. */
 const LOOK_MS = 15_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
 export type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats };
 
-export function createLinuxPlane(options: LinuxPlaneOptions, handler: PlaneHandler): LinuxPlane {
+export function createLinuxPlane(options: LinuxPlaneOptions, handler: LinuxPlaneHandler): LinuxPlane {
   return new Plane(options, handler);
 }
 
@@ -57,19 +52,20 @@ interface SignallingMapping {
 
 class Plane implements LinuxPlane {
   readonly #options: LinuxPlaneOptions;
-  readonly #handler: PlaneHandler;
+  readonly #handler: LinuxPlaneHandler;
   readonly #sipPorts: readonly number[];
   readonly #externalAddresses: ExternalAddresses;
   readonly #providers: ProviderSockets;
   readonly #signalling = new Map<MappingId, SignallingMapping>();
   readonly #externals = new Map<string, UdpSocket>();
   #kernel: Kernel | undefined;
+  #monitor: AddressMonitor | undefined;
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
   readonly #notices: RareNotices;
 
-  constructor(options: LinuxPlaneOptions, handler: PlaneHandler) {
+  constructor(options: LinuxPlaneOptions, handler: LinuxPlaneHandler) {
     this.#options = options;
     this.#handler = handler;
     this.#notices = new RareNotices((code, text) => handler.notice(code, text));
@@ -100,6 +96,12 @@ class Plane implements LinuxPlane {
       const sweep = new FlowSweep(conntrack, (error) => this.#tell('linux.flows', error));
       this.#kernel = { elements, conntrack, store, sweep, media: new KernelMedia(store, conntrack, sweep) };
       this.#install();
+      this.#monitor = new AddressMonitor(
+        this.#options.external,
+        () => this.#followAddresses(),
+        (error) => this.#tell('linux.addresses', error),
+      );
+      this.#followAddresses();
     } catch (error) {
       this.#tearDown();
       throw error;
@@ -176,6 +178,8 @@ class Plane implements LinuxPlane {
   #tearDown(): void {
     for (const timer of this.#timers) clearInterval(timer);
     this.#timers = [];
+    this.#monitor?.close();
+    this.#monitor = undefined;
     // Rules first: a packet that comes now finds the router's ordinary NAT, not a closed socket.
     removeEverything({
       sipPorts: this.#sipPorts,
@@ -318,10 +322,18 @@ class Plane implements LinuxPlane {
         'the firewall was loaded again; our accept rules are back in it',
       );
     });
-    const own = addressesOf(this.#options.external);
-    for (const { external } of this.#signalling.values())
-      if (!own.has(external.address))
-        this.#tell('linux.external-address', `${external.address} is no longer on an external interface`);
+  }
+
+  /** What is mapped to an external address that is not there rests; the engine says for how long. */
+  #followAddresses(): void {
+    const present = new Set((this.#monitor?.addresses ?? []).map(({ address }) => address));
+    this.#externalAddresses.clear();
+    const gone = [...this.#signalling.values()].filter(({ external }) => !present.has(external.address));
+    const { media, sweep } = this.#running();
+    // Also where none is gone any more: what an address that is back has now, must not go.
+    sweep.later('gone addresses', isFlowAt(...gone.map(({ external }) => external)));
+    this.#attempt('linux.media', () => media.follow(present));
+    this.#handler.externalAddresses([...present]);
   }
 
   #receiver(datagram: (bytes: Uint8Array, remote: Endpoint, destination: Endpoint) => void) {
@@ -341,10 +353,12 @@ class Plane implements LinuxPlane {
     const { store, sweep } = this.#running();
     if (transport !== 'udp') return 'the transparent data plane carries UDP only';
     if (this.#signalling.has(id)) return `mapping ${id} is open already`;
-    const own = addressesOf(this.#options.external);
-    if (!own.has(external.address)) return `${external.address} is not on an external interface`;
     const socket = new UdpSocket(
-      { local: external, receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER },
+      {
+        local: external,
+        freeBind: true,
+        receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+      },
       this.#receiver((bytes, remote) =>
         this.#handler.packet({ transport: 'udp', side: 'external', local: external, remote }, bytes),
       ),
@@ -441,14 +455,4 @@ interface Kernel {
 
 function owner(id: MappingId): string {
   return `signalling ${id}`;
-}
-
-/** Flows of a socket of ours, started from either end. */
-function isFlowAt(e: Endpoint): FlowJudgement {
-  return ({ original }) => sameEndpoint(original.source, e) || sameEndpoint(original.destination, e);
-}
-
-/** Flows of somebody else that leave by an endpoint of ours. */
-function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
-  return sameEndpoint(reply.destination, e);
 }

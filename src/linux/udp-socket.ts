@@ -3,6 +3,8 @@
  *
  * Facts relied on:
  * - IP_TRANSPARENT (19) allows binding to an address that is not ours; it takes CAP_NET_ADMIN or CAP_NET_RAW (ip(7)).
+ * - IP_FREEBIND (15) allows binding to an address that is not there (yet). A UDP socket stays bound when its address is taken
+ *   away: sending fails until it is there again (ip(7)).
  * - IP_RECVORIGDSTADDR (20) delivers the destination as control message of level 0, type 20, a `sockaddr_in`.
  * - IPv6 has options of the same meaning at level 41 (linux/in6.h): IPV6_TRANSPARENT (75), IPV6_RECVORIGDSTADDR (74, a
  *   `sockaddr_in6`), IPV6_FREEBIND (78), IPV6_MTU_DISCOVER (23); a socket with IPV6_V6ONLY (26) never carries IPv4.
@@ -63,6 +65,8 @@ export interface UdpSocketOptions {
   readonly local: Endpoint;
   /** Bind to an address that is not ours. */
   readonly transparent?: boolean;
+  /** Bind to an address that may come later, or go and come again: the socket outlives it. */
+  readonly freeBind?: boolean;
   /** Report where each datagram was sent to; otherwise the socket's own endpoint is reported. */
   readonly originalDestination?: boolean;
   readonly receiveBufferBytes?: number;
@@ -128,6 +132,7 @@ export class UdpSocket {
       const names = optionsOf(options.local);
       if (options.transparent === true)
         sys.setOption(fd, names.level, names.transparent, 1, 'IP_TRANSPARENT');
+      if (options.freeBind === true) sys.setOption(fd, names.level, names.freeBind, 1, 'IP_FREEBIND');
       if (this.#originalDestination)
         sys.setOption(fd, names.level, names.originalDestination, 1, 'IP_RECVORIGDSTADDR');
       sys.trySetOption(fd, names.level, names.mtuDiscover, 0);

@@ -45,6 +45,9 @@ const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
   'message.passed': 'debug',
   'mapping.failed': 'warn',
   'limit.reached': 'warn',
+  'address.gone': 'warn',
+  'address.lost': 'warn',
+  'dialog.stranded': 'warn',
   'engine.fault': 'error',
 };
 

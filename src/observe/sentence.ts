@@ -1,5 +1,5 @@
 /** Every event as one line for people. */
-import type { AlgEvent, ExplainedEdit } from '../core/alg/event.ts';
+import type { AddressUse, AlgEvent, ExplainedEdit } from '../core/alg/event.ts';
 import { type Endpoint, formatEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 
@@ -29,6 +29,14 @@ export function eventSentence(event: AlgEvent): string {
       return `call answered  ${event.callId}`;
     case 'dialog.ended':
       return `call ended  ${event.callId}: ${event.why}`;
+    case 'dialog.stranded':
+      return `call without media  ${event.callId}: ${event.address}, where the far end sends its audio, is not ours any more; it is heard again if the phone sends a re-INVITE`;
+    case 'address.gone':
+      return `external address gone  ${event.address}: ${users(event)} wait for it to come back, or for another one`;
+    case 'address.back':
+      return `external address back  ${event.address}: ${users(event)} go on as before`;
+    case 'address.lost':
+      return `external address lost  ${event.address}: ${users(event)} end with it; each phone gets a new mapping with its next message`;
     case 'media.opened':
       return `media open  ${event.internal === undefined ? '(phone not known yet)' : formatEndpoint(event.internal)} ⇄ ${formatEndpoint(
         event.external,
@@ -54,6 +62,10 @@ export function eventSentence(event: AlgEvent): string {
 /** Where the message came from and where it was going. */
 function path(flow: Flow): string {
   return `${formatEndpoint(flow.remote)} → ${formatEndpoint(flow.local)}`;
+}
+
+function users({ mappings, calls }: AddressUse): string {
+  return `${mappings} ${mappings === 1 ? 'mapping' : 'mappings'} and ${calls} ${calls === 1 ? 'call' : 'calls'}`;
 }
 
 function pair(event: { readonly internal: Endpoint; readonly external: Endpoint }): string {

@@ -40,6 +40,8 @@ export class Driver {
   engine: Engine;
   now = 1_000_000;
   answer: Answer = 'opened';
+  /** Our address on the way out; undefined while there is none. */
+  externalAddress: string | undefined = EXTERNAL;
   /** What was sent, newest last, for whoever makes the responses. */
   readonly sent: Sent[] = [];
   /** Asked for, and not answered yet. */
@@ -70,7 +72,14 @@ export class Driver {
   phone(bytes: Uint8Array, from: string, to = PROVIDER): Sent[] {
     const inner = this.#innerAddress === undefined ? {} : { innerAddress: this.#innerAddress };
     const flow: Flow = { transport: 'udp', side: 'internal', local: at(to), remote: at(from) };
-    return this.#packet({ kind: 'packet', flow, bytes, externalAddress: EXTERNAL, ...inner });
+    const external = this.externalAddress === undefined ? {} : { externalAddress: this.externalAddress };
+    return this.#packet({ kind: 'packet', flow, bytes, ...external, ...inner });
+  }
+
+  /** The external addresses are these from now on; phones leave by the first. */
+  readdress(addresses: readonly string[]): void {
+    [this.externalAddress] = addresses;
+    this.#feed({ kind: 'external-address-changed', addresses });
   }
 
   provider(bytes: Uint8Array, to: Endpoint, from = PROVIDER): Sent[] {
@@ -108,6 +117,8 @@ export class Driver {
     this.#signalling.clear();
     this.#failed.clear();
     this.engine = new Engine(this.options);
+    const addresses = this.externalAddress === undefined ? [] : [this.externalAddress];
+    this.#take(this.engine.handle(this.now, { kind: 'external-address-changed', addresses }));
     const rows = [...this.#rows.values()].map(({ table, key, value }) => ({
       table,
       key,

@@ -52,6 +52,7 @@ export type AgentEvent =
     }
   | { readonly event: 'opened'; readonly id: number }
   | { readonly event: 'failed'; readonly id: number; readonly reason: string }
+  | { readonly event: 'addresses'; readonly addresses: readonly string[] }
   | { readonly event: 'notice'; readonly code: string; readonly text: string };
 
 const sockets = new Map<string, Socket>();
@@ -113,6 +114,7 @@ async function carryOut(request: Request): Promise<unknown> {
           }),
         opened: (id) => tell({ event: 'opened', id }),
         failed: (id, reason) => tell({ event: 'failed', id, reason }),
+        externalAddresses: (addresses) => tell({ event: 'addresses', addresses }),
         notice: (code, text) => tell({ event: 'notice', code, text }),
       });
       plane.start();

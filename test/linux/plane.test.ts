@@ -364,8 +364,9 @@ test('an external port that a program holds is refused, and said so', options, a
     lab.router.wait((e) => e.event === 'failed' && e.id === id && reason.test(e.reason), `failed ${id}`);
   await open(1, WAN, 5060);
   await failed(1, /EADDRINUSE.*ss -ulpn/);
+  // An address that is not there may come: the socket is bound already.
   await open(2, '192.0.2.1', 5060);
-  await failed(2, /not on an external interface/);
+  await lab.router.opened(2);
   await open(3, WAN, 5061);
   await lab.router.opened(3);
 });

@@ -39,6 +39,8 @@ export interface Driver {
   send(side: 'internal' | 'external', from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Outcome>;
   /** Lets time pass; undefined where the driver has no other clock than the world's. */
   readonly pass: ((ms: number) => Promise<Outcome>) | undefined;
+  /** Gives the gateway other external addresses; undefined where the driver cannot. */
+  readonly readdress: ((addresses: readonly string[]) => Promise<Outcome>) | undefined;
   media(): readonly OpenMedia[];
   close(): Promise<void>;
 }

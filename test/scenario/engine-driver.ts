@@ -16,7 +16,7 @@ const MEDIA_PORTS: PortRange = { low: 30_000, high: 39_999 };
 export async function startEngine(scenario: Scenario): Promise<Driver> {
   const { gateway } = scenario;
   const bench = new Workbench(engineOptions(gateway));
-  const externalAddress = gateway.get('external') ?? EXTERNAL;
+  let externalAddress: string | undefined = gateway.get('external') ?? EXTERNAL;
   const innerAddress = gateway.get('inner');
   const outcome = (run: () => void): Promise<Outcome> => {
     const sent = bench.sent.length;
@@ -39,11 +39,16 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
           kind: 'packet',
           flow: { transport: 'udp', side, local: to, remote: from },
           bytes,
-          ...(side === 'internal' ? { externalAddress } : {}),
+          ...(side === 'internal' && externalAddress !== undefined ? { externalAddress } : {}),
           ...(side === 'internal' && innerAddress !== undefined ? { innerAddress } : {}),
         }),
       ),
     pass: (ms) => outcome(() => bench.pass(ms)),
+    readdress: (addresses) =>
+      outcome(() => {
+        [externalAddress] = addresses;
+        bench.feed({ kind: 'external-address-changed', addresses });
+      }),
     media: () => openMedia(bench),
     close: () => Promise.resolve(),
   };

@@ -74,13 +74,16 @@ class Play implements Played {
     this.#watch = watch;
   }
 
-  /** False where the scenario cannot go on: after a gap, or without a clock. */
+  /** False where the scenario cannot go on: after a gap, without a clock, or where addresses cannot be changed. */
   async step(step: Step): Promise<boolean> {
     let input = '';
     let outcome: Outcome;
     if (step.kind === 'pass') {
       if (this.#driver.pass === undefined) return false;
       outcome = await this.#driver.pass(step.ms);
+    } else if (step.kind === 'readdress') {
+      if (this.#driver.readdress === undefined) return false;
+      outcome = await this.#driver.readdress(step.addresses);
     } else {
       const content = step.content ?? this.#lastSent.get(step.from);
       if (content === undefined) throw new Mismatch(this.#scenario, step.line, 'nothing was sent before');

@@ -24,7 +24,7 @@ export interface Place {
   readonly endpoint: string;
 }
 
-export type Step = Send | Pass;
+export type Step = Send | Pass | Readdress;
 
 export interface Send {
   readonly kind: 'send';
@@ -42,6 +42,14 @@ export interface Pass {
   readonly kind: 'pass';
   readonly line: number;
   readonly ms: number;
+  readonly checks: readonly Check[];
+}
+
+export interface Readdress {
+  readonly kind: 'readdress';
+  readonly line: number;
+  /** All external addresses from here on; phones leave by the first of them. */
+  readonly addresses: readonly string[];
   readonly checks: readonly Check[];
 }
 
@@ -195,6 +203,11 @@ class Parser {
         if (match === null) throw this.#error('after 5s, or after 500ms');
         const ms = Number(match[1]) * (match[2] === 's' ? 1000 : 1);
         this.#steps.push({ kind: 'pass', line: number, ms, checks: [] });
+        return;
+      }
+      case 'external': {
+        const addresses = rest === 'none' ? [] : rest.split(/[\s,]+/);
+        this.#steps.push({ kind: 'readdress', line: number, addresses, checks: [] });
         return;
       }
       case '=>':

@@ -85,6 +85,7 @@ class GatewayDriver implements Driver {
     return this.#outcome();
   }
 
+  readonly readdress = undefined;
   readonly pass = async (ms: number): Promise<Outcome> => {
     await delay(ms);
     return this.#outcome();

@@ -50,7 +50,9 @@ export function playable(scenario: Scenario): Playable | Excluded {
       providers.push('[[provider]]', 'name = "named"', `addresses = ["${value.split(',').join('", "')}"]`);
     else return { reason: REASONS.get(key) ?? `the configuration has no ${key.replace(/\..*/, '')}` };
   }
-  const end = scenario.steps.findIndex((step) => step.kind === 'pass' && step.ms > LONGEST_WAIT_MS);
+  const end = scenario.steps.findIndex(
+    (step) => step.kind === 'readdress' || (step.kind === 'pass' && step.ms > LONGEST_WAIT_MS),
+  );
   const steps = end < 0 ? scenario.steps : scenario.steps.slice(0, end);
   if (!steps.some((step) => step.kind === 'send' && step.checks.length > 0))
     return { reason: 'all of it comes after a long time' };
@@ -65,9 +67,13 @@ export function playable(scenario: Scenario): Playable | Excluded {
   ].join('\n');
   return {
     scenario: { ...scenario, steps: steps.map(heard) },
-    cut: end < 0 ? undefined : `from line ${scenario.steps[end]!.line} on it comes after a long time`,
+    cut: end < 0 ? undefined : `from line ${scenario.steps[end]!.line} on ${cutReason(scenario.steps[end]!)}`,
     toml,
   };
+}
+
+function cutReason({ kind }: Step): string {
+  return kind === 'readdress' ? 'the machine has other addresses' : 'it comes after a long time';
 }
 
 const REASONS: ReadonlyMap<string, string> = new Map([

@@ -49,6 +49,10 @@ export class Engine {
         for (const dialog of this.#state.media.flows(input.id, input.flow, now))
           if (dialog.state === 'confirmed') this.#state.dialogs.lookAt(dialog, now);
         break;
+      case 'external-address-changed':
+        this.#state.addresses.tell(input.addresses);
+        this.#state.addresses.reconcile(this.#state, now);
+        break;
       case 'timeout':
         this.#timeout(now);
         break;
@@ -61,8 +65,10 @@ export class Engine {
 
   /** When the next `timeout` input is wanted; undefined while nothing can become due. */
   get nextTimeoutMs(): TimeMs | undefined {
-    const { mappings, dialogs, profiles } = this.#state;
-    return earliest(earliest(mappings.timers.next, dialogs.timers.next), profiles.timers.next);
+    const { mappings, dialogs, profiles, addresses } = this.#state;
+    let next: TimeMs | undefined;
+    for (const { timers } of [mappings, dialogs, profiles, addresses]) next = earliest(next, timers.next);
+    return next;
   }
 
   /** Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out. */
@@ -116,6 +122,7 @@ export class Engine {
       this.#state.hold(mapping, now);
       this.#state.mappings.schedule(mapping);
     }
+    this.#state.addresses.reconcile(this.#state, now);
     this.#writeRecords();
     return this.#state.out;
   }
@@ -248,6 +255,10 @@ export class Engine {
   #timeout(now: TimeMs): void {
     this.#state.profiles.expire(now, this.#state.out);
     for (const dialog of this.#state.dialogs.timers.due(now)) this.#dialogDue(now, dialog);
+    for (const gone of this.#state.addresses.timers.due(now))
+      this.#state.addresses.lose(this.#state, gone, (mapping) =>
+        this.#closeMapping(mapping, `${gone.address} is not ours any more`),
+      );
     for (const mapping of this.#state.mappings.timers.due(now)) {
       if (mapping.state === 'closed') continue;
       if (dropExpired(mapping, now, this.#state.out)) this.#state.dirtyMappings.add(mapping);

@@ -15,6 +15,14 @@ export interface ExplainedEdit {
   readonly source: string;
 }
 
+export interface AddressUse {
+  readonly address: Address;
+  /** Signalling mappings with this external address. */
+  readonly mappings: number;
+  /** Calls whose media is reached there. */
+  readonly calls: number;
+}
+
 export type AlgEvent =
   | {
       readonly kind: 'message.translated';
@@ -62,6 +70,13 @@ export type AlgEvent =
   | { readonly kind: 'dialog.opened'; readonly callId: string; readonly initiator: 'internal' | 'external' }
   | { readonly kind: 'dialog.confirmed'; readonly callId: string }
   | { readonly kind: 'dialog.ended'; readonly callId: string; readonly why: string }
+  /** Its media was reached at an address that we no longer have: it is heard again when the phone sends a re-INVITE. */
+  | { readonly kind: 'dialog.stranded'; readonly callId: string; readonly address: Address }
+  /** An external address is not there any more: what has it waits. */
+  | ({ readonly kind: 'address.gone' } & AddressUse)
+  | ({ readonly kind: 'address.back' } & AddressUse)
+  /** It has not come back in time: what has it ends. */
+  | ({ readonly kind: 'address.lost' } & AddressUse)
   | {
       readonly kind: 'media.opened';
       readonly callId: string;

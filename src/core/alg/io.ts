@@ -23,6 +23,11 @@ export type Input =
       /** Internal side, with a relay: our own address towards the phone, to which the phone's media is told to go. */
       readonly innerAddress?: Address;
     }
+  /**
+   * The addresses of the external interfaces, all of them, as they are now: told at the start, before `restore`, and again
+   * whenever they have changed. A driver that never tells has addresses that never change.
+   */
+  | { readonly kind: 'external-address-changed'; readonly addresses: readonly Address[] }
   /** The time that `nextTimeoutMs` named has come (or passed; calling too early or too often is harmless). */
   | { readonly kind: 'timeout' }
   /** The answer to an `open` command. Every `open` is answered exactly once, at once or later. */

@@ -77,6 +77,8 @@ export class Mappings {
   readonly #byPhone = new Map<Address, Set<SignallingMapping>>();
   /** Ports that a phone had before, so that it gets the same one again. */
   readonly #remembered = new Map<string, number>();
+  /** The newest of them for each phone endpoint, whatever the address: a new address begins with the same port. */
+  readonly #latest = new Map<string, number>();
   readonly #pool: PortPool;
   readonly #statics: readonly StaticMapping[];
   readonly #limits: Limits;
@@ -193,7 +195,7 @@ export class Mappings {
   remember(mapping: SignallingMapping): { key: string; port: number } {
     const key = internalKey(mapping.transport, mapping.internal, mapping.external.address);
     this.#remembered.delete(key);
-    this.#remembered.set(key, mapping.external.port);
+    this.#note(key, mapping.external.port);
     return { key, port: mapping.external.port };
   }
 
@@ -203,13 +205,14 @@ export class Mappings {
     for (const key of this.#remembered.keys()) {
       if (this.#remembered.size <= this.#limits.mappings * 2) break;
       this.#remembered.delete(key);
+      this.#latest.delete(withoutAddress(key));
       gone.push(key);
     }
     return gone;
   }
 
   restorePort(key: string, port: number): void {
-    this.#remembered.set(key, port);
+    this.#note(key, port);
   }
 
   restore(id: MappingId, row: MappingRow): SignallingMapping | undefined {
@@ -220,6 +223,7 @@ export class Mappings {
     )
       return undefined;
     this.#pool.claim(row.external.address, row.external.port);
+    this.#note(internalKey(row.transport, row.internal, row.external.address), row.external.port);
     const mapping: SignallingMapping = {
       id,
       transport: row.transport,
@@ -254,6 +258,11 @@ export class Mappings {
     this.timers.schedule(mapping);
   }
 
+  #note(key: string, port: number): void {
+    this.#remembered.set(key, port);
+    this.#latest.set(withoutAddress(key), port);
+  }
+
   #insert(mapping: SignallingMapping): void {
     this.#byId.set(mapping.id, mapping);
     const ofPhone = this.#byPhone.get(mapping.internal.address);
@@ -263,9 +272,10 @@ export class Mappings {
     this.#byExternal.set(`${mapping.transport} ${endpointKey(mapping.external)}`, mapping);
   }
 
-  /** The port that the phone had before, then its own, then the next one of the pool. */
+  /** The port that the phone had before, here or at another address; then its own, then the next one of the pool. */
   #choose(transport: Transport, internal: Endpoint, address: Address, attempt: number): Endpoint | undefined {
-    const before = this.#remembered.get(internalKey(transport, internal, address));
+    const key = internalKey(transport, internal, address);
+    const before = this.#remembered.get(key) ?? this.#latest.get(withoutAddress(key));
     for (const port of [attempt === 0 ? before : undefined, attempt <= 1 ? internal.port : undefined]) {
       if (port === undefined || port < 1024 || !this.#pool.isFree(address, port)) continue;
       if (attempt === 1 && port === before) continue;
@@ -322,4 +332,9 @@ export function mappingKey(mapping: SignallingMapping): string {
 
 function internalKey(transport: Transport, internal: Endpoint, externalAddress: Address): string {
   return `${transport} ${endpointKey(internal)} ${externalAddress}`;
+}
+
+/** The key of a mapping without its external address, which stands last. */
+function withoutAddress(key: string): string {
+  return key.slice(0, key.lastIndexOf(' '));
 }

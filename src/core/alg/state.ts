@@ -26,6 +26,7 @@ import { classify, SIP_PORT } from './classify.ts';
 import { ruleIsOn } from './decide.ts';
 import { type Dialog, Dialogs } from './dialogs.ts';
 import type { AlgEvent } from './event.ts';
+import { ExternalAddresses } from './external-addresses.ts';
 import type { MappingId, Output, RecordTable } from './io.ts';
 import { Mappings, type SignallingMapping } from './mappings.ts';
 import { MediaTable } from './media.ts';
@@ -64,6 +65,7 @@ export class EngineState {
   readonly transactions: Transactions;
   readonly waiting: Waiting;
   readonly profiles: Profiles;
+  readonly addresses = new ExternalAddresses();
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();

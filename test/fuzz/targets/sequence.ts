@@ -30,6 +30,9 @@ const STATUSES = [200, 200, 100, 183, 302, 401, 408, 481, 487, 486];
 const WAITS = [0, 1, 500, 600, 6_000, 40_000, 120_000, 400_000, 4_000_000];
 const MEDIA_PORTS = [4000, 4002, 4001, 0, 65_535, 65_534, 4010, 1024];
 const TAGS = ['', 'b1', 'b2', 'a1'];
+const NO_SIP = ['', '\r\n\r\n', '\0', 'x', 'not sip'];
+/** What our external addresses may become. */
+const ADDRESSES = [[EXTERNAL], ['203.0.113.77'], [], ['203.0.113.77', EXTERNAL], [EXTERNAL, '2001:db8::1']];
 /** Programmes that make sense. */
 const programmes = flows();
 
@@ -60,6 +63,7 @@ export const sequenceTarget: Target = {
     }
     seen(`steps ${bucket(steps)} ${driver.openMedia > 0 ? 'media' : ''}`);
     driver.answer = 'opened';
+    driver.readdress([EXTERNAL]);
     driver.drain();
     allPortsAreBack(driver);
   },
@@ -102,7 +106,11 @@ function step(program: Program, driver: Driver): void {
   else if (operation === 12) driver.answerPending(false);
   else if (operation === 13) driver.answer = program.pick(['opened', 'later', 'failed', 'opened']);
   else if (operation === 14) driver.restart();
-  else driver.phone(toOctets(program.pick(['', '\r\n\r\n', '\0', 'x', 'not sip'])), program.pick(PHONES));
+  else {
+    const what = program.next();
+    if (what < 192) driver.phone(toOctets(NO_SIP[what % NO_SIP.length] ?? ''), program.pick(PHONES));
+    else driver.readdress(ADDRESSES[what % ADDRESSES.length] ?? []);
+  }
 }
 
 function fromProvider(program: Program, driver: Driver, make: (port: number) => string): void {
@@ -257,6 +265,21 @@ function flows(): string[] {
       ...[...ask(0, 129, 0, none), ...reply(0, none)],
       ...[...ask(0, 130, 0, none), ...reply(0, none)],
       ...[...call, 14, ...hangUp],
+    ]),
+    of([...register, ...call, 15, 193, ...register, 15, 195, ...hangUp]),
+    of([
+      ...register,
+      ...call,
+      15,
+      192,
+      15,
+      193,
+      14,
+      10,
+      5,
+      ...ask(1, 9, 1, sdp),
+      ...reply(0, sdp),
+      ...hangUp,
     ]),
     of([...call, ...ask(1, 10, 1, [5, 2]), ...reply(9, none), ...hangUp]),
   ];
