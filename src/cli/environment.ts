@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { EnvironmentError } from './failure.ts';
 
-/** Bit of CAP_NET_ADMIN in the capability masks of /proc (linux/capability.h). */
+/** Bits in the capability masks of /proc (linux/capability.h). */
+const CAP_NET_BIND_SERVICE = 10n;
 const CAP_NET_ADMIN = 12n;
 
 /** Throws unless this process may change the network of this machine. */
@@ -12,8 +13,8 @@ export function requireNetworkRights(what: string, otherwise: string): void {
   if (hasNetworkRights()) return;
   throw new EnvironmentError(
     'cli/not-permitted',
-    `${what} needs root (or CAP_NET_ADMIN and CAP_NET_BIND_SERVICE)`,
-    `run it with sudo, or give the service these capabilities.\n${otherwise}`,
+    `${what} needs root, or CAP_NET_ADMIN and CAP_NET_BIND_SERVICE; this process lacks ${missingRights().join(' and ')}`,
+    `run it with sudo, or as a service with these capabilities (sipalg install-service).\n${otherwise}`,
   );
 }
 
@@ -23,13 +24,26 @@ export function requireLinux(what: string, otherwise: string): void {
 }
 
 export function hasNetworkRights(): boolean {
+  return !missingRights().includes('CAP_NET_ADMIN');
+}
+
+function missingRights(): string[] {
+  const has = capabilities();
+  return [
+    ...(((has >> CAP_NET_ADMIN) & 1n) === 1n ? [] : ['CAP_NET_ADMIN']),
+    ...(((has >> CAP_NET_BIND_SERVICE) & 1n) === 1n ? [] : ['CAP_NET_BIND_SERVICE']),
+  ];
+}
+
+/** The effective set. */
+function capabilities(): bigint {
   try {
     const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
-    if (mask !== null) return ((BigInt(`0x${mask[1]}`) >> CAP_NET_ADMIN) & 1n) === 1n;
+    if (mask !== null) return BigInt(`0x${mask[1]}`);
   } catch {
     // No /proc: the user id has to do.
   }
-  return process.getuid?.() === 0;
+  return process.getuid?.() === 0 ? ~0n : 0n;
 }
 
 /** Throws where one of the interfaces does not exist. */

@@ -16,11 +16,12 @@ export class UsageError extends Error {
 /** The machine stands in the way: exit code 3. */
 export class EnvironmentError extends Error {
   readonly code:
-    | 'cli/not-permitted'
-    | 'cli/other-version'
     | 'cli/no-such-interface'
+    | 'cli/no-systemd'
     | 'cli/not-linux'
-    | 'cli/not-readable';
+    | 'cli/not-permitted'
+    | 'cli/not-readable'
+    | 'cli/other-version';
   readonly hint: string;
 
   constructor(code: EnvironmentError['code'], message: string, hint: string) {

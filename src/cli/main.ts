@@ -116,6 +116,29 @@ Exit code 0: SIP goes through the gateway; 1: it does not (switched off, not run
   .option('-w, --watch', 'again every two seconds, until Ctrl-C')
   .action(running(async (options) => (await import('./status.ts')).status(options)));
 
+addConfigOptions(program.command('install-service').summary('run the gateway as a systemd service'))
+  .description(
+    `Writes /etc/systemd/system/sipalg.service, enables and starts it. The options are those of \`sipalg gateway\`; without any,
+/etc/sipalg/gateway.toml is what it reads. The service is a user of its own with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE, and nothing
+else of root; systemd restarts it when it fails or stands still. Doing it again writes it anew.`,
+  )
+  .option('--dry-run', 'print the unit, and do nothing')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  sudo sipalg install-service -i br0 -e eth0
+  sipalg install-service --config /etc/sipalg/gateway.toml --dry-run`,
+  )
+  .action(running(async (options) => (await import('./install-service.ts')).installService(options)));
+
+program
+  .command('uninstall-service')
+  .summary('stop and remove the systemd service')
+  .description('Stops the service, which leaves plain NAT, and removes its unit. The state stays.')
+  .option('--dry-run', 'say what would be done, and do nothing')
+  .action(running(async (options) => (await import('./install-service.ts')).uninstallService(options)));
+
 program
   .command('explain')
   .summary('what the gateway would change in a message or a call, and why')
