@@ -1,6 +1,6 @@
 /** `sipalg gateway` as the demo and the lab run it: in the router, or on loopback. Its log is a journal of events. */
 import type { ChildProcess } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { chownSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Journal } from './journal.ts';
@@ -22,6 +22,8 @@ export interface GatewayOptions {
   readonly config?: string;
   /** A state directory to share between two runs; otherwise one of its own, removed at `close`. */
   readonly stateDir?: string;
+  /** Runs as nobody with these capabilities (as setpriv(1) calls them) and no others. Default: as we do. */
+  readonly capabilities?: readonly string[];
 }
 
 export class Gateway {
@@ -53,7 +55,9 @@ export class Gateway {
       writeFileSync(file, options.config);
       args.push('--config', file);
     }
-    const child = network.spawn('router', SIPALG, [...args, ...(options.args ?? [])], {
+    const [program, ...first] =
+      options.capabilities === undefined ? [SIPALG] : unprivileged(stateDir, options.capabilities);
+    const child = network.spawn('router', program, [...first, ...args, ...(options.args ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     return Gateway.#ready(new Gateway(child, stateDir));
@@ -87,4 +91,26 @@ export class Gateway {
     await this.program.stop();
     rmSync(this.stateDir, { recursive: true, force: true });
   }
+}
+
+const NOBODY = 65_534;
+
+/**
+ * What runs sipalg as a service's user does: no other rights, no way to any, and a state directory of its own. The checkout
+ * is bound to /mnt, in the mount namespace that `ip netns exec` makes: it may stand in a home that is closed to others.
+ */
+function unprivileged(stateDir: string, capabilities: readonly string[]): [string, ...string[]] {
+  chownSync(stateDir, NOBODY, NOBODY);
+  const only = ['-all', ...capabilities.map((one) => `+${one}`)].join(',');
+  const setpriv = [
+    ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--no-new-privs'],
+    ...[`--inh-caps=${only}`, `--ambient-caps=${only}`, `--bounding-set=${only}`],
+  ];
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  return [
+    'sh',
+    '-ec',
+    `mount --bind '${root}' /mnt; exec ${setpriv.join(' ')} /mnt/bin/sipalg "$@"`,
+    'sipalg',
+  ];
 }

@@ -24,7 +24,8 @@ sipp:sip-tester:scripted callers in the lab
 tshark:tshark:an independent judge of every message that the lab captures
 tcpdump:tcpdump:captures in the lab
 sox:sox:checking that recorded audio holds the other side's tone
-sysctl:procps:settings of the lab's kernel namespaces"
+sysctl:procps:settings of the lab's kernel namespaces
+systemd-analyze:systemd:a judge of the unit that install-service writes"
 
 # --- npm packages ---------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
 import type { FlowSweep } from './flow-sweep.ts';
 import { MediaActivity, SHORTEST_LOOK_MS } from './media-activity.ts';
-import { endpointElement, sourceElement } from './nft-elements.ts';
+import { endpointElement, keyText, type NftElements, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
 import { isFree } from './udp-socket.ts';
 
@@ -52,8 +52,24 @@ export class KernelMedia {
   }
 
   /** Packets on the first port of each mapping. */
-  traffic(): Map<MappingId, { fromPhone: number; toPhone: number }> {
-    return new Map();
+  traffic(kernel: NftElements): Map<MappingId, { fromPhone: number; toPhone: number }> {
+    const traffic = new Map<MappingId, { fromPhone: number; toPhone: number }>();
+    const counts = new Map<string, Map<string, number>>();
+    const count = (set: string, key: string): number | undefined => {
+      let all = counts.get(set);
+      if (all === undefined) {
+        all = kernel.counts(set);
+        counts.set(set, all);
+      }
+      return all.get(key);
+    };
+    for (const { id, internal, external } of this.#mappings.values()) {
+      const key = keyText(endpointElement(internal));
+      const fromPhone = count(named(SETS.mediaFrom, external.address), key);
+      const toPhone = count(named(SETS.mediaTo, external.address), key);
+      if (fromPhone !== undefined && toPhone !== undefined) traffic.set(id, { fromPhone, toPhone });
+    }
+    return traffic;
   }
 
   /** The reason why not, or undefined when it is open. Throws a `SystemError` for what the kernel refuses. */
@@ -228,6 +244,10 @@ function elements(mapping: InternalMapping): WantedElement[] {
         timeoutMs,
       },
       { set: named(SETS.mediaInternal, external.address), key: inner, timeoutMs },
+      // For ever, because to renew it would begin its count anew.
+      ...(k > 0
+        ? []
+        : [SETS.mediaFrom, SETS.mediaTo].map((set) => ({ set: named(set, external.address), key: inner }))),
       ...sourcesOf(mapping).map((source) => ({
         set: named(SETS.mediaIn, external.address),
         key: sourceElement(source, external),

@@ -11,13 +11,23 @@
  */
 import type { Address, Endpoint } from '../core/net/address.ts';
 import { octetsOf } from './family.ts';
-import { NetlinkSocket, NetlinkWriter, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST } from './netlink.ts';
+import {
+  eachAttribute,
+  NetlinkSocket,
+  NetlinkWriter,
+  NFGEN_HEADER,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_REQUEST,
+} from './netlink.ts';
 import { systemError } from './system-error.ts';
 
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_NEWSETELEM = (NFNL_SUBSYS_NFTABLES << 8) | 12;
+const NFT_MSG_GETSETELEM = (NFNL_SUBSYS_NFTABLES << 8) | 13;
 const NFT_MSG_DELSETELEM = (NFNL_SUBSYS_NFTABLES << 8) | 14;
 const NFPROTO_INET = 1;
 const NFTA_SET_ELEM_LIST_TABLE = 1;
@@ -27,6 +37,9 @@ const NFTA_LIST_ELEM = 1;
 const NFTA_SET_ELEM_KEY = 1;
 const NFTA_SET_ELEM_DATA = 2;
 const NFTA_SET_ELEM_TIMEOUT = 4;
+const NFTA_SET_ELEM_EXPR = 7;
+const NFTA_EXPR_DATA = 2;
+const NFTA_COUNTER_PACKETS = 2;
 const NFTA_DATA_VALUE = 1;
 /** An attribute's length has 16 bits; 400 elements of the longest kind stay well below. */
 const ELEMENTS_PER_MESSAGE = 400;
@@ -159,7 +172,58 @@ export class NftElements {
       throw systemError('nftables', errno, changes.map((c) => `${c.action} ${c.set}`).join(', '));
   }
 
+  /** The packets that each element of a set has counted, by the octets of its key as latin1 text. */
+  counts(set: string): Map<string, number> {
+    this.#writer.reset();
+    const sequence = this.#socket.nextSequence();
+    this.#writer.begin(NFT_MSG_GETSETELEM, NLM_F_REQUEST | NLM_F_DUMP, sequence, NFPROTO_INET, 0);
+    this.#writer.string(NFTA_SET_ELEM_LIST_TABLE, this.#table);
+    this.#writer.string(NFTA_SET_ELEM_LIST_SET, set);
+    this.#writer.end();
+    const counts = new Map<string, number>();
+    const errno = this.#socket.exchange(this.#writer.bytes, (_type, payload) =>
+      readCounts(payload.subarray(NFGEN_HEADER), counts),
+    );
+    if (errno !== 0) throw systemError('nftables', errno, `list ${set}`);
+    return counts;
+  }
+
   close(): void {
     this.#socket.close();
   }
+}
+
+function readCounts(message: Uint8Array, counts: Map<string, number>): void {
+  eachAttribute(message, (type, elements) => {
+    if (type !== NFTA_SET_ELEM_LIST_ELEMENTS) return;
+    eachAttribute(elements, (_item, element) => {
+      let key = '';
+      let packets = 0;
+      eachAttribute(element, (field, value) => {
+        if (field === NFTA_SET_ELEM_KEY)
+          eachAttribute(value, (_value, octets) => {
+            key = keyText(octets);
+          });
+        else if (field === NFTA_SET_ELEM_EXPR) packets = readCounter(value);
+      });
+      counts.set(key, packets);
+    });
+  });
+}
+
+function readCounter(expression: Uint8Array): number {
+  let packets = 0;
+  eachAttribute(expression, (part, data) => {
+    if (part !== NFTA_EXPR_DATA) return;
+    eachAttribute(data, (field, value) => {
+      if (field === NFTA_COUNTER_PACKETS)
+        packets = Number(new DataView(value.buffer, value.byteOffset, value.byteLength).getBigUint64(0));
+    });
+  });
+  return packets;
+}
+
+/** A key as what `counts` calls it. */
+export function keyText(octets: Uint8Array): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString('latin1');
 }

@@ -135,7 +135,8 @@ class Plane implements LinuxPlane {
   }
 
   mediaTraffic(): Map<MappingId, { fromPhone: number; toPhone: number }> {
-    return this.#kernel?.media.traffic() ?? new Map();
+    if (this.#kernel === undefined) return new Map();
+    return this.#kernel.media.traffic(this.#kernel.elements);
   }
 
   send(flow: Flow, bytes: Uint8Array): void {

@@ -37,6 +37,9 @@ export const SETS = {
   mediaIn: 'media_in',
   mediaOut: 'media_out',
   mediaInternal: 'media_internal',
+  /** RTP ports of the phones, with what came from them and what went to them. */
+  mediaFrom: 'media_from',
+  mediaTo: 'media_to',
   /** Signalling endpoints of phones that are routed without NAT. */
   routed: 'routed',
   /** What may be sent to the media ports of such phones: source, phone, port. */
@@ -190,6 +193,10 @@ export function renderRuleset(options: RulesetOptions): string {
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
       ...each(({ nft, suffix }) => [
+        `${nft} saddr . udp sport @${SETS.mediaFrom}${suffix} comment "counted, and nothing else"`,
+        `${nft} daddr . udp dport @${SETS.mediaTo}${suffix} comment "counted, and nothing else"`,
+      ]),
+      ...each(({ nft, suffix }) => [
         `ct status dnat ${nft} daddr . udp dport @${SETS.mediaInternal}${suffix} ${accept}`,
       ]),
       ...(families.includes(IPV6) ? pinholes(accept) : []),
@@ -239,6 +246,8 @@ function sets(family: Family, options: RulesetOptions): string[] {
     ...set(`${SETS.signalling}${suffix}`, `${type} . inet_service`, ['size 65536']),
     ...set(`${SETS.peers}${suffix}`, `${type} . ${type} . inet_service`, ['size 65536', 'flags timeout']),
     ...set(`${SETS.mediaInternal}${suffix}`, `${type} . inet_service`, [size, 'flags timeout']),
+    ...set(`${SETS.mediaFrom}${suffix}`, `${type} . inet_service`, [size, 'counter']),
+    ...set(`${SETS.mediaTo}${suffix}`, `${type} . inet_service`, [size, 'counter']),
     `  map ${SETS.mediaIn}${suffix} {`,
     `    type ${type} . ${type} . inet_service : ${type} . inet_service`,
     `    ${size}`,
