@@ -60,12 +60,18 @@ const LISTS: ReadonlySet<string> = new Set([
   'diversion',
 ]);
 
+const DIALOG_ENDS: readonly string[] = ['to', 'from'];
+
+/** From and To: their tags tell dialogs apart (RFC 3261 §12). */
+export function isDialogEnd(name: string): boolean {
+  return DIALOG_ENDS.includes(name);
+}
+
 /** These name-addr fields are compared part by part. */
 export function isNameAddr(name: string): boolean {
   return (
     name === 'contact' ||
-    name === 'from' ||
-    name === 'to' ||
+    isDialogEnd(name) ||
     name === 'refer-to' ||
     name === 'referred-by' ||
     ROUTES.includes(name)
@@ -79,7 +85,7 @@ export function isList(name: string): boolean {
 /** What it is called that a value differs for which nothing more exact is known. */
 export function faultOfChange(name: string): FaultId {
   if (name === 'call-id') return 'ADDR-CALLID';
-  if (name === 'from' || name === 'to') return 'ADDR-FROMTO';
+  if (isDialogEnd(name)) return 'ADDR-FROMTO';
   if (name === 'cseq' || name === 'rack' || name === 'rseq') return 'HDR-BRANCH';
   if (name === 'max-forwards') return 'HDR-MAXFWD';
   if (EXPIRIES.includes(name)) return 'HDR-EXPIRES';

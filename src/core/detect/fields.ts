@@ -8,6 +8,7 @@ import {
   faultOfAddition,
   faultOfChange,
   faultOfLoss,
+  isDialogEnd,
   isList,
   isNameAddr,
   spelledOut,
@@ -233,7 +234,7 @@ function compareValues(scene: FieldScene, pair: FieldPair, line: string, firstVi
       else compareInnerVia(ledger, scene.known, `Via ${number + 1}`, values);
     } else {
       const place = placeOf(scene, name, line);
-      compareNameAddr(ledger, scene.known, place, values, name === 'from' || name === 'to');
+      compareNameAddr(ledger, scene.known, place, values, isDialogEnd(name));
     }
   }
 }
@@ -390,7 +391,7 @@ function placeOf(scene: FieldScene, name: string, line: string): Place {
       subject,
     };
   }
-  if (name === 'from' || name === 'to') return { line, fault: 'ADDR-FROMTO', expectation: 'never', subject };
+  if (isDialogEnd(name)) return { line, fault: 'ADDR-FROMTO', expectation: 'never', subject };
   return { line, fault: faultOfChange(name), expectation: 'known-mapping', subject };
 }
 
