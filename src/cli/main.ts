@@ -196,6 +196,31 @@ program
   .option('--json', 'the problems, and the configuration with all defaults filled in, as JSON')
   .action(running(async (file, options) => (await import('./check-config.ts')).checkConfig(file, options)));
 
+program
+  .command('reflector')
+  .summary('the other end of `sipalg check`, on a host on the Internet')
+  .description(
+    `Runs the far end of \`sipalg check\` in the foreground: SIP over UDP, TCP and TLS, media and STUN ports, and a TLS control
+channel that tells a client every octet that came in. It prints the line that a client needs. No configuration: key and
+token are made once and kept.
+
+It answers nobody without that line, calls nobody, and sends only to the client's own address.`,
+  )
+  .option(
+    '--address <address>',
+    'address to listen on, LOCAL=PUBLIC behind a 1:1 NAT (repeatable; default: the public ones of this machine)',
+    collect,
+  )
+  .option('--name <host>', 'host name or address that clients dial (default: the first address)')
+  .option(
+    '--control-port <port>',
+    'port of the control channel (default: 443, or 8443 where 443 cannot be had)',
+  )
+  .option('--state-dir <dir>', 'where key and token are kept')
+  .option('--new-token', 'makes a new token; invitations given out before are void')
+  .option('--json', 'one JSON object a line; "msg":"ready" carries the invitation')
+  .action(running(async (options) => (await import('./reflector.ts')).reflector(options)));
+
 function addSwitchOptions(command: Command): Command {
   return command
     .option('--state-dir <dir>', 'as given to the gateway (default: /var/lib/sipalg)')

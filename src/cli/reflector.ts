@@ -1,0 +1,117 @@
+/** `sipalg reflector`: the other end of `sipalg check`, on a host on the Internet. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import manifest from '../../package.json' with { type: 'json' };
+import { CONTROL_PORT, formatInvitation, pinOf } from '../detector/control/invitation.ts';
+import { keptIdentity } from '../detector/reflector/identity.ts';
+import { defaultLimits } from '../detector/reflector/limits.ts';
+import { ownAddresses, parseOwnAddress } from '../detector/reflector/own-address.ts';
+import { defaultPorts, Reflector, type ReflectorEvent } from '../detector/reflector/reflector.ts';
+import { exitCode } from './exit-code.ts';
+import { UsageError } from './failure.ts';
+
+export interface ReflectorOptions {
+  readonly address?: readonly string[];
+  readonly name?: string;
+  readonly controlPort?: string;
+  readonly stateDir?: string;
+  readonly newToken?: boolean;
+  readonly json?: boolean;
+}
+
+/** Where 443 cannot be had, another port does as well: the invitation names it. */
+const OTHER_CONTROL_PORT = 8443;
+
+export async function reflector(options: ReflectorOptions): Promise<number> {
+  const addresses = options.address?.map(readOwnAddress) ?? ownAddresses();
+  const asked = options.controlPort === undefined ? undefined : readPort(options.controlPort);
+  const identity = keptIdentity(options.stateDir ?? detectorStateDir(), new Date(), options.newToken);
+  const say = options.json === true ? sayJson : sayText;
+  const running = await Reflector.start({
+    addresses,
+    controlPorts: asked === undefined ? [CONTROL_PORT, OTHER_CONTROL_PORT] : [asked],
+    ports: defaultPorts,
+    identity,
+    token: identity.token,
+    version: manifest.version,
+    limits: defaultLimits,
+    tell: say,
+  });
+  const invitation = formatInvitation({
+    host: options.name ?? addresses[0]!.public,
+    port: running.controlPort,
+    token: identity.token,
+    pin: pinOf(identity.certificate),
+  });
+  if (options.json === true) {
+    const places = running.places.map(({ transport, role, address, port }) => ({
+      transport,
+      role,
+      address,
+      port,
+    }));
+    process.stdout.write(`${JSON.stringify({ msg: 'ready', invitation, places })}\n`);
+  } else process.stdout.write(readyText(running, invitation));
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+  await running.close();
+  return exitCode.ok;
+}
+
+/** `/var/lib/sipalg` for root, else where the XDG base directory specification puts state. */
+export function detectorStateDir(): string {
+  if (process.getuid?.() === 0) return '/var/lib/sipalg';
+  const { XDG_STATE_HOME } = process.env;
+  return join(
+    XDG_STATE_HOME === undefined || XDG_STATE_HOME === '' ? join(homedir(), '.local/state') : XDG_STATE_HOME,
+    'sipalg',
+  );
+}
+
+function readyText(running: Reflector, invitation: string): string {
+  const byAddress = new Map<string, string[]>();
+  for (const { transport, address, port } of running.places) {
+    const list = byAddress.get(address) ?? [];
+    list.push(`${transport}/${port}`);
+    byAddress.set(address, list);
+  }
+  const lines = [...byAddress].map(([address, list]) => `  ${address}: ${list.join(' ')}\n`);
+  return `The reflector listens, with the control channel on port ${running.controlPort}:
+${lines.join('')}
+On a machine behind the router in question:
+
+  sipalg check ${invitation}
+
+A firewall in front of this host has to let these ports in. Whoever has this line may use the reflector; a new one comes
+with --new-token. Ctrl-C ends it.
+`;
+}
+
+function sayText(event: ReflectorEvent): void {
+  const { event: name, ...rest } = event;
+  const facts = Object.entries(rest).map(([key, value]) => `${key}=${value}`);
+  process.stderr.write(`${new Date().toISOString()} ${name} ${facts.join(' ')}\n`);
+}
+
+function sayJson(event: ReflectorEvent): void {
+  const { event: msg, ...rest } = event;
+  process.stdout.write(`${JSON.stringify({ msg, ...rest })}\n`);
+}
+
+function readOwnAddress(text: string) {
+  const own = parseOwnAddress(text);
+  if (own === undefined)
+    throw new UsageError(
+      `--address ${text}: not an address`,
+      'write ADDRESS, or LOCAL=PUBLIC where a cloud translates one to one, such as 10.0.0.4=203.0.113.10',
+    );
+  return own;
+}
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535)
+    throw new UsageError(`--control-port ${text}: not a port`, 'a number from 1 to 65535');
+  return port;
+}
