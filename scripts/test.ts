@@ -1,7 +1,7 @@
 /**
  * Runs the tests and ends with node:test's own closing lines, counted over all stages.
  *
- * Stages: everything that needs nothing of the machine runs in parallel; test/linux and test/lab build network
+ * Stages: everything that needs nothing of the machine runs in parallel; test/linux, test/lab and others build network
  * namespaces and measure time, so they run one file at a time, after the others.
  *
  * Exit code 0 only if something ran, nothing failed, and (with CI=true) nothing was skipped or left as a todo.
@@ -29,7 +29,7 @@ process.chdir(root);
 const filters = process.argv.slice(2);
 const strict = process.env.CI === 'true';
 
-const serialFolders = ['test/linux/', 'test/sockets/', 'test/lab/'];
+const serialFolders = ['test/linux/', 'test/sockets/', 'test/lab/', 'test/detector/'];
 const files = ['src', 'test', 'demo', 'bench']
   .flatMap(testFilesUnder)
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));

@@ -197,6 +197,24 @@ program
   .action(running(async (file, options) => (await import('./check-config.ts')).checkConfig(file, options)));
 
 program
+  .command('check')
+  .summary('does anything between here and a reflector alter SIP, what, and what helps')
+  .description(
+    `Sends SIP of every kind through whatever is between this machine and a reflector, both ways, and compares the octets of
+both ends. It says what was altered or lost, what somebody notices of it, and what helps.`,
+  )
+  .argument('<reflector>', 'the line that `sipalg reflector` printed: HOST:PORT/TOKEN/PIN')
+  .option('--quick', 'the most telling messages only (15 s)')
+  .option('--long', 'with long idle times (up to 20 minutes)')
+  .option('--json', 'the report as JSON, and nothing else')
+  .option('--trace <file>', 'writes every message as both ends saw it, one JSON object a line')
+  .option(
+    '--patience <ms>',
+    'how long a message may take before it is sent again or given up (default: 1000)',
+  )
+  .action(running(async (target, options) => (await import('./check.ts')).check(target, options)));
+
+program
   .command('reflector')
   .summary('the other end of `sipalg check`, on a host on the Internet')
   .description(
@@ -219,7 +237,7 @@ It answers nobody without that line, calls nobody, and sends only to the client'
   .option('--state-dir <dir>', 'where key and token are kept')
   .option('--new-token', 'makes a new token; invitations given out before are void')
   .option('--json', 'one JSON object a line; "msg":"ready" carries the invitation')
-  .action(running(async (options) => (await import('./reflector.ts')).reflector(options)));
+  .action(running(async (options) => (await import('./reflector.ts')).reflector(options, manifest.version)));
 
 function addSwitchOptions(command: Command): Command {
   return command

@@ -1,7 +1,6 @@
 /** `sipalg reflector`: the other end of `sipalg check`, on a host on the Internet. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import manifest from '../../package.json' with { type: 'json' };
 import { CONTROL_PORT, formatInvitation, pinOf } from '../detector/control/invitation.ts';
 import { keptIdentity } from '../detector/reflector/identity.ts';
 import { defaultLimits } from '../detector/reflector/limits.ts';
@@ -22,7 +21,7 @@ export interface ReflectorOptions {
 /** Where 443 cannot be had, another port does as well: the invitation names it. */
 const OTHER_CONTROL_PORT = 8443;
 
-export async function reflector(options: ReflectorOptions): Promise<number> {
+export async function reflector(options: ReflectorOptions, version: string): Promise<number> {
   const addresses = options.address?.map(readOwnAddress) ?? ownAddresses();
   const asked = options.controlPort === undefined ? undefined : readPort(options.controlPort);
   const identity = keptIdentity(options.stateDir ?? detectorStateDir(), new Date(), options.newToken);
@@ -33,7 +32,7 @@ export async function reflector(options: ReflectorOptions): Promise<number> {
     ports: defaultPorts,
     identity,
     token: identity.token,
-    version: manifest.version,
+    version,
     limits: defaultLimits,
     tell: say,
   });

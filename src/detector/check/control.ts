@@ -12,7 +12,6 @@ import { type Invitation, pinOf } from '../control/invitation.ts';
 import { LineReader } from '../control/line.ts';
 import {
   type Command,
-  fromBase64,
   type Place,
   PROTOCOL,
   type Report,
@@ -76,7 +75,7 @@ export class Control {
     );
     this.#heartbeat = setInterval(() => void this.ask({ kind: 'ping' }), PING_EVERY_MS);
     this.#heartbeat.unref();
-    this.#read(rest);
+    this.#read([...rest]);
   }
 
   static async open(invitation: Invitation): Promise<Control> {
@@ -88,9 +87,8 @@ export class Control {
       ...(isIP(host) === 0 ? { servername: host } : {}),
       // With a pin the key is compared below, and that is stricter than any chain.
       rejectUnauthorized: pin === undefined,
-      noDelay: true,
-      ALPNProtocols: [],
     });
+    socket.setNoDelay(true);
     const timer = setTimeout(() => socket.destroy(new Error('no answer within 10 s')), OPEN_MS);
     try {
       await new Promise<void>((resolve, reject) => {

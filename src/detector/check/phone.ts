@@ -2,8 +2,14 @@
  * The phone's side of a check: UDP sockets of this machine, each of which keeps what it sent and what came.
  */
 import { createSocket, type Socket } from 'node:dgram';
-import type { Sighting } from '../../core/detect/sighting.ts';
 import { type Address, type Endpoint, isIPv6, parseAddress } from '../../core/net/address.ts';
+
+export interface Sighting {
+  /** Of this machine's monotonic clock. */
+  readonly at: number;
+  readonly remote: Endpoint;
+  readonly bytes: Uint8Array;
+}
 
 /** Datagrams that one socket keeps; beyond, they are only counted. A flood must not fill the memory. */
 const MOST_KEPT = 20_000;
@@ -25,7 +31,6 @@ export class Phone {
       }
       const sighting: Sighting = {
         at: performance.now(),
-        local,
         remote: { address: parseAddress(from.address) ?? from.address, port: from.port },
         bytes: new Uint8Array(bytes),
       };

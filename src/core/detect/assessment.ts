@@ -1,0 +1,193 @@
+/**
+ * From what both ends saw to a verdict. Pure: the same record gives the same report.
+ *
+ * Guards against false alarms: only octets and losses count, never the translation of a packet's source; a loss counts
+ * only where the same message passes on another port or another method passes on the same one, and after three tries.
+ */
+import { sameEndpoint } from '../net/address.ts';
+import {
+  type BehaviourObservation,
+  type CheckFinding,
+  type CheckRecord,
+  type CheckReport,
+  type CheckVerdict,
+  REPORT_SCHEMA,
+} from './check-report.ts';
+import { compareMessages } from './compare.ts';
+import type { Comparison, Finding } from './comparison.ts';
+import type { EngineGuess } from './engine-fingerprint.ts';
+import { evidenceOf } from './evidence.ts';
+import { faultById } from './faults.ts';
+import { type LossObservation, lossesOf } from './losses.ts';
+import { isUnaltered, type Passage } from './passage.ts';
+import { registrarView } from './registrar-view.ts';
+import { adviceFor } from './verdict.ts';
+
+export function assess(record: CheckRecord): CheckReport {
+  const { passages } = record;
+  const arrived = passages.filter((passage) => passage.received !== undefined);
+  const altered = arrived.filter((passage) => isUnaltered(passage) === false);
+  const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, passages) }));
+  const all = [
+    ...groupFindings(compared, arrived),
+    ...lossesOf(passages).map((loss) => behaviour(loss)),
+    ...record.observations.map((observation) => behaviour(observation)),
+  ].sort((a, b) => b.severity - a.severity || b.seen - a.seen);
+  const findings = all.filter((finding) => !finding.consistent);
+  const edits = all.filter((finding) => finding.consistent);
+  const nat = natOf(arrived);
+  const verdict: CheckVerdict =
+    arrived.length === 0
+      ? 'inconclusive'
+      : findings.length > 0
+        ? 'faulty'
+        : edits.length > 0
+          ? 'correct-alg'
+          : 'unaltered';
+  return {
+    schema: REPORT_SCHEMA,
+    verdict,
+    headline: headlineOf(verdict, nat, findings, altered.length),
+    nat,
+    engine: engineOf(compared.map(({ comparison }) => comparison)),
+    findings,
+    edits,
+    advice: adviceFor(findings),
+    registrar: registrarOf(arrived),
+    facts: record.facts,
+    steps: record.steps,
+    figures: { messages: passages.length, arrived: arrived.length, altered: altered.length },
+  };
+}
+
+/** A comparison knows all mappings that the check has seen: what is written by an ALG may be any of them. */
+function compareOne(passage: Passage, passages: readonly Passage[]): Comparison {
+  const mappings = new Map<string, { inside: Passage['inside']; outside: Passage['inside'] }>();
+  for (const { inside, outside } of passages)
+    if (outside !== undefined)
+      mappings.set(`${inside.port} ${outside.address} ${outside.port}`, { inside, outside });
+  return compareMessages(passage.sent, passage.received!, {
+    direction: passage.direction,
+    transport: passage.transport,
+    inside: passage.inside,
+    ...(passage.outside === undefined ? {} : { outside: passage.outside }),
+    mappings: [...mappings.values()],
+    confidence: 'A',
+  });
+}
+
+interface Compared {
+  readonly passage: Passage;
+  readonly comparison: Comparison;
+}
+
+/** One finding for each fault and direction, however many messages show it. */
+function groupFindings(compared: readonly Compared[], arrived: readonly Passage[]): CheckFinding[] {
+  const groups = new Map<string, { finding: Finding; passage: Passage }[]>();
+  for (const { passage, comparison } of compared) {
+    for (const finding of comparison.findings) {
+      const key = `${finding.fault} ${passage.direction} ${finding.consistent}`;
+      const group = groups.get(key) ?? [];
+      group.push({ finding, passage });
+      groups.set(key, group);
+    }
+  }
+  return [...groups.values()].map((group) => {
+    const [first] = group;
+    const { finding, passage } = first!;
+    const passages = [...new Set(group.map((one) => one.passage))];
+    const kinds = new Map<string, number>();
+    for (const one of passages) kinds.set(one.what, (kinds.get(one.what) ?? 0) + 1);
+    const fault = faultById(finding.fault);
+    return {
+      fault: finding.fault,
+      severity: finding.severity,
+      consistent: finding.consistent,
+      confidence: finding.confidence,
+      explanation: finding.explanation,
+      title: fault.title,
+      symptom: fault.symptom,
+      places: [...new Set(group.map((one) => one.finding.where.line))],
+      direction: passage.direction,
+      portKinds: [...new Set(passages.map((one) => one.portKind))],
+      transports: [...new Set(passages.map((one) => one.transport))],
+      seen: passages.length,
+      of: arrived.filter((one) => one.direction === passage.direction).length,
+      repeated: [...kinds.values()].some((count) => count > 1),
+      evidence: evidenceOf(passage),
+    };
+  });
+}
+
+function behaviour(observation: BehaviourObservation | LossObservation): CheckFinding {
+  const fault = faultById(observation.fault);
+  return {
+    fault: observation.fault,
+    severity: observation.severity,
+    consistent: observation.consistent,
+    confidence: observation.confidence,
+    explanation: observation.explanation,
+    title: fault.title,
+    symptom: fault.symptom,
+    places: [],
+    direction: observation.evidence?.direction,
+    portKinds: observation.portKinds ?? [],
+    transports: observation.evidence === undefined ? [] : [observation.evidence.transport],
+    seen: 1,
+    of: 1,
+    repeated: undefined,
+    evidence: observation.evidence,
+  };
+}
+
+function natOf(arrived: readonly Passage[]): CheckReport['nat'] {
+  const seen = arrived.filter(({ outside }) => outside !== undefined);
+  if (seen.length === 0) return 'not-checked';
+  return seen.some(({ inside, outside }) => !sameEndpoint(inside, outside!)) ? 'yes' : 'no';
+}
+
+/** The guess that most messages support, with all that is said for it. */
+function engineOf(comparisons: readonly Comparison[]): EngineGuess | undefined {
+  const votes = new Map<EngineGuess['kind'], { count: number; evidence: Set<string> }>();
+  for (const { engine } of comparisons) {
+    if (engine === undefined) continue;
+    const vote = votes.get(engine.kind) ?? { count: 0, evidence: new Set() };
+    vote.count++;
+    for (const line of engine.evidence) if (vote.evidence.size < MOST_EVIDENCE) vote.evidence.add(line);
+    votes.set(engine.kind, vote);
+  }
+  const [best] = [...votes].sort(([, a], [, b]) => b.count - a.count);
+  return best === undefined ? undefined : { kind: best[0], evidence: [...best[1].evidence] };
+}
+
+const MOST_EVIDENCE = 8;
+
+/** The first REGISTER on the SIP port as it arrived, seen with a registrar's eyes. */
+function registrarOf(arrived: readonly Passage[]): CheckReport['registrar'] {
+  const register = arrived.find(
+    ({ what, direction, portKind }) => what === 'REGISTER' && direction === 'to-server' && portKind === 'sip',
+  );
+  return register?.outside === undefined ? undefined : registrarView(register.received!, register.outside);
+}
+
+function headlineOf(
+  verdict: CheckVerdict,
+  nat: CheckReport['nat'],
+  findings: readonly CheckFinding[],
+  altered: number,
+): string {
+  switch (verdict) {
+    case 'inconclusive':
+      return 'No message came through in either direction, so nothing can be said about what happens to them.';
+    case 'unaltered':
+      return nat === 'no'
+        ? 'Nothing altered SIP. But there is no NAT in between, so that address rewriting cannot be provoked from here: this is not proof that no ALG is on.'
+        : 'Nothing alters SIP: every octet arrived as it was sent, in both directions. There is plain NAT, and no ALG at work.';
+    case 'correct-alg':
+      return 'An ALG edits SIP, and what it writes is right: every address that it puts in is a real one, and nothing else is touched.';
+    case 'faulty':
+      return altered > 0
+        ? `Something on the way alters SIP, and it does harm: ${findings[0]!.title.replace(/\.$/, '').replace(/^./, (c) => c.toLowerCase())}.`
+        : `Nothing alters SIP, but it does not get through as it should: ${findings[0]!.title.replace(/\.$/, '').replace(/^./, (c) => c.toLowerCase())}.`;
+  }
+}

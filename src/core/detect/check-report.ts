@@ -1,0 +1,86 @@
+/**
+ * What a check says in the end, as data: text, JSON and HTML are made from it. `schema` names the version of the form;
+ * programs match on it.
+ */
+import type { Direction } from './comparison.ts';
+import type { EngineGuess } from './engine-fingerprint.ts';
+import type { Evidence } from './evidence.ts';
+import type { Passage, PortKind } from './passage.ts';
+import type { RegistrarView } from './registrar-view.ts';
+import type { Advice, Observation } from './verdict.ts';
+
+export const REPORT_SCHEMA = 'sipalg-check/1';
+
+/**
+ * `unaltered`: every octet passed. `correct-alg`: something edits SIP, and what it edits is right and works. `faulty`:
+ * something does harm. `inconclusive`: too little came through to say anything.
+ */
+export type CheckVerdict = 'unaltered' | 'correct-alg' | 'faulty' | 'inconclusive';
+
+export interface CheckFinding extends Observation {
+  /** The fault in a plain sentence, and what somebody with a telephone notices. */
+  readonly title: string;
+  readonly symptom: string;
+  /** `Contact`, `SDP c= (session)`; empty for behaviour. */
+  readonly places: readonly string[];
+  readonly direction: Direction | undefined;
+  readonly portKinds: readonly PortKind[];
+  readonly transports: readonly string[];
+  /** Messages in which it was seen, and those in which it could have been. */
+  readonly seen: number;
+  readonly of: number;
+  /** Seen at least twice in the same kind of message; undefined where that is not the question. */
+  readonly repeated: boolean | undefined;
+  readonly evidence: Evidence | undefined;
+}
+
+/** Something that was looked into, or the reason why not. */
+export interface CheckedStep {
+  readonly id: string;
+  readonly title: string;
+  readonly state: 'done' | 'not-checked';
+  /** What came of it; or why it was not checked. */
+  readonly result: string;
+}
+
+/** A fact about the path that is nobody's fault. */
+export interface Fact {
+  readonly id: string;
+  readonly text: string;
+}
+
+export interface CheckReport {
+  readonly schema: typeof REPORT_SCHEMA;
+  readonly verdict: CheckVerdict;
+  readonly headline: string;
+  /** Whether a NAT is in between: without one, address rewriting cannot be provoked. */
+  readonly nat: 'yes' | 'no' | 'not-checked';
+  readonly engine: EngineGuess | undefined;
+  /** Gravest first. */
+  readonly findings: readonly CheckFinding[];
+  /** Edits that are consistent: told, and no fault. */
+  readonly edits: readonly CheckFinding[];
+  readonly advice: readonly Advice[];
+  readonly registrar: RegistrarView | undefined;
+  readonly facts: readonly Fact[];
+  readonly steps: readonly CheckedStep[];
+  readonly figures: {
+    readonly messages: number;
+    readonly arrived: number;
+    readonly altered: number;
+  };
+}
+
+/** What the steps of a check have brought together. */
+export interface CheckRecord {
+  readonly passages: readonly Passage[];
+  readonly observations: readonly BehaviourObservation[];
+  readonly steps: readonly CheckedStep[];
+  readonly facts: readonly Fact[];
+}
+
+/** A fault that shows in behaviour, by the step that saw it. */
+export interface BehaviourObservation extends Observation {
+  readonly portKinds?: readonly PortKind[];
+  readonly evidence?: Evidence;
+}

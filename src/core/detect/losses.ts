@@ -1,0 +1,93 @@
+/**
+ * What was lost, and whether that has a name. A message that is lost once is nobody's fault; one that is lost at every try
+ * while its like passes is somebody's.
+ */
+
+import type { BehaviourObservation } from './check-report.ts';
+import { evidenceOf } from './evidence.ts';
+import { type FaultId, faultById } from './faults.ts';
+import type { Passage } from './passage.ts';
+
+export type LossObservation = BehaviourObservation;
+
+/** A message has to be lost so often before anything is concluded. */
+const ENOUGH_TRIES = 3;
+
+export function lossesOf(passages: readonly Passage[]): LossObservation[] {
+  const found: LossObservation[] = [];
+  const out = passages.filter(({ direction, transport }) => direction === 'to-server' && transport === 'udp');
+  const into = passages.filter(
+    ({ direction, transport }) => direction === 'to-client' && transport === 'udp',
+  );
+  const sip = out.filter(({ portKind }) => portKind === 'sip');
+  const control = out.filter(({ portKind }) => portKind === 'control');
+  if (sip.length > 0 && sip.every(isLost) && control.some(hasArrived)) {
+    const plain = passages.find(({ what }) => what === NOT_SIP);
+    found.push(
+      observe(
+        'DROP-5060',
+        plain?.received !== undefined
+          ? 'A datagram that is not SIP passes to port 5060, and no SIP message does: SIP is recognised and dropped.'
+          : 'Nothing at all passes to UDP port 5060, while the same messages pass to another port: the port is blocked.',
+        sip.find(({ tries }) => tries >= ENOUGH_TRIES),
+      ),
+    );
+    return found;
+  }
+  found.push(...lostKinds(sip, 'DROP-METHOD', 'on their way to the provider'));
+  const sipIn = into.filter(({ portKind }) => portKind === 'sip');
+  const requestsIn = sipIn.filter(({ what }) => !what.startsWith('200 '));
+  const responsesIn = sipIn.filter(({ what }) => what.startsWith('200 '));
+  if (requestsIn.length > 2 && requestsIn.every(isLost) && responsesIn.some(hasArrived))
+    found.push(
+      observe(
+        'DROP-INBOUND',
+        'On a flow on which responses come in, no request of the server does.',
+        requestsIn.find(({ tries }) => tries >= ENOUGH_TRIES),
+      ),
+    );
+  else found.push(...lostKinds(sipIn, 'DROP-METHOD', 'on their way to the phone'));
+  return found;
+}
+
+/** How the datagram is called that has nothing of SIP but its port. */
+export const NOT_SIP = 'a datagram that is not SIP';
+
+/** Kinds of messages that were lost at every try, while others passed in the same direction on the same port. */
+function lostKinds(passages: readonly Passage[], fault: FaultId, where: string): LossObservation[] {
+  if (!passages.some(hasArrived)) return [];
+  const kinds = new Map<string, Passage[]>();
+  for (const passage of passages) kinds.set(passage.what, [...(kinds.get(passage.what) ?? []), passage]);
+  const lost = [...kinds].filter(
+    ([, all]) => all.every(isLost) && all.some(({ tries }) => tries >= ENOUGH_TRIES),
+  );
+  if (lost.length === 0) return [];
+  const names = lost.map(([what]) => what);
+  const isDressed = names.every((name) => /decoys|Contact/.test(name));
+  return [
+    observe(
+      isDressed ? 'DROP-MALFORMED' : fault,
+      `Lost at every try ${where}, while others pass: ${names.join('; ')}.`,
+      lost[0]![1][0],
+    ),
+  ];
+}
+
+function observe(fault: FaultId, explanation: string, passage: Passage | undefined): LossObservation {
+  return {
+    fault,
+    severity: faultById(fault).severity,
+    consistent: false,
+    confidence: 'A',
+    explanation,
+    ...(passage === undefined ? {} : { portKinds: [passage.portKind], evidence: evidenceOf(passage) }),
+  };
+}
+
+function isLost(passage: Passage): boolean {
+  return passage.received === undefined;
+}
+
+function hasArrived(passage: Passage): boolean {
+  return passage.received !== undefined;
+}

@@ -1,0 +1,154 @@
+/**
+ * A whole check, step by step. A step that cannot be done says so, with the reason; none of them can keep the others from
+ * being done, and the loss of the control channel ends all of them.
+ */
+import { assess } from '../../core/detect/assessment.ts';
+import type { BehaviourObservation, CheckedStep, CheckReport, Fact } from '../../core/detect/check-report.ts';
+import type { Passage } from '../../core/detect/passage.ts';
+import { isUnaltered } from '../../core/detect/passage.ts';
+import { formatEndpoint } from '../../core/net/address.ts';
+import type { Invitation } from '../control/invitation.ts';
+import type { Place } from '../control/protocol.ts';
+import { measureBaseline } from './baseline.ts';
+import { Control } from './control.ts';
+import { type Lane, namedMatrix, quickMatrix, runLane, wholeMatrix } from './matrix.ts';
+import type { Phone } from './phone.ts';
+import { type Pace, Stand } from './stand.ts';
+
+export interface CheckOptions {
+  readonly mode: 'quick' | 'standard' | 'long';
+  readonly pace: Pace;
+  /** Told as the check goes on, for people who wait. */
+  readonly tell: (step: CheckedStep) => void;
+}
+
+export const defaultPace: Pace = { patienceMs: 1_000, tries: 3, gapMs: 5 };
+
+/** What a step leaves behind. */
+export interface StepResult {
+  readonly result: string;
+  readonly observations?: readonly BehaviourObservation[];
+  readonly facts?: readonly Fact[];
+}
+
+export interface CheckResult {
+  readonly report: CheckReport;
+  /** Every message of the check, as both ends saw it. */
+  readonly passages: readonly Passage[];
+}
+
+/** Thrown by a step that cannot be done here; its text says why. */
+export class NotChecked extends Error {}
+
+export class Check {
+  readonly stand: Stand;
+  readonly options: CheckOptions;
+  readonly #steps: CheckedStep[] = [];
+  readonly #observations: BehaviourObservation[] = [];
+  readonly #facts: Fact[] = [];
+
+  private constructor(stand: Stand, options: CheckOptions) {
+    this.stand = stand;
+    this.options = options;
+  }
+
+  static async run(invitation: Invitation, options: CheckOptions): Promise<CheckResult> {
+    const control = await Control.open(invitation);
+    const stand = new Stand(control, options.pace);
+    const check = new Check(stand, options);
+    try {
+      const lost = control.lost.then((error) => {
+        throw error;
+      });
+      await Promise.race([check.#sequence(), lost]);
+      const { passages } = stand;
+      const report = assess({
+        passages,
+        observations: check.#observations,
+        steps: check.#steps,
+        facts: check.#facts,
+      });
+      return { report, passages };
+    } finally {
+      stand.close();
+      control.close();
+    }
+  }
+
+  async #sequence(): Promise<void> {
+    const { stand } = this;
+    const { mode } = this.options;
+    const phone = await stand.phone();
+    await this.#step('baseline', 'The path, with nothing on it that looks like SIP', async () => {
+      const { clock, sent, lost } = await measureBaseline(stand, phone);
+      const [control] = stand.udp('control');
+      const outside = control === undefined ? undefined : stand.outsideOf(phone, control);
+      const facts: Fact[] = [
+        { id: 'inside', text: `This machine is ${stand.control.local.address}.` },
+        ...(outside === undefined
+          ? []
+          : [{ id: 'outside', text: `The reflector sees it as ${formatEndpoint(outside)}.` }]),
+      ];
+      const delay = clock === undefined ? '' : `, ${clock.roundTripMs.toFixed(1)} ms there and back`;
+      return { result: `${lost} of ${sent} datagrams lost${delay}`, facts };
+    });
+    await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
+  }
+
+  async #matrix(mode: CheckOptions['mode']): Promise<StepResult> {
+    const { stand } = this;
+    const plan = mode === 'quick' ? quickMatrix : wholeMatrix;
+    const [sip] = stand.udp('sip');
+    const [control] = stand.udp('control');
+    if (sip === undefined) throw new NotChecked('the reflector has no UDP port 5060');
+    const facts: Fact[] = [];
+    const lanes: Lane[] = [];
+    const add = (phone: Phone, place: Place | undefined, more: Partial<Lane> = {}): void => {
+      if (place !== undefined) lanes.push({ phone, place, media: 16_384 + 4 * lanes.length, ...more });
+    };
+    const high = await stand.phone();
+    for (const place of [sip, control]) add(high, place);
+    try {
+      const usual = await stand.phone(5060);
+      for (const place of [sip, control]) add(usual, place);
+      // Who leaves the port out means 5060, and has to send from there.
+      if (mode !== 'quick') add(usual, sip, { namedPort: 'absent' });
+    } catch (error) {
+      facts.push({
+        id: 'source-5060',
+        text: `Nothing was sent from port 5060, because it is taken on this machine (${(error as Error).message}).`,
+      });
+    }
+    if (mode !== 'quick')
+      add(await stand.phone(), sip, { namedPort: 'other', listener: await stand.phone() });
+    const before = stand.passages.length;
+    await Promise.all(
+      lanes
+        .filter((lane) => lane.namedPort !== 'absent')
+        .map((lane) => runLane(stand, lane, lane.namedPort === undefined ? plan : namedMatrix)),
+    );
+    for (const lane of lanes) if (lane.namedPort === 'absent') await runLane(stand, lane, namedMatrix);
+    return { result: summaryOf(stand.passages.slice(before)), facts };
+  }
+
+  async #step(id: string, title: string, work: () => Promise<StepResult>): Promise<void> {
+    let step: CheckedStep;
+    try {
+      const { result, observations = [], facts = [] } = await work();
+      this.#observations.push(...observations);
+      this.#facts.push(...facts);
+      step = { id, title, state: 'done', result };
+    } catch (error) {
+      if (!(error instanceof NotChecked)) throw error;
+      step = { id, title, state: 'not-checked', result: error.message };
+    }
+    this.#steps.push(step);
+    this.options.tell(step);
+  }
+}
+
+export function summaryOf(passages: readonly Passage[]): string {
+  const lost = passages.filter(({ received }) => received === undefined).length;
+  const altered = passages.filter((passage) => isUnaltered(passage) === false).length;
+  return `${passages.length} messages, ${altered} altered, ${lost} lost`;
+}

@@ -1,0 +1,245 @@
+/**
+ * What every step of a check stands on: the control channel, the phones' sockets, ids, and sending a message in a way
+ * that both ends' bytes are known afterwards.
+ *
+ * A message is sent up to three times before it is called lost. What arrives without its id, at the place and in the time
+ * in which it was expected, is taken for it: damage may have hit the id as well.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Direction } from '../../core/detect/comparison.ts';
+import type { Passage, PortKind } from '../../core/detect/passage.ts';
+import { serialLetters } from '../../core/detect/probe.ts';
+import { type Endpoint, endpointKey } from '../../core/net/address.ts';
+import type { Place } from '../control/protocol.ts';
+import { fromBase64 } from '../control/protocol.ts';
+import type { Arrival, Control } from './control.ts';
+import { Phone, type Sighting } from './phone.ts';
+
+export interface Pace {
+  /** How long a message may take before it is sent again, or given up. */
+  readonly patienceMs: number;
+  readonly tries: number;
+  /** Between two messages of one socket. */
+  readonly gapMs: number;
+}
+
+/** What a passage is called, beside its bytes. */
+export interface Label {
+  readonly step: string;
+  readonly what: string;
+}
+
+type Seen = Sighting & { readonly socket: Phone };
+type Datagram = Extract<Arrival, { kind: 'datagram' }>;
+
+export class Stand {
+  readonly control: Control;
+  readonly pace: Pace;
+  readonly passages: Passage[] = [];
+  readonly #phones = new Set<Phone>();
+  /** Ids of what the server has sent: a message inside with none of them was made by somebody else. */
+  readonly serverIds = new Set<string>();
+  readonly #ids = new Set<string>();
+  #serial = 0;
+  /** Where the reflector saw the phones' sockets last, by socket and port kind. */
+  readonly #outside = new Map<string, Endpoint>();
+
+  constructor(control: Control, pace: Pace) {
+    this.control = control;
+    this.pace = pace;
+  }
+
+  newId(): string {
+    const id = this.control.welcome.tag + serialLetters(this.#serial++);
+    this.#ids.add(id);
+    return id;
+  }
+
+  /** The reflector's UDP sockets of a role at the address that was dialled (or, with `second`, at the other one). */
+  udp(role: Place['role'], second = false): Place[] {
+    const [first] = this.control.welcome.places;
+    const v6 = first?.address.includes(':');
+    return this.control.places(
+      (place) =>
+        place.transport === 'udp' &&
+        place.role === role &&
+        place.address.includes(':') === v6 &&
+        (place.address === first?.address) !== second,
+    );
+  }
+
+  async phone(port = 0): Promise<Phone> {
+    const phone = await Phone.open(this.control.local.address, port);
+    this.#phones.add(phone);
+    return phone;
+  }
+
+  /** Where the server sees a socket that has sent something to a place. */
+  outsideOf(phone: Phone, place: Place): Endpoint | undefined {
+    return this.#outside.get(mappingKey(phone, place));
+  }
+
+  close(): void {
+    for (const phone of this.#phones) phone.close();
+  }
+
+  /** From the phone to the server. `make` is given the id. */
+  async sendOut(
+    phone: Phone,
+    place: Place,
+    label: Label,
+    make: (id: string) => Uint8Array,
+    pace: Pace = this.pace,
+  ): Promise<Passage> {
+    const id = this.newId();
+    const sent = make(id);
+    const to = { address: place.address, port: place.port };
+    const orphans: Datagram[] = [];
+    let arrived: Datagram | undefined;
+    let wake = (): void => {};
+    const stop = this.control.listen((arrival) => {
+      if (arrival.kind !== 'datagram' || arrival.place !== place.place) return;
+      const bytes = fromBase64(arrival.bytes);
+      if (!holds(bytes, id)) {
+        if (!this.#holdsAny(bytes)) orphans.push(arrival);
+        return;
+      }
+      arrived ??= arrival;
+      wake();
+    });
+    let sentAt = 0;
+    let tries = 0;
+    while (arrived === undefined && tries < pace.tries) {
+      tries++;
+      sentAt = await phone.send(to, sent);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      wake = resolve;
+      if (arrived === undefined) await within(promise, pace.patienceMs);
+    }
+    stop();
+    const found = arrived ?? orphans.find((one) => this.#isLikely(one, phone, place));
+    if (found !== undefined) this.#outside.set(mappingKey(phone, place), found.from);
+    const passage: Passage = {
+      ...this.#frame(label, 'to-server', phone, place),
+      id,
+      sent,
+      sentAt,
+      received: found === undefined ? undefined : fromBase64(found.bytes),
+      receivedAt: found?.at,
+      deliveredTo: undefined,
+      tries,
+      recognised: arrived !== undefined,
+    };
+    this.passages.push(passage);
+    await sleep(pace.gapMs);
+    return passage;
+  }
+
+  /**
+   * From the server to the phone, at `to`, or where the server has seen it; it may also come to the socket `also`. Undefined
+   * where the server may not send there.
+   */
+  async sendIn(
+    phone: Phone,
+    place: Place,
+    label: Label,
+    make: (id: string) => Uint8Array,
+    to: Endpoint | undefined = this.outsideOf(phone, place),
+    pace: Pace = this.pace,
+    also?: Phone,
+  ): Promise<Passage | undefined> {
+    if (to === undefined) return undefined;
+    const id = this.newId();
+    const sent = make(id);
+    this.serverIds.add(id);
+    const orphans: Seen[] = [];
+    let arrived: Seen | undefined;
+    let wake = (): void => {};
+    const listen = (at: Phone) =>
+      at.listen((sighting) => {
+        if (holds(sighting.bytes, id)) {
+          arrived ??= { ...sighting, socket: at };
+          wake();
+        } else if (!this.#holdsAny(sighting.bytes)) orphans.push({ ...sighting, socket: at });
+      });
+    const stops = [phone, ...(also === undefined ? [] : [also])].map(listen);
+    let sentAt = 0;
+    let tries = 0;
+    let isRefused = false;
+    while (arrived === undefined && tries < pace.tries) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      wake = resolve;
+      const outcome = await this.control.send(place.place, to, sent);
+      if (!outcome.ok) {
+        isRefused = true;
+        break;
+      }
+      tries++;
+      sentAt = outcome.at;
+      if (arrived === undefined) await within(promise, pace.patienceMs);
+    }
+    for (const stop of stops) stop();
+    if (isRefused && tries === 0) return undefined;
+    const found = arrived ?? orphans[0];
+    const passage: Passage = {
+      ...this.#frame(label, 'to-client', phone, place),
+      id,
+      sent,
+      sentAt,
+      received: found?.bytes,
+      receivedAt: found?.at,
+      deliveredTo: found?.socket.local,
+      tries,
+      recognised: arrived !== undefined,
+    };
+    this.passages.push(passage);
+    await sleep(pace.gapMs);
+    return passage;
+  }
+
+  #frame(label: Label, direction: Direction, phone: Phone, place: Place) {
+    return {
+      ...label,
+      direction,
+      transport: 'udp' as const,
+      portKind: portKindOf(place),
+      inside: phone.local,
+      outside: this.outsideOf(phone, place),
+      server: { address: place.address, port: place.port },
+    };
+  }
+
+  #holdsAny(bytes: Uint8Array): boolean {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+    for (let i = text.indexOf(this.control.welcome.tag); i >= 0; ) {
+      if (this.#ids.has(text.slice(i, i + 34))) return true;
+      i = text.indexOf(this.control.welcome.tag, i + 1);
+    }
+    return false;
+  }
+
+  #isLikely(arrival: Datagram, phone: Phone, place: Place): boolean {
+    const known = this.outsideOf(phone, place);
+    return known === undefined || endpointKey(known) === endpointKey(arrival.from);
+  }
+}
+
+export function portKindOf(place: Place): PortKind {
+  return place.role === 'sip' || place.role === 'control' ? place.role : 'other';
+}
+
+function mappingKey(phone: Phone, place: Place): string {
+  return `${endpointKey(phone.local)} ${place.place}`;
+}
+
+function holds(bytes: Uint8Array, id: string): boolean {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(id, 0, 'latin1');
+}
+
+/** Waits for the promise, and for so long at most. */
+export async function within(promise: Promise<void>, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}

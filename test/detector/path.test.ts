@@ -1,0 +1,80 @@
+/**
+ * `sipalg check` through real boxes, as a user runs it: what it says of plain NAT, of no NAT, and of the kernel's own
+ * SIP helper. Needs root.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { namespaceObstacle } from '../../demo/namespace.ts';
+import { BOX_OUTSIDE, BoxLab, type BoxOptions, CLIENT, helperObstacle } from './lab.ts';
+
+const obstacle = namespaceObstacle();
+const skip = obstacle === undefined ? false : obstacle;
+
+interface Report {
+  readonly schema: string;
+  readonly verdict: string;
+  readonly headline: string;
+  readonly nat: string;
+  readonly figures: { messages: number; arrived: number; altered: number };
+  readonly findings: readonly { fault: string; explanation: string }[];
+  readonly edits: readonly { fault: string }[];
+  readonly registrar?: { noticesNat: boolean };
+}
+
+/** A whole check through a box. */
+async function checkThrough(
+  box: BoxOptions,
+  ...options: string[]
+): Promise<{ code: number; report: Report }> {
+  using lab = new BoxLab(box);
+  const run = await lab.check(await lab.reflector(), '--json', '--patience', '200', ...options);
+  assert.equal(run.stderr, '');
+  return { code: run.code, report: JSON.parse(run.stdout) as Report };
+}
+
+for (const nat of ['masquerade', 'masquerade fully-random'] as const)
+  test(`plain NAT (${nat}) is plain NAT: every octet passes, and nothing is called an ALG`, {
+    skip,
+  }, async () => {
+    const { code, report } = await checkThrough({ nat });
+    assert.equal(report.verdict, 'unaltered', report.headline);
+    assert.equal(report.nat, 'yes');
+    assert.deepEqual(report.findings, []);
+    assert.deepEqual(report.edits, []);
+    assert.equal(report.figures.altered, 0);
+    assert.equal(report.figures.arrived, report.figures.messages);
+    assert.ok(report.figures.messages > 300, String(report.figures.messages));
+    assert.equal(report.registrar?.noticesNat, true);
+    assert.equal(code, 0);
+  });
+
+test('without NAT it does not say that there is no ALG, because nothing could provoke one', {
+  skip,
+}, async () => {
+  const { code, report } = await checkThrough({ nat: 'none' }, '--quick');
+  assert.equal(report.verdict, 'unaltered');
+  assert.equal(report.nat, 'no');
+  assert.match(report.headline, /cannot be provoked/);
+  assert.equal(code, 0);
+});
+
+test('the kernel’s SIP helper is seen at work in both directions', {
+  skip: skip || helperObstacle(),
+}, async () => {
+  const { code, report } = await checkThrough({ helper: true });
+  assert.equal(report.verdict, 'faulty', report.headline);
+  assert.ok(report.figures.altered > 100, String(report.figures.altered));
+  assert.equal(report.registrar?.noticesNat, false, 'the helper hides the NAT from a registrar');
+  assert.equal(code, 1);
+});
+
+test('the report for people shows what was sent and what arrived', {
+  skip: skip || helperObstacle(),
+}, async () => {
+  using lab = new BoxLab({ helper: true });
+  const { stdout, stderr } = await lab.check(await lab.reflector(), '--quick', '--patience', '200');
+  assert.match(stderr, /^done: /m);
+  assert.ok(stdout.includes(`- Via: SIP/2.0/UDP ${CLIENT}:`), stdout);
+  assert.ok(stdout.includes(`+ Via: SIP/2.0/UDP ${BOX_OUTSIDE}:`), stdout);
+  assert.match(stdout, /What to do, most promising first/);
+});
