@@ -230,7 +230,7 @@ export function sessionOf(message: Message): Session {
   if (leave !== undefined) return { descriptions: [], leave };
   const descriptions: Description[] = [];
   for (const part of parts) {
-    const description = scanDescription(bytes, part);
+    const description = scanDescription(bytes, part, message.text);
     if (description === undefined) return { descriptions: [], leave: 'sdp' };
     descriptions.push(description);
   }

@@ -120,7 +120,8 @@ function isContactHost({ bytes, contacts }: Message, first: number, span: Span):
 }
 
 function verifyRequestUri(before: Message, result: Uint8Array, from: number, to: number): string | undefined {
-  const startLine = scanStartLine(result, from - before.method.length - 1, result.length);
+  const start = from - before.method.length - 1;
+  const startLine = scanStartLine(result, start, result.indexOf(LF, start), result.length);
   return typeof startLine !== 'string' &&
     startLine.kind === 'request' &&
     startLine.method === before.method &&

@@ -96,6 +96,38 @@ export function addressOf(octets: Uint8Array): Address {
   return formatGroups(Array.from({ length: 8 }, (_, i) => octets[2 * i]! * 256 + octets[2 * i + 1]!));
 }
 
+/** Texts of addresses that were met before: the same few stand in message after message. Bounded. */
+const met = new Map<number, Address>();
+const MOST_MET = 4_096;
+
+/** The dotted decimal address that the octets are, as `parseIPv4` takes it; undefined where they are something else. */
+export function ipv4At(bytes: Uint8Array, start: number, end: number): Address | undefined {
+  let value = 0;
+  let octet = -1;
+  let dots = 0;
+  for (let i = start; i < end; i++) {
+    const c = bytes[i]!;
+    if (c === 0x2e) {
+      if (octet < 0 || ++dots > 3) return undefined;
+      value = value * 256 + octet;
+      octet = -1;
+    } else if (c >= 0x30 && c <= 0x39 && octet !== 0) {
+      octet = octet < 0 ? c - 0x30 : octet * 10 + c - 0x30;
+      if (octet > 255) return undefined;
+    } else return undefined;
+  }
+  if (octet < 0 || dots !== 3) return undefined;
+  value = value * 256 + octet;
+  const known = met.get(value);
+  if (known !== undefined) return known;
+  if (met.size >= MOST_MET) met.clear();
+  const text = [value / 2 ** 24, value / 2 ** 16, value / 2 ** 8, value]
+    .map((n) => Math.floor(n) % 256)
+    .join('.');
+  met.set(value, text);
+  return text;
+}
+
 /** RFC 5952 text of an IPv6 literal; undefined where the literal is not valid (three colons, too many groups). */
 function parseIPv6(text: string): Address | undefined {
   const groups = readIPv6(text);

@@ -8,7 +8,7 @@
  *
  * Does not judge what a description means for a call, and knows no attribute that names no address.
  */
-import { type Address, parseAddress } from '../net/address.ts';
+import { type Address, ipv4At, parseAddress } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
 
 /** An address in a description: `c=`, `o=`, or the end of `a=rtcp`. */
@@ -68,11 +68,17 @@ export interface Description {
 /** More candidates than this in one media description are no longer understood one by one. */
 const MAX_CANDIDATES = 64;
 
-const LF = 0x0a;
 const CR = 0x0d;
 
-/** The description that fills `body`, or undefined where it does not follow the grammar. Linear; never throws. */
-export function scanDescription(bytes: Uint8Array, body: Span): Description | undefined {
+/**
+ * The description that fills `body`, or undefined where it does not follow the grammar. Linear; never throws. `text`: the
+ * octets as latin-1 text, where that exists already.
+ */
+export function scanDescription(
+  bytes: Uint8Array,
+  body: Span,
+  text = latin1(bytes, 0, body.end),
+): Description | undefined {
   let origin: ConnectionData | undefined;
   let session: ConnectionData | undefined;
   let ice = false;
@@ -84,7 +90,7 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
   let first = true;
   let i = body.start;
   while (i < body.end) {
-    let lf = bytes.indexOf(LF, i);
+    let lf = text.indexOf('\n', i);
     if (lf < 0 || lf >= body.end) lf = body.end;
     const next = Math.min(lf + 1, body.end);
     const end = lf > i && bytes[lf - 1] === CR ? lf - 1 : lf;
@@ -109,11 +115,15 @@ export function scanDescription(bytes: Uint8Array, body: Span): Description | un
       else if (session !== undefined) return undefined;
       else session = connection;
     } else if (type === 0x6d) {
-      current = scanMedia(bytes, value, end);
+      current = scanMedia(bytes, text, value, end);
       if (current === undefined) return undefined;
       media.push(current);
     } else if (type === 0x61) {
-      if (startsWith(bytes, value, end, 'rtcp:')) {
+      // Most attributes are told by their first letter: rtcp and rtcp-mux, candidate, ice-ufrag.
+      const letter = bytes[value];
+      if (letter !== 0x72 && letter !== 0x63 && letter !== 0x69) {
+        // Names no address.
+      } else if (startsWith(bytes, value, end, 'rtcp:')) {
         const rtcp = scanRtcp(bytes, value + 5, end);
         if (rtcp === undefined) return undefined;
         if (current !== undefined) current.rtcp ??= rtcp;
@@ -167,15 +177,12 @@ function scanTypedAddress(
 }
 
 function connectionAt(bytes: Uint8Array, start: number, end: number, v6: boolean): ConnectionData {
-  const address = end - start > 45 ? undefined : parseAddress(text(bytes, start, end));
-  return {
-    span: { start, end },
-    address: address !== undefined && address.includes(':') === v6 ? address : undefined,
-  };
+  return { span: { start, end }, address: v6 ? ipv6At(bytes, start, end) : ipv4At(bytes, start, end) };
 }
 
 function scanMedia(
   bytes: Uint8Array,
+  text: string,
   start: number,
   end: number,
 ): (MediaDescription & { candidates: Candidate[] }) | undefined {
@@ -196,11 +203,11 @@ function scanMedia(
   while (protocolEnd < end && bytes[protocolEnd] !== 0x20) protocolEnd++;
   if (protocolEnd === after + 1) return undefined;
   return {
-    media: text(bytes, start, portStart - 1),
+    media: text.slice(start, portStart - 1),
     port,
     portSpan: { start: portStart, end: portEnd },
     count,
-    protocol: text(bytes, after + 1, protocolEnd),
+    protocol: text.slice(after + 1, protocolEnd),
     connection: undefined,
     rtcp: undefined,
     rtcpMux: false,
@@ -240,7 +247,7 @@ function scanCandidate(bytes: Uint8Array, start: number, end: number): Candidate
   )
     return undefined;
   const portNumber = number(bytes, port.start, port.end);
-  if (portNumber < 0 || portNumber > 65535 || text(bytes, typ.start, typ.end) !== 'typ') return undefined;
+  if (portNumber < 0 || portNumber > 65535 || !isText(bytes, typ, 'typ')) return undefined;
   const connection = anyConnection(bytes, address);
   let related: Candidate['related'];
   if (
@@ -249,8 +256,7 @@ function scanCandidate(bytes: Uint8Array, start: number, end: number): Candidate
     rport !== undefined &&
     relatedPort !== undefined
   ) {
-    const isRelated =
-      text(bytes, raddr.start, raddr.end) === 'raddr' && text(bytes, rport.start, rport.end) === 'rport';
+    const isRelated = isText(bytes, raddr, 'raddr') && isText(bytes, rport, 'rport');
     const relatedNumber = number(bytes, relatedPort.start, relatedPort.end);
     if (isRelated && relatedNumber >= 0)
       related = {
@@ -259,15 +265,22 @@ function scanCandidate(bytes: Uint8Array, start: number, end: number): Candidate
         portSpan: relatedPort,
       };
   }
-  const isUdp = text(bytes, transport.start, transport.end).toLowerCase() === 'udp';
+  const isUdp = latin1(bytes, transport.start, transport.end).toLowerCase() === 'udp';
   return { transport: isUdp ? 'udp' : 'other', connection, port: portNumber, portSpan: port, related };
 }
 
 function anyConnection(bytes: Uint8Array, span: Span): ConnectionData {
   return {
     span,
-    address: span.end - span.start > 45 ? undefined : parseAddress(text(bytes, span.start, span.end)),
+    address: ipv4At(bytes, span.start, span.end) ?? ipv6At(bytes, span.start, span.end),
   };
+}
+
+/** The canonical address where the range holds an IPv6 literal, which has 45 characters at most. */
+function ipv6At(bytes: Uint8Array, start: number, end: number): Address | undefined {
+  if (end - start > 45) return undefined;
+  const address = parseAddress(latin1(bytes, start, end));
+  return address?.includes(':') === true ? address : undefined;
 }
 
 function nextField(bytes: Uint8Array, from: number, end: number): number {
@@ -294,8 +307,12 @@ function startsWith(bytes: Uint8Array, start: number, end: number, prefix: strin
   return true;
 }
 
+function isText(bytes: Uint8Array, { start, end }: Span, text: string): boolean {
+  return end - start === text.length && startsWith(bytes, start, end, text);
+}
+
 function onlyLineEnds(bytes: Uint8Array, from: number, end: number): boolean {
-  for (let i = from; i < end; i++) if (bytes[i] !== CR && bytes[i] !== LF) return false;
+  for (let i = from; i < end; i++) if (bytes[i] !== CR && bytes[i] !== 0x0a) return false;
   return true;
 }
 
@@ -304,7 +321,7 @@ function onlySpaces(bytes: Uint8Array, from: number, end: number): boolean {
   return true;
 }
 
-function text(bytes: Uint8Array, start: number, end: number): string {
+function latin1(bytes: Uint8Array, start: number, end: number): string {
   let result = '';
   for (let i = start; i < end; i++) result += String.fromCharCode(bytes[i]!);
   return result;

@@ -70,15 +70,31 @@ function allocate(length: number): Uint8Array {
 
 /** Short runs octet by octet, long ones by the platform. Returns where the copy ends. */
 function copy(from: Uint8Array, start: number, end: number, into: Uint8Array, at: number): number {
-  if (end - start > 200) into.set(from.subarray(start, end), at);
+  if (end - start > 80) into.set(from.subarray(start, end), at);
   else for (let i = start, to = at; i < end; i++, to++) into[to] = from[i]!;
   return at + end - start;
 }
 
+/** More edits than this are left to the platform's sort, whose call costs as much as to put a few in order. */
+const FEW = 16;
+
 /** By position; the list as it is where it is ordered already. */
 export function inOrder<E extends Edit>(edits: readonly E[]): readonly E[] {
-  for (let i = 1; i < edits.length; i++)
-    if (edits[i]!.span.start < edits[i - 1]!.span.start)
-      return [...edits].sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
-  return edits;
+  let i = 1;
+  while (i < edits.length && !isBefore(edits[i]!, edits[i - 1]!)) i++;
+  if (i >= edits.length) return edits;
+  const ordered = [...edits];
+  if (ordered.length > FEW)
+    return ordered.sort((a, b) => a.span.start - b.span.start || a.span.end - b.span.end);
+  for (; i < ordered.length; i++) {
+    const edit = ordered[i]!;
+    let to = i;
+    for (; to > 0 && isBefore(edit, ordered[to - 1]!); to--) ordered[to] = ordered[to - 1]!;
+    ordered[to] = edit;
+  }
+  return ordered;
+}
+
+function isBefore({ span: a }: Edit, { span: b }: Edit): boolean {
+  return a.start < b.start || (a.start === b.start && a.end < b.end);
 }

@@ -32,19 +32,20 @@ const names = {
 export type HeaderName = keyof typeof names | 'other';
 
 /** Candidates by length and first letter, so that most names cost one comparison or none. */
-const slots: (readonly (readonly [string, HeaderName])[] | undefined)[] = [];
+const slots: (readonly { readonly spelling: string; readonly name: HeaderName }[] | undefined)[] = [];
 for (const [long, compact] of Object.entries(names)) {
   for (const spelling of [long, compact]) {
     if (spelling === '') continue;
     const slot = slotOf(spelling.length, spelling.charCodeAt(0));
-    slots[slot] = [...(slots[slot] ?? []), [spelling, long as HeaderName]];
+    slots[slot] = [...(slots[slot] ?? []), { spelling, name: long as HeaderName }];
   }
 }
 
 export function headerName(bytes: Uint8Array, start: number, end: number): HeaderName {
   const candidates = slots[slotOf(end - start, bytes[start]!)];
   if (candidates !== undefined)
-    for (const [spelling, name] of candidates) if (equalsIgnoreCase(bytes, start, end, spelling)) return name;
+    for (let i = 0; i < candidates.length; i++)
+      if (equalsIgnoreCase(bytes, start, end, candidates[i]!.spelling)) return candidates[i]!.name;
   return 'other';
 }
 

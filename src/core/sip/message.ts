@@ -19,7 +19,6 @@ import {
   CR,
   decimal,
   equalsIgnoreCase,
-  find,
   GREATER,
   isWhite,
   LESS,
@@ -140,20 +139,21 @@ export type Scan =
 
 const NONE: Span = { start: 0, end: 0 };
 
+const NO_DEFECTS: readonly Defect[] = [];
+
+function fail(code: DefectCode, offset: number): Scan {
+  return { ok: false, defects: [{ code, offset }] };
+}
+
 /** Scans one datagram, or one framed message of a stream. Linear in its length; never throws. */
 export function scanMessage(bytes: Uint8Array): Scan {
-  const found: Defect[] = [];
   const end = bytes.length;
   const text = textOf(bytes, 0, end);
-  const fail = (code: DefectCode, offset: number): Scan => {
-    found.push({ code, offset });
-    return { ok: false, defects: found };
-  };
 
   // RFC 3261 §7.5: empty lines before the start line are ignored.
   let i = 0;
   while (i + 1 < end && bytes[i] === CR && bytes[i + 1] === LF) i += 2;
-  const startLine = scanStartLine(bytes, i, end);
+  const startLine = scanStartLine(bytes, i, text.indexOf('\n', i), end);
   if (typeof startLine === 'string') return fail(startLine, i);
   i = startLine.next;
 
@@ -270,14 +270,15 @@ export function scanMessage(bytes: Uint8Array): Scan {
 
   let body: Span = { start: bodyStart, end };
   let contentLength: Span | undefined;
+  let defects = NO_DEFECTS;
   if (lengthField !== undefined) {
     const declared = decimal(bytes, lengthField.value.start, lengthField.value.end, 9);
     if (declared < 0) return fail('content-length', lengthField.value.start);
     if (bodyStart + declared > end) return fail('content-length-long', lengthField.value.start);
-    if (bodyStart + declared < end) found.push({ code: 'trailing-octets', offset: bodyStart + declared });
+    if (bodyStart + declared < end) defects = [{ code: 'trailing-octets', offset: bodyStart + declared }];
     contentLength = lengthField.value;
     body = { start: bodyStart, end: bodyStart + declared };
-  } else if (bodyStart < end) found.push({ code: 'no-content-length', offset: bodyStart });
+  } else if (bodyStart < end) defects = [{ code: 'no-content-length', offset: bodyStart }];
 
   return {
     ok: true,
@@ -297,7 +298,7 @@ export function scanMessage(bytes: Uint8Array): Scan {
       contactWildcard,
       contentLength,
       body,
-      found,
+      defects,
     ),
   };
 }
@@ -316,12 +317,19 @@ export interface StartLine {
   readonly next: number;
 }
 
-/** The start line that begins at `start`, or what is wrong with it. */
-export function scanStartLine(bytes: Uint8Array, start: number, end: number): StartLine | DefectCode {
-  const lf = bytes.indexOf(LF, start);
+/** The start line that begins at `start`, or what is wrong with it. `lf`: the first LF from there on, or -1. */
+export function scanStartLine(
+  bytes: Uint8Array,
+  start: number,
+  lf: number,
+  end: number,
+): StartLine | DefectCode {
   const lineEnd = lf > start && bytes[lf - 1] === CR ? lf - 1 : -1;
   const limit = lf < 0 ? end : lf;
-  if (equalsIgnoreCase(bytes, start, Math.min(start + 4, limit), 'sip/')) {
+  if (
+    (bytes[start] === 0x53 || bytes[start] === 0x73) &&
+    equalsIgnoreCase(bytes, start, Math.min(start + 4, limit), 'sip/')
+  ) {
     if (lineEnd < 0) return lf < 0 ? 'header-end' : 'line-end';
     if (!equalsIgnoreCase(bytes, start, Math.min(start + 7, lineEnd), 'sip/2.0')) return 'version';
     // SIP/2.0 SP 3DIGIT SP reason
@@ -349,11 +357,15 @@ export function scanStartLine(bytes: Uint8Array, start: number, end: number): St
   // "?" may stand in the userinfo, which ends at "@"; after the host it begins header fields, which a Request-URI may
   // not have.
   const sip = equalsIgnoreCase(bytes, uriStart, Math.min(uriStart + 4, uriEnd), 'sip:');
-  const userEnd = sip ? find(bytes, AT, uriStart, uriEnd) : uriEnd;
+  let at = -1;
+  let question = -1;
   for (let i = uriStart; i < uriEnd; i++) {
     const c = bytes[i]!;
-    if (c < SP || c === LESS || c === GREATER || (c === QUESTION && i > userEnd)) return 'request-uri';
+    if (c < SP || c === LESS || c === GREATER) return 'request-uri';
+    if (c === QUESTION) question = i;
+    else if (c === AT && at < 0) at = i;
   }
+  if (sip && question > at) return 'request-uri';
   if (sip && scanSipUri(bytes, uriStart, uriEnd) === undefined) return 'request-uri';
   return {
     kind: 'request',

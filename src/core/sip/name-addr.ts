@@ -50,12 +50,13 @@ export function scanNameAddr(bytes: Uint8Array, start: number, end: number): Nam
     if (open < 0) return scanBare(bytes, i, end);
     i = open;
   }
-  const close = find(bytes, GREATER, i, end);
-  if (close < 0 || close === i + 1) return undefined;
-  for (let k = i + 1; k < close; k++) {
-    const c = bytes[k]!;
+  let close = i + 1;
+  for (; close < end; close++) {
+    const c = bytes[close]!;
+    if (c === GREATER) break;
     if (c <= 0x20 || c === LESS || c === QUOTE) return undefined;
   }
+  if (close >= end || close === i + 1) return undefined;
   return withParameters(bytes, { start: i + 1, end: close }, close + 1, end);
 }
 

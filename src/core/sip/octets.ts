@@ -19,7 +19,6 @@ export const BACKSLASH = 0x5c;
 export const LESS = 0x3c;
 export const GREATER = 0x3e;
 export const AT = 0x40;
-export const DOT = 0x2e;
 export const SLASH = 0x2f;
 export const QUESTION = 0x3f;
 export const ASTERISK = 0x2a;

@@ -5,12 +5,11 @@
  * brackets; the port is absent, or 1 to 5 digits. Other schemes, sips: among them, are opaque here: sips: promises TLS
  * end to end, so no address of ours belongs into it.
  */
-import { type Address, parseAddress } from '../net/address.ts';
+import { type Address, ipv4At, parseAddress } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
 import {
   AT,
   COLON,
-  DOT,
   decimal,
   equalsIgnoreCase,
   find,
@@ -44,12 +43,14 @@ export interface SipUri extends HostPort {
 export function scanSipUri(bytes: Uint8Array, start: number, end: number): SipUri | undefined {
   if (end - start < 5 || !equalsIgnoreCase(bytes, start, start + 4, 'sip:')) return undefined;
   const from = start + 4;
-  const at = find(bytes, AT, from, end);
+  let at = -1;
+  for (let i = from; i < end; i++) {
+    if (bytes[i] !== AT) continue;
+    if (at >= 0) return undefined;
+    at = i;
+  }
   const hasUser = at >= 0;
   const hostStart = hasUser ? at + 1 : from;
-  if (hasUser) {
-    if (find(bytes, AT, hostStart, end) >= 0) return undefined;
-  }
   const host = scanHostPort(bytes, hostStart, end);
   if (host === undefined) return undefined;
   if (host.span.end < end) {
@@ -117,36 +118,6 @@ export function addressAt(bytes: Uint8Array, start: number, end: number): Addres
   const last = bytes[end - 1]!;
   if (last < 0x30 || last > 0x39 || end - start > 15) return undefined;
   return ipv4At(bytes, start, end);
-}
-
-/** Texts of addresses that were met before: the same few stand in message after message. Bounded. */
-const met = new Map<number, Address>();
-const MOST_MET = 4_096;
-
-/** The dotted decimal address that fills the range: four numbers up to 255, without leading zeros. */
-export function ipv4At(bytes: Uint8Array, start: number, end: number): Address | undefined {
-  let value = 0;
-  let octet = -1;
-  let dots = 0;
-  for (let i = start; i < end; i++) {
-    const c = bytes[i]!;
-    if (c === DOT) {
-      if (octet < 0 || ++dots > 3) return undefined;
-      value = value * 256 + octet;
-      octet = -1;
-    } else if (c >= 0x30 && c <= 0x39 && octet !== 0) {
-      octet = octet < 0 ? c - 0x30 : octet * 10 + c - 0x30;
-      if (octet > 255) return undefined;
-    } else return undefined;
-  }
-  if (octet < 0 || dots !== 3) return undefined;
-  value = value * 256 + octet;
-  const known = met.get(value);
-  if (known !== undefined) return known;
-  if (met.size >= MOST_MET) met.clear();
-  const text = textOf(bytes, start, end);
-  met.set(value, text);
-  return text;
 }
 
 function isHostCharacter(c: number): boolean {

@@ -14,6 +14,7 @@ import {
   decimal,
   EQUALS,
   equalsIgnoreCase,
+  equalsText,
   find,
   isDigit,
   LEFT_BRACKET,
@@ -45,17 +46,9 @@ export interface Via {
 
 /** The first Via of the header field value `[start, end)`; undefined where it does not follow the grammar. */
 export function scanVia(bytes: Uint8Array, start: number, end: number): Via | undefined {
-  let i = skipLws(bytes, start, end);
-  const name = skipToken(bytes, i, end);
-  if (name === i) return undefined;
-  i = skipLws(bytes, name, end);
-  if (bytes[i] !== SLASH || i >= end) return undefined;
-  i = skipLws(bytes, i + 1, end);
-  const version = skipToken(bytes, i, end);
-  if (version === i) return undefined;
-  i = skipLws(bytes, version, end);
-  if (bytes[i] !== SLASH || i >= end) return undefined;
-  const transportStart = skipLws(bytes, i + 1, end);
+  const protocol = protocolEnd(bytes, start, end);
+  if (protocol < 0) return undefined;
+  const transportStart = skipLws(bytes, protocol, end);
   const transportEnd = skipToken(bytes, transportStart, end);
   if (transportEnd === transportStart) return undefined;
   const hostStart = skipLws(bytes, transportEnd, end);
@@ -66,7 +59,7 @@ export function scanVia(bytes: Uint8Array, start: number, end: number): Via | un
   let branch: Span | undefined;
   let received: Span | undefined;
   let rport: Span | undefined;
-  i = skipLws(bytes, sentBy.span.end, end);
+  let i = skipLws(bytes, sentBy.span.end, end);
   while (i < end && bytes[i] === SEMICOLON) {
     const nameStart = skipLws(bytes, i + 1, end);
     const nameEnd = skipToken(bytes, nameStart, end);
@@ -91,6 +84,21 @@ export function scanVia(bytes: Uint8Array, start: number, end: number): Via | un
   }
   if (i < end && bytes[i] !== COMMA) return undefined;
   return { transport: { start: transportStart, end: transportEnd }, sentBy, branch, received, rport, end: i };
+}
+
+/** One past the "/" that stands before the transport; -1 where there is none. */
+function protocolEnd(bytes: Uint8Array, start: number, end: number): number {
+  if (start + 8 <= end && equalsText(bytes, start, start + 8, 'SIP/2.0/')) return start + 8;
+  let i = skipLws(bytes, start, end);
+  const name = skipToken(bytes, i, end);
+  if (name === i) return -1;
+  i = skipLws(bytes, name, end);
+  if (bytes[i] !== SLASH || i >= end) return -1;
+  i = skipLws(bytes, i + 1, end);
+  const version = skipToken(bytes, i, end);
+  if (version === i) return -1;
+  i = skipLws(bytes, version, end);
+  return bytes[i] === SLASH && i < end ? i + 1 : -1;
 }
 
 /** The address that `received` names, brackets or not; undefined where there is none. */
