@@ -41,7 +41,10 @@ export interface GatewayConfig {
   readonly upstreamNat: UpstreamNat;
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
-  readonly linux: { readonly routeTable: number };
+  readonly linux: {
+    readonly routeTable: number;
+    readonly ipv6: 'auto' | 'routed' | 'translated' | 'off';
+  };
   readonly providers: readonly ProviderConfig[];
   readonly phones: readonly PhoneConfig[];
 }
@@ -73,7 +76,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       callIdleMs: values.limits['call-idle'] * 1000,
     },
     log: values.log,
-    linux: { routeTable: values.linux['route-table'] },
+    linux: { routeTable: values.linux['route-table'], ipv6: values.linux.ipv6 },
     providers: values.provider,
     phones: values.phone,
   });

@@ -216,6 +216,11 @@ export const configSchema = v.object({
       unit: 'routing table number',
       example: 'route-table = 5060',
     }),
+    ipv6: key(v.picklist(['auto', 'routed', 'translated', 'off']), 'auto', {
+      summary:
+        "Whether phones with IPv6 are routed as they are (routed: only watched, and not a byte changed), translated by this router (translated: NAT66, treated like IPv4), or left alone (off); auto reads it from the router's own NAT rules.",
+      example: 'ipv6 = "auto"',
+    }),
   }),
 
   provider: v.optional(

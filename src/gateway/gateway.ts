@@ -172,13 +172,14 @@ class Gateway {
 
   async start(): Promise<void> {
     const handler: GatewayHandler = {
-      packet: (flow, bytes, externalAddress, innerAddress) =>
+      packet: (flow, bytes, externalAddress, innerAddress, watched) =>
         this.#feed({
           kind: 'packet',
           flow,
           bytes,
           ...(externalAddress === undefined ? {} : { externalAddress }),
           ...(innerAddress === undefined ? {} : { innerAddress }),
+          ...(watched === true ? { watched } : {}),
         }),
       opened: (id) => this.#feed({ kind: 'opened', id }),
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),

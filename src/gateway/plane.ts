@@ -69,6 +69,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
       acceptChains: config.acceptChains,
       routeTable: config.linux.routeTable,
       mediaLookMs: Math.min(LONGEST_MEDIA_LOOK_MS, config.limits.callIdleMs / 3),
+      ipv6: config.linux.ipv6,
     },
     handler,
   );

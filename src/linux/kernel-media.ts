@@ -12,8 +12,8 @@
  */
 
 import type { MappingId, MediaFlow, MediaMapping } from '../core/alg/io.ts';
-import { type Address, type Endpoint, endpointKey, isIPv6 } from '../core/net/address.ts';
-import { type Conntrack, type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
+import { type Address, type Endpoint, endpointKey, isIPv6, sameEndpoint } from '../core/net/address.ts';
+import { type Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
 import type { FlowSweep } from './flow-sweep.ts';
@@ -79,7 +79,8 @@ export class KernelMedia {
     if (mapping.ports > MAX_PORTS) return `${mapping.ports} ports in one mapping, ${MAX_PORTS} are allowed`;
     for (let k = 0; k < mapping.ports; k++) {
       const local = shift(mapping.external, k);
-      if (!isFree(local)) return `a program on this machine holds UDP ${local.address}:${local.port}`;
+      if (!isRouted({ ...mapping, internal }) && !isFree(local))
+        return `a program on this machine holds UDP ${local.address}:${local.port}`;
     }
     this.#set({ ...mapping, internal });
     return undefined;
@@ -163,8 +164,8 @@ export class KernelMedia {
     });
   }
 
-  #rests({ external }: InternalMapping): boolean {
-    return this.#present?.has(external.address) === false;
+  #rests(mapping: InternalMapping): boolean {
+    return !isRouted(mapping) && this.#present?.has(mapping.external.address) === false;
   }
 
   #put(mapping: InternalMapping): void {
@@ -177,8 +178,11 @@ export class KernelMedia {
   #set(mapping: InternalMapping, before?: InternalMapping): void {
     this.#put(mapping);
     this.#mappings.set(mapping.id, mapping);
-    if (before !== undefined) this.#removeKnown(before);
-    this.#removeKnown(mapping);
+    // What is routed has no NAT that could be another one; who may not send any more is found in the walk.
+    if (!isRouted(mapping)) {
+      if (before !== undefined) this.#removeKnown(before);
+      this.#removeKnown(mapping);
+    }
     const old = before !== undefined && inside(before) !== inside(mapping) ? before : undefined;
     this.#sweep.later(
       owner(mapping.id),
@@ -231,10 +235,21 @@ function rules(mapping: InternalMapping): string {
   return [inside(mapping), ...sourcesOf(mapping).sort()].join(' ');
 }
 
+/** Routed without NAT: there is nothing to map, and only the firewall has to let the sources in. */
+function isRouted({ internal, external }: InternalMapping): boolean {
+  return sameEndpoint(internal, external);
+}
+
 function elements(mapping: InternalMapping): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
   return ports(mapping).flatMap((k) => {
     const external = shift(mapping.external, k);
+    if (isRouted(mapping))
+      return sourcesOf(mapping).map((source) => ({
+        set: named(SETS.routedMedia, external.address),
+        key: sourceElement(source, external),
+        timeoutMs,
+      }));
     const inner = endpointElement(shift(mapping.internal, k));
     return [
       {
@@ -267,6 +282,7 @@ function leadsTo(entry: ConntrackEntry, mapping: InternalMapping): boolean {
 function isStale(entry: ConntrackEntry, mapping: InternalMapping): boolean {
   const { original, reply, status } = entry;
   const { internal, external, ports: count, sources } = mapping;
+  if (isRouted(mapping)) return (status & (IPS_SRC_NAT | IPS_DST_NAT)) === 0 && isStaleRouted(entry, mapping);
   const isAllowed = (e: Endpoint): boolean => sources.some((source) => source.address === e.address);
   if (isPortOf(original.destination, external, count)) {
     const isOurs =
@@ -285,6 +301,17 @@ function isStale(entry: ConntrackEntry, mapping: InternalMapping): boolean {
     return !isOurs || !isAllowed(original.destination);
   }
   return false;
+}
+
+/** Whether a flow that was let in belongs to somebody who may not send any more; what the phone began is its own affair. */
+function isStaleRouted(
+  { original }: ConntrackEntry,
+  { external, ports: count, sources }: InternalMapping,
+): boolean {
+  return (
+    isPortOf(original.destination, external, count) &&
+    !sources.some((source) => source.address === original.source.address)
+  );
 }
 
 function isMadeBy(

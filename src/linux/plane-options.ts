@@ -17,6 +17,13 @@ export interface LinuxPlaneOptions {
   readonly acceptChains?: readonly ChainName[];
   /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
   readonly maxProviderSockets?: number;
+  /**
+   * IPv6: found out from the router's own NAT rules (auto, the default), or laid down: routed without NAT, translated (NAT66),
+   * or left alone.
+   */
+  readonly ipv6?: 'auto' | 'routed' | 'translated' | 'off';
+  /** The first NFLOG group that is tried. Default 5060. */
+  readonly watchGroup?: number;
   readonly receiveBufferBytes?: number;
   /** How often is looked whether media passes; default 30 s, 3 s at least. */
   readonly mediaLookMs?: number;

@@ -6,12 +6,12 @@
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
  */
 import type { MappingId, MediaCommand, SignallingCommand } from '../core/alg/io.ts';
-import { type Endpoint, endpointKey } from '../core/net/address.ts';
+import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
 import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
-import { ElementStore } from './element-store.ts';
+import { ElementStore, type WantedElement } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
 import { FlowSweep } from './flow-sweep.ts';
 import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
@@ -23,6 +23,7 @@ import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset, tryRun } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
+import { RoutedPhones } from './routed-phones.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
 import { isFlowAt, leavesFrom, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
@@ -46,7 +47,8 @@ export function createLinuxPlane(options: LinuxPlaneOptions, handler: LinuxPlane
 
 interface SignallingMapping {
   readonly external: Endpoint;
-  readonly socket: UdpSocket;
+  /** Undefined: the phone is routed without NAT, and its packets pass by us. */
+  readonly socket: UdpSocket | undefined;
   readonly peers: Map<string, { readonly peer: Endpoint; readonly untilMs: number }>;
 }
 
@@ -60,6 +62,7 @@ class Plane implements LinuxPlane {
   readonly #externals = new Map<string, UdpSocket>();
   #kernel: Kernel | undefined;
   #monitor: AddressMonitor | undefined;
+  readonly #routed: RoutedPhones;
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
@@ -71,8 +74,13 @@ class Plane implements LinuxPlane {
     this.#notices = new RareNotices((code, text) => handler.notice(code, text));
     this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
+    this.#routed = new RoutedPhones(options, handler, (code, error) => this.#tell(code, error));
     this.#providers = new ProviderSockets(
-      { ...options, receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER },
+      {
+        ...options,
+        families: options.ipv6 === 'off' ? [IPV4] : FAMILIES,
+        receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+      },
       {
         packet: (bytes, remote, local) => this.#fromPhone(bytes, remote, local),
         fault: (code, error) => this.#tell(code, error),
@@ -95,6 +103,7 @@ class Plane implements LinuxPlane {
       const store = new ElementStore(elements);
       const sweep = new FlowSweep(conntrack, (error) => this.#tell('linux.flows', error));
       this.#kernel = { elements, conntrack, store, sweep, media: new KernelMedia(store, conntrack, sweep) };
+      if (this.#providers.port(IPV6) !== undefined) this.#routed.open();
       this.#install();
       this.#monitor = new AddressMonitor(
         this.#options.external,
@@ -187,7 +196,10 @@ class Plane implements LinuxPlane {
       ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
     });
     this.#providers.close();
+    this.#routed.close();
     for (const { socket, external } of this.#signalling.values()) {
+      // The flows of a routed phone are those of plain routing, before us and after us.
+      if (socket === undefined) continue;
       socket.close();
       this.#kernel?.sweep.later(`at ${endpointKey(external)}`, isFlowAt(external));
     }
@@ -210,6 +222,7 @@ class Plane implements LinuxPlane {
   #install(): void {
     const { store, conntrack } = this.#running();
     const forwards = this.#forwards();
+    this.#routed.look(readRuleset());
     const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
@@ -232,6 +245,8 @@ class Plane implements LinuxPlane {
       sipPorts: this.#sipPorts,
       listenPort: this.#providers.port(IPV4) ?? 0,
       listenPort6: this.#providers.port(IPV6),
+      translated6: this.#routed.translated,
+      watchGroup: this.#routed.group,
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
       providers: providers ?? [],
@@ -314,9 +329,16 @@ class Plane implements LinuxPlane {
   }
 
   #look(): void {
+    const chains = this.#options.acceptChains ?? [];
+    if (chains.length === 0 && !this.#routed.looks) return;
+    const ruleset = readRuleset();
+    this.#attempt('linux.nat66', () => {
+      if (!this.#routed.look(ruleset)) return;
+      this.#install();
+      this.#handler.notice('linux.nat66', this.#routed.describe());
+    });
     this.#attempt('linux.accept-chain', () => {
-      const chains = this.#options.acceptChains ?? [];
-      if (chains.length === 0 || hasAcceptRules(chains, readRuleset())) return;
+      if (chains.length === 0 || hasAcceptRules(chains, ruleset)) return;
       addAcceptRules(chains);
       this.#handler.notice(
         'linux.accept-chain',
@@ -329,7 +351,9 @@ class Plane implements LinuxPlane {
   #followAddresses(): void {
     const present = new Set((this.#monitor?.addresses ?? []).map(({ address }) => address));
     this.#externalAddresses.clear();
-    const gone = [...this.#signalling.values()].filter(({ external }) => !present.has(external.address));
+    const gone = [...this.#signalling.values()].filter(
+      ({ external, socket }) => socket !== undefined && !present.has(external.address),
+    );
     const { media, sweep } = this.#running();
     // Also where none is gone any more: what an address that is back has now, must not go.
     sweep.later('gone addresses', isFlowAt(...gone.map(({ external }) => external)));
@@ -350,10 +374,15 @@ class Plane implements LinuxPlane {
   }
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
-    const { id, external, transport } = command;
+    const { id, internal, external, transport } = command;
     const { store, sweep } = this.#running();
     if (transport !== 'udp') return 'the transparent data plane carries UDP only';
     if (this.#signalling.has(id)) return `mapping ${id} is open already`;
+    if (sameEndpoint(internal, external)) {
+      store.put(owner(id), [endpointOf(external, undefined)]);
+      this.#signalling.set(id, { external, socket: undefined, peers: new Map() });
+      return undefined;
+    }
     const socket = new UdpSocket(
       {
         local: external,
@@ -365,9 +394,7 @@ class Plane implements LinuxPlane {
       ),
     );
     try {
-      store.put(owner(id), [
-        { set: named(SETS.signalling, external.address), key: endpointElement(external) },
-      ]);
+      store.put(owner(id), [endpointOf(external, socket)]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
       const isAt = isFlowAt(external);
       sweep.removeRecent(
@@ -387,13 +414,13 @@ class Plane implements LinuxPlane {
     const mapping = this.#signalling.get(id);
     if (mapping === undefined || lifetimeMs <= 0) return;
     const { store, conntrack } = this.#running();
-    const { external, peers } = mapping;
+    const { external, socket, peers } = mapping;
     conntrack.hold(external, peer, lifetimeMs);
     const now = performance.now();
     for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
     peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
     store.put(owner(id), [
-      { set: named(SETS.signalling, external.address), key: endpointElement(external) },
+      endpointOf(external, socket),
       // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
       ...[...peers.values()]
         .sort((a, b) => a.untilMs - b.untilMs)
@@ -410,7 +437,7 @@ class Plane implements LinuxPlane {
     if (mapping === undefined) return;
     this.#signalling.delete(id);
     this.#externals.delete(endpointKey(mapping.external));
-    mapping.socket.close();
+    mapping.socket?.close();
     const { store, conntrack, sweep } = this.#running();
     try {
       store.drop(owner(id));
@@ -457,3 +484,10 @@ interface Kernel {
 function owner(id: MappingId): string {
   return `signalling ${id}`;
 }
+
+/** Where a mapping is reached: at a socket of ours, or at the phone itself. */
+function endpointOf(external: Endpoint, socket: UdpSocket | undefined): WantedElement {
+  const set = socket === undefined ? SETS.routed : SETS.signalling;
+  return { set: named(set, external.address), key: endpointElement(external) };
+}
+

@@ -3,13 +3,14 @@
  * before, and one transparent socket for each provider endpoint, bound to its own address and port.
  */
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
-import { FAMILIES, type Family, familyOf, IPV4 } from './family.ts';
+import { type Family, familyOf, IPV4 } from './family.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
 
 const DEFAULT_PROVIDER_SOCKETS = 1_024;
 
 export interface ProviderSocketsOptions {
+  readonly families: readonly Family[];
   /** The wildcard sockets' port on the loopback addresses; by default any free one. */
   readonly listenPort?: number;
   /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
@@ -51,7 +52,7 @@ export class ProviderSockets {
 
   /** Opens the wildcard sockets. Throws a `SystemError`. */
   open(): void {
-    for (const family of FAMILIES) {
+    for (const family of this.#options.families) {
       try {
         this.#wildcards.set(family, this.#openWildcard(family));
       } catch (error) {

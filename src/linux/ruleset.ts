@@ -303,7 +303,8 @@ function pinholes(accept: string): string[] {
 
 /** Copies of what phones and providers say to each other where nothing is translated. */
 function watch(options: RulesetOptions, internal: string, external: string, ports: string): string[] {
-  const copy = `log group ${options.watchGroup ?? WATCH_GROUP} queue-threshold 1`;
+  const copy = (direction: 'out' | 'in'): string =>
+    `log prefix "${direction}" group ${options.watchGroup ?? WATCH_GROUP} queue-threshold 1`;
   return chain('watch', 'filter hook forward priority filter + 10', [
     'meta nfproto != ipv6 return',
     'meta l4proto != udp return',
@@ -313,8 +314,8 @@ function watch(options: RulesetOptions, internal: string, external: string, port
       `ip6 ${field} @off_phones6 return`,
       `ip6 ${field} @off_providers6 return`,
     ]),
-    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" ${copy} return`,
-    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 ${copy} return`,
-    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 ${copy}`,
+    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" ${copy('out')} return`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 ${copy('in')} return`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 ${copy('in')}`,
   ]);
 }

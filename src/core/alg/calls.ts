@@ -217,8 +217,8 @@ export interface Session {
 
 const NO_SESSION: Session = { descriptions: [], leave: undefined };
 
-/** The descriptions in a message that may carry an offer or an answer. */
-export function sessionOf(message: Message): Session {
+/** The descriptions in a message that may carry an offer or an answer; `toRead`: also those that must not be changed. */
+export function sessionOf(message: Message, toRead = false): Session {
   const { bytes, body } = message;
   if (body.end === body.start || !carriesOffers(message)) return NO_SESSION;
   const type = firstField(message, 'content-type');
@@ -226,7 +226,7 @@ export function sessionOf(message: Message): Session {
   if (mediaType === undefined) return NO_SESSION;
   const parts = sdpParts(bytes, mediaType, body);
   if (parts.length === 0) return NO_SESSION;
-  const leave = reasonToLeave(message);
+  const leave = toRead ? undefined : reasonToLeave(message);
   if (leave !== undefined) return { descriptions: [], leave };
   const descriptions: Description[] = [];
   for (const part of parts) {

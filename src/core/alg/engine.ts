@@ -139,6 +139,7 @@ export class Engine {
 
   /** A mistake of ours must not cost anybody a message: it goes out as it came, and the fault is told. */
   #guarded(now: TimeMs, packet: Packet): void {
+    this.#state.watching = packet.watched === true;
     try {
       this.#packet(now, packet);
     } catch (error) {
@@ -148,6 +149,7 @@ export class Engine {
         flow,
         text: error instanceof Error ? (error.stack ?? error.message) : String(error),
       });
+      if (this.#state.watching) return;
       if (flow.side === 'external') {
         const mapping = this.#state.mappings.byExternal(flow.transport, flow.local);
         if (mapping !== undefined && this.#state.isAdmitted(mapping, flow.remote))
@@ -180,11 +182,13 @@ export class Engine {
   #packet(now: TimeMs, packet: Packet): void {
     const { flow } = packet;
     if (flow.side === 'internal') return fromPhone(this.#state, now, packet, flow.remote.address);
-    const mapping = this.#state.mappings.byExternal(flow.transport, flow.local);
+    const mapping = packet.watched
+      ? this.#state.mappings.ofRouted(flow.transport, flow.local)
+      : this.#state.mappings.byExternal(flow.transport, flow.local);
     if (mapping === undefined) return this.#state.drop(flow, 'no mapping has this external endpoint');
     if (!this.#state.isAdmitted(mapping, flow.remote)) {
       // A phone of ours that addresses another one by its external endpoint (hairpin, RFC 4787 REQ-9).
-      if (this.#state.mappings.ofPhone(flow.remote.address).size > 0)
+      if (packet.watched !== true && this.#state.mappings.ofPhone(flow.remote.address).size > 0)
         return fromPhone(
           this.#state,
           now,
@@ -246,7 +250,10 @@ export class Engine {
         why,
       });
     }
-    for (const packet of this.#state.waiting.abandoned(mapping.id)) this.#state.drop(packet.flow, why);
+    for (const packet of this.#state.waiting.abandoned(mapping.id)) {
+      this.#state.watching = packet.watched === true;
+      this.#state.drop(packet.flow, why);
+    }
     this.#state.record('mapping', mappingKey(mapping), undefined);
   }
 

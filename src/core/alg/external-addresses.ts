@@ -89,11 +89,11 @@ export class ExternalAddresses {
   }
 }
 
-/** What the operator has laid down stays where it is: it need not be an address of this machine. */
+/** What the operator has laid down stays where it is, and what is routed is the phone's: neither need be ours. */
 function usedAddresses(state: EngineState): Set<Address> {
   const used = new Set<Address>();
-  for (const { external } of state.mappings.values()) used.add(external.address);
-  for (const { external } of state.media.values()) used.add(external.address);
+  for (const { external, routed } of state.mappings.values()) if (!routed) used.add(external.address);
+  for (const { external, routed } of state.media.values()) if (!routed) used.add(external.address);
   for (const { external } of [...(state.options.mappings ?? []), ...(state.options.mediaMappings ?? [])])
     used.delete(external.address);
   return used;

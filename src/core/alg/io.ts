@@ -22,6 +22,11 @@ export type Input =
       readonly externalAddress?: Address;
       /** Internal side, with a relay: our own address towards the phone, to which the phone's media is told to go. */
       readonly innerAddress?: Address;
+      /**
+       * A copy of what the router forwards without NAT. It has gone on by itself: nothing is sent and nothing changed, but the
+       * phone's registrations, dialogs and media are followed; its external endpoints are its own.
+       */
+      readonly watched?: boolean;
     }
   /**
    * The addresses of the external interfaces, all of them, as they are now: told at the start, before `restore`, and again
@@ -48,7 +53,10 @@ export type Output =
 
 export type RecordTable = 'mapping' | 'dialog' | 'port' | 'profile';
 
-/** Signalling: one external endpoint for each phone endpoint (RFC 4787 REQ-1). */
+/**
+ * Signalling: one external endpoint for each phone endpoint (RFC 4787 REQ-1). Where the two are the same, the phone is routed
+ * without NAT, and there is a way to keep open but no socket to bind.
+ */
 export type SignallingCommand =
   /** Bind `external` and deliver what arrives there as packets of the external side. Answer `opened` or `failed`. */
   | {
@@ -107,7 +115,13 @@ export interface DataPlane {
 
 /** How a data plane reports back. */
 export interface PlaneHandler {
-  packet(flow: Flow, bytes: Uint8Array, externalAddress?: Address, innerAddress?: Address): void;
+  packet(
+    flow: Flow,
+    bytes: Uint8Array,
+    externalAddress?: Address,
+    innerAddress?: Address,
+    watched?: boolean,
+  ): void;
   opened(id: MappingId): void;
   failed(id: MappingId, reason: string): void;
   /** What passes on a media mapping, told when it changes. A plane that cannot see it never says so. */

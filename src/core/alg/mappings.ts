@@ -30,6 +30,8 @@ export interface SignallingMapping extends Due {
   readonly transport: Transport;
   readonly internal: Endpoint;
   external: Endpoint;
+  /** The phone is routed without NAT: its external endpoint is its own, for good. */
+  readonly routed: boolean;
   state: 'opening' | 'open' | 'closed';
   attempts: number;
   /** Addresses that the phone has sent to, with the endpoint it used last: whom the filter admits (RFC 4787 §5). */
@@ -60,6 +62,7 @@ export interface MappingRow {
   readonly transport: Transport;
   readonly internal: Endpoint;
   readonly external: Endpoint;
+  readonly routed?: boolean;
   readonly peers: readonly Endpoint[];
   readonly lastPeer: Endpoint | undefined;
   readonly sourcePort: number;
@@ -116,6 +119,15 @@ export class Mappings {
     return this.#byExternal.get(`${transport} ${endpointKey(external)}`);
   }
 
+  /** The mapping of a routed phone that an endpoint of its own belongs to: where it listens, or from where it sends. */
+  ofRouted(transport: Transport, own: Endpoint): SignallingMapping | undefined {
+    const listening = this.byExternal(transport, own);
+    if (listening !== undefined) return listening;
+    for (const one of this.ofPhone(own.address))
+      if (one.routed && one.transport === transport && one.sourcePort === own.port) return one;
+    return undefined;
+  }
+
   /** Every mapping of one phone. */
   ofPhone(phone: Address): ReadonlySet<SignallingMapping> {
     return this.#byPhone.get(phone) ?? NO_MAPPINGS;
@@ -133,9 +145,10 @@ export class Mappings {
     transport: Transport,
     internal: Endpoint,
     externalAddress: Address,
+    routed = false,
   ): SignallingMapping | undefined {
     if (this.#byId.size >= this.#limits.mappings) return undefined;
-    const laidDown = staticExternal(this.#statics, internal);
+    const laidDown = routed ? internal : staticExternal(this.#statics, internal);
     const external = laidDown ?? this.#choose(transport, internal, externalAddress, 0);
     if (external === undefined) return undefined;
     const mapping: SignallingMapping = {
@@ -143,6 +156,7 @@ export class Mappings {
       transport,
       internal,
       external,
+      routed,
       state: 'opening',
       attempts: 1,
       peers: new Map(),
@@ -166,7 +180,7 @@ export class Mappings {
 
   /** The next external endpoint to try after one could not be had; false where there is none left to try. */
   retry(mapping: SignallingMapping): boolean {
-    if (this.isStatic(mapping.internal) || mapping.attempts >= 16) return false;
+    if (mapping.routed || this.isStatic(mapping.internal) || mapping.attempts >= 16) return false;
     this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
     const refused = mapping.external;
     // Chosen before the refused port is given back, so that it is another one.
@@ -229,6 +243,7 @@ export class Mappings {
       transport: row.transport,
       internal: row.internal,
       external: row.external,
+      routed: row.routed === true,
       state: 'opening',
       attempts: 1,
       peers: new Map(row.peers.map((peer) => [peer.address, peer])),
@@ -314,6 +329,7 @@ export function mappingRow(mapping: SignallingMapping): MappingRow {
     transport: mapping.transport,
     internal: mapping.internal,
     external: mapping.external,
+    ...(mapping.routed ? { routed: true } : {}),
     peers: [...mapping.peers.values()],
     lastPeer: mapping.lastPeer,
     sourcePort: mapping.sourcePort,

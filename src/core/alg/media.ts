@@ -7,7 +7,7 @@
  */
 
 import type { PortPool } from '../nat/port-pool.ts';
-import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
+import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Dialog } from './dialogs.ts';
 import type { MappingId, MediaFlow, MediaMapping, Output } from './io.ts';
@@ -21,6 +21,8 @@ export interface MediaRecord {
   readonly ports: number;
   state: 'opening' | 'open' | 'failed';
   readonly attempts: number;
+  /** Its external endpoint is the phone's own. */
+  readonly routed: boolean;
   /** dialog key → the media descriptions that name it. */
   readonly users: Map<string, Set<number>>;
   readonly callId: string;
@@ -50,6 +52,8 @@ export interface MediaRequest {
   readonly externalAddress: Address;
   /** Relay only: our address towards the phone. */
   readonly innerAddress: Address | undefined;
+  /** The phone is routed without NAT, and its ports are its own. */
+  readonly routed?: boolean | undefined;
 }
 
 const SOURCES = 32;
@@ -166,7 +170,13 @@ export class MediaTable {
     const dialog = user === undefined ? undefined : this.#dialog(user[0]);
     const laidDown =
       record.internal !== undefined && staticExternal(this.#statics, record.internal) !== undefined;
-    if (user === undefined || dialog === undefined || record.attempts >= ATTEMPTS || laidDown) {
+    if (
+      user === undefined ||
+      dialog === undefined ||
+      record.attempts >= ATTEMPTS ||
+      laidDown ||
+      record.routed
+    ) {
       record.state = 'failed';
       return;
     }
@@ -248,7 +258,11 @@ export class MediaTable {
     out: Output[],
   ): MediaRecord | undefined {
     const { internal, ports, dialog, index } = request;
-    const laidDown = internal === undefined ? undefined : staticExternal(this.#statics, internal);
+    const laidDown = request.routed
+      ? internal
+      : internal === undefined
+        ? undefined
+        : staticExternal(this.#statics, internal);
     const parity = ports === 1 ? undefined : internal === undefined || internal.port % 2 === 0 ? 0 : 1;
     let external = laidDown;
     if (external === undefined) {
@@ -285,6 +299,7 @@ export class MediaTable {
       ports: where.ports,
       state: 'opening',
       attempts,
+      routed: !this.#relay && where.internal !== undefined && sameEndpoint(where.internal, where.external),
       users,
       callId: dialog.callId,
       sources: [],

@@ -54,7 +54,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   if (observed) return asItIs(state, now, message, mapping, packet, out);
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
-  const ownContacts = isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
+  const ownContacts = !state.watching && isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
   const ownRecordRoutes =
     state.options.isProxy?.(phone) === true
       ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)

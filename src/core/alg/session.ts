@@ -23,6 +23,8 @@ export interface SessionContext {
   readonly phone: Address;
   readonly externalAddress: Address;
   readonly innerAddress: Address | undefined;
+  /** The phone is routed without NAT: its ports are opened as they are. */
+  readonly routed: boolean;
 }
 
 export interface SessionResult {
@@ -67,6 +69,7 @@ export function translateOutbound(
         ports: stream.ports,
         externalAddress: context.externalAddress,
         innerAddress: context.innerAddress,
+        routed: context.routed,
       },
       out,
     );
@@ -135,6 +138,7 @@ function translateCandidates(
             ports: 1,
             externalAddress: context.externalAddress,
             innerAddress: undefined,
+            routed: context.routed,
           },
           out,
         );
@@ -271,6 +275,7 @@ function rtcpEdits(
           ports: 1,
           externalAddress: context.externalAddress,
           innerAddress: context.innerAddress,
+          routed: context.routed,
         },
         out,
       );

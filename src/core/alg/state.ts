@@ -71,6 +71,8 @@ export class EngineState {
   readonly dirtyDialogs = new Set<Dialog>();
   /** Outputs of the input that is being handled. */
   out: Output[] = [];
+  /** The packet that is being handled is a copy of one that has gone on by itself. */
+  watching = false;
   /** Relay: our address towards each phone, for requests that come from the provider first. */
   readonly #innerAddresses = new Map<Address, Address>();
   #lastId: MappingId = 0;
@@ -104,7 +106,14 @@ export class EngineState {
   ensure(now: TimeMs, flow: Flow, internal: Endpoint, address: Address): SignallingMapping | undefined {
     const old = this.mappings.byInternal(flow.transport, internal, address);
     if (old !== undefined) return old;
-    const mapping = this.mappings.create(this.nextId(), now, flow.transport, internal, address);
+    const mapping = this.mappings.create(
+      this.nextId(),
+      now,
+      flow.transport,
+      internal,
+      address,
+      this.watching,
+    );
     if (mapping === undefined) {
       this.event({ kind: 'limit.reached', limit: 'mappings', value: this.mappings.size });
       this.drop(flow, 'no mapping can be made');
@@ -196,7 +205,7 @@ export class EngineState {
     packet: Packet,
     observed: boolean,
   ): SessionOutcome {
-    const { descriptions, leave } = sessionOf(message);
+    const { descriptions, leave } = sessionOf(message, this.watching);
     const phone = mapping.internal.address;
     const dialog = dialogOf(
       this.dialogs,
@@ -237,6 +246,7 @@ export class EngineState {
         phone,
         externalAddress: mapping.external.address,
         innerAddress: packet.innerAddress ?? this.innerAddress(phone),
+        routed: mapping.routed,
       };
       const named = new Set<MappingId>();
       let gaveUp = false;
@@ -347,6 +357,10 @@ export class EngineState {
     leave: LeaveReason | undefined,
     why = leave === undefined ? 'nothing to translate' : leaveReasons[leave],
   ): Uint8Array {
+    if (this.watching) {
+      this.pass(flow, to, message.bytes, 'routed without NAT', message.defects);
+      return message.bytes;
+    }
     const result = rewrite(message, edits);
     if (!result.ok) {
       this.event({ kind: 'engine.fault', flow, text: result.fault });
@@ -370,7 +384,7 @@ export class EngineState {
   }
 
   pass(flow: Flow, to: Flow, bytes: Uint8Array, why: string, defects: readonly Defect[]): void {
-    this.out.push({ kind: 'send', flow: to, bytes });
+    if (!this.watching) this.out.push({ kind: 'send', flow: to, bytes });
     this.event({
       kind: 'message.passed',
       flow,
@@ -381,7 +395,9 @@ export class EngineState {
   }
 
   drop(flow: Flow, why: string): void {
-    this.event({ kind: 'message.dropped', flow, why });
+    if (this.watching)
+      this.event({ kind: 'message.passed', flow, summary: 'not followed', why, defects: [] });
+    else this.event({ kind: 'message.dropped', flow, why });
   }
   event(event: AlgEvent): void {
     this.out.push({ kind: 'event', event });
