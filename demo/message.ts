@@ -97,8 +97,13 @@ export function uriOf(value: string): string {
 
 /** The endpoint that a URI names; hosts are literals here. */
 export function hostPortOf(uri: string): { address: string; port: number } {
-  const match = /^sips?:(?:[^@]*@)?([^:;>]+)(?::(\d+))?/.exec(uri);
-  return { address: match?.[1] ?? '', port: Number(match?.[2] ?? 5060) };
+  const match = /^sips?:(?:[^@]*@)?(?:\[([^\]]+)\]|([^:;>]+))(?::(\d+))?/.exec(uri);
+  return { address: match?.[1] ?? match?.[2] ?? '', port: Number(match?.[3] ?? 5060) };
+}
+
+/** An address as it stands in a URI and in a Via. */
+export function hostOf(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
 }
 
 export function parameter(value: string, name: string): string | undefined {
@@ -110,8 +115,8 @@ export function tagOf(value: string): string {
 }
 
 export function sentBy(via: string): { address: string; port: number } {
-  const match = /^SIP\/2\.0\/UDP\s+([^:;\s]+)(?::(\d+))?/i.exec(via);
-  return { address: match?.[1] ?? '', port: Number(match?.[2] ?? 5060) };
+  const match = /^SIP\/2\.0\/UDP\s+(?:\[([^\]]+)\]|([^:;\s]+))(?::(\d+))?/i.exec(via);
+  return { address: match?.[1] ?? match?.[2] ?? '', port: Number(match?.[3] ?? 5060) };
 }
 
 export interface SdpMedia {
@@ -123,7 +128,7 @@ export interface SdpMedia {
 /** Where the first media description asks to be sent to. */
 export function parseSdp(body: string): SdpMedia | undefined {
   const port = /^m=audio (\d+)/m.exec(body)?.[1];
-  const address = [...body.matchAll(/^c=IN IP4 (\S+)/gm)].at(-1)?.[1];
+  const address = [...body.matchAll(/^c=IN IP[46] (\S+)/gm)].at(-1)?.[1];
   if (port === undefined || address === undefined) return undefined;
   return {
     address,
@@ -133,11 +138,12 @@ export function parseSdp(body: string): SdpMedia | undefined {
 }
 
 export function formatSdp(address: string, port: number, version: number, direction = 'sendrecv'): string {
+  const typed = `${address.includes(':') ? 'IP6' : 'IP4'} ${address}`;
   return [
     'v=0',
-    `o=- 4711 ${version} IN IP4 ${address}`,
+    `o=- 4711 ${version} IN ${typed}`,
     's=-',
-    `c=IN IP4 ${address}`,
+    `c=IN ${typed}`,
     't=0 0',
     `m=audio ${port} RTP/AVP 0`,
     'a=rtpmap:0 PCMU/8000',

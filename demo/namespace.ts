@@ -85,9 +85,14 @@ export class Namespace {
  * file descriptor is made before this function returns.
  */
 export function boundSocket(address: string, port: number): Promise<Socket> {
+  const family = address.includes(':') ? 6 : 4;
   const lookup = (host: string, _options: unknown, done: (e: null, a: string, f: number) => void): void =>
-    done(null, host, 4);
-  const socket = createSocket({ type: 'udp4', lookup: lookup as never, recvBufferSize: 1 << 20 });
+    done(null, host, family);
+  const socket = createSocket({
+    type: family === 6 ? 'udp6' : 'udp4',
+    lookup: lookup as never,
+    recvBufferSize: 1 << 20,
+  });
   return new Promise((resolve, reject) => {
     socket.once('error', (error) => reject(new Error(`UDP ${address}:${port}: ${error.message}`)));
     socket.bind(port, address, () => {

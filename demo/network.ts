@@ -31,6 +31,19 @@ export const addresses = {
   stranger: '198.51.100.66',
 } as const;
 
+/** The same places over IPv6, where the network has it. The LAN's prefix is global, or a ULA behind NAT66. */
+export const addresses6 = {
+  phone1: '2001:db8:1::10',
+  phone2: '2001:db8:1::11',
+  routerInternal: '2001:db8:1::1',
+  routerExternal: '2001:db8:ff::1',
+  provider: '2001:db8:5::5',
+  media: '2001:db8:5::6',
+  farEnd: '2001:db8:5::7',
+  stranger: '2001:db8:5::66',
+} as const;
+export const ula = { phone1: 'fd00:1::10', phone2: 'fd00:1::11', routerInternal: 'fd00:1::1' } as const;
+
 export const hosts = ['phone1', 'phone2', 'pbx', 'router', 'provider'] as const;
 export type Host = (typeof hosts)[number];
 
@@ -43,6 +56,8 @@ export interface NetworkOptions {
   readonly udpTimeoutSeconds?: number;
   /** The operator forwards UDP port 5060 of the external address to the PBX. */
   readonly forwardToPbx?: boolean;
+  /** IPv6 besides IPv4: global addresses that are routed, or ULAs that are masqueraded. Default: none. */
+  readonly ipv6?: 'routed' | 'masquerade';
 }
 
 export class Network {
@@ -56,6 +71,7 @@ export class Network {
     try {
       this.#link();
       this.#route();
+      if (options.ipv6 !== undefined) this.#addIPv6(options.ipv6);
       this.#filter();
     } catch (error) {
       this.close();
@@ -164,6 +180,7 @@ export class Network {
       for (const name of ['all', 'default', 'br0', 'eth0']) set(`ipv4/conf/${name}/rp_filter`, 1);
       try {
         set('bridge/bridge-nf-call-iptables', 0);
+        set('bridge/bridge-nf-call-ip6tables', 0);
       } catch {
         // No bridge netfilter in this kernel: nothing to switch off.
       }
@@ -174,8 +191,39 @@ export class Network {
     });
   }
 
+  #addIPv6(how: 'routed' | 'masquerade'): void {
+    const inside = how === 'routed' ? addresses6 : ula;
+    const [prefix] = inside.routerInternal.split('::');
+    const batch = (host: Host, lines: readonly string[]): void => {
+      this.space(host).run('ip', ['-6', '-batch', '-'], `${lines.join('\n')}\n`);
+    };
+    batch('router', [
+      `addr add ${inside.routerInternal}/64 dev br0 nodad`,
+      `addr add ${addresses6.routerExternal}/64 dev eth0 nodad`,
+      'route add default via 2001:db8:ff::fe',
+    ]);
+    for (const host of ['phone1', 'phone2'] as const)
+      batch(host, [
+        `addr add ${inside[host]}/64 dev eth0 nodad`,
+        `route add default via ${inside.routerInternal}`,
+      ]);
+    const { provider, media, farEnd, stranger, routerExternal } = addresses6;
+    batch('provider', [
+      'addr add 2001:db8:ff::fe/64 dev eth0 nodad',
+      ...[provider, media, farEnd, stranger].map((address) => `addr add ${address}/128 dev eth0 nodad`),
+      how === 'routed' ? `route add ${prefix}::/64 via ${routerExternal}` : 'route add fc00::/7 dev void',
+    ]);
+    this.space('router').enter(() => writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1'));
+    if (how === 'masquerade')
+      this.space('router').run(
+        'nft',
+        ['-f', '-'],
+        'table ip6 nat { chain postrouting { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }; }',
+      );
+  }
+
   #filter(): void {
-    const { nat = 'masquerade', firewall = true, forwardToPbx = false } = this.options;
+    const { nat = 'masquerade', firewall = true, forwardToPbx = false, ipv6 } = this.options;
     const rules = [
       'table inet firewall {',
       '  chain sip { }',
@@ -184,10 +232,11 @@ export class Network {
       '    iifname { "lo", "br0" } accept',
       '    ct state established,related accept',
       '    icmp type echo-request accept',
+      '    meta l4proto ipv6-icmp accept',
       '    jump sip',
       '  }',
       '  chain forward {',
-      `    type filter hook forward priority filter; policy ${firewall && nat !== 'routed' ? 'drop' : 'accept'};`,
+      `    type filter hook forward priority filter; policy ${firewall && (nat !== 'routed' || ipv6 !== undefined) ? 'drop' : 'accept'};`,
       '    iifname "br0" oifname "eth0" accept',
       '    ct state established,related accept',
       '    ct status dnat accept',

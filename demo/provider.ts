@@ -6,7 +6,7 @@ import { Agent, type AgentOptions, type OpenSocket } from './agent.ts';
 import type { Call, CallOptions } from './call.ts';
 import { newChallenge, verify } from './digest.ts';
 import { Journal } from './journal.ts';
-import { first, hostPortOf, type Message, methodOf, parameter, uriOf, values } from './message.ts';
+import { first, hostOf, hostPortOf, type Message, methodOf, parameter, uriOf, values } from './message.ts';
 import type { Remote } from './transport.ts';
 
 export interface Binding {
@@ -39,7 +39,7 @@ export class Provider {
   static async open(options: ProviderOptions, open: OpenSocket): Promise<Provider> {
     return new Provider(
       options,
-      await Agent.open({ ...options, user: 'gate', domain: options.address }, open),
+      await Agent.open({ ...options, user: 'gate', domain: hostOf(options.address) }, open),
     );
   }
 

@@ -11,6 +11,7 @@ import { Journal } from './journal.ts';
 import {
   first,
   formatMessage,
+  hostOf,
   isRequest,
   type Message,
   methodOf,
@@ -131,7 +132,7 @@ export class SipSocket {
     this.address = address;
     this.port = port;
     const named = publicEndpoint ?? { address, port };
-    this.contactHost = `${named.address}:${named.port}`;
+    this.contactHost = `${hostOf(named.address)}:${named.port}`;
     socket.on('message', (bytes, remote) =>
       this.#receive(bytes, { address: remote.address, port: remote.port }),
     );

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type Address, parseAddress } from '../core/net/address.ts';
-import { familyOf, isLinkLocal } from './family.ts';
+import { type Family, familyOf, IPV4, isLinkLocal } from './family.ts';
 import * as sys from './sys.ts';
 
 /** Link-local addresses are left out: nothing that is routed comes from one. */
@@ -25,11 +25,11 @@ export function localAddresses(): Set<Address> {
  * The first bridge among `names` whose frames go through the IP firewall (br_netfilter): there the kernel forgets the
  * socket that `tproxy` has chosen, and a first packet is lost instead of intercepted.
  */
-export function filteredBridge(names: readonly string[]): string | undefined {
+export function filteredBridge(names: readonly string[], { nft }: Family = IPV4): string | undefined {
   return names.find((name) => {
     if (!existsSync(`/sys/class/net/${name}/bridge`)) return false;
     try {
-      return readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1';
+      return readFileSync(`/proc/sys/net/bridge/bridge-nf-call-${nft}tables`, 'utf8').trim() === '1';
     } catch {
       return false;
     }
@@ -38,6 +38,7 @@ export function filteredBridge(names: readonly string[]): string | undefined {
 
 export const BRIDGE_REMEDY =
   'sysctl -w net.bridge.bridge-nf-call-iptables=0, and put it into /etc/sysctl.d/ (Docker switches it on)';
+export const BRIDGE_REMEDY_6 = BRIDGE_REMEDY.replace('iptables', 'ip6tables');
 
 const CACHE_MS = 2_000;
 const CACHE_SIZE = 4_096;

@@ -223,6 +223,7 @@ class Plane implements LinuxPlane {
     const { store, conntrack } = this.#running();
     const forwards = this.#forwards();
     this.#routed.look(readRuleset());
+    this.#routed.lookAtBridges();
     const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
@@ -246,6 +247,7 @@ class Plane implements LinuxPlane {
       listenPort: this.#providers.port(IPV4) ?? 0,
       listenPort6: this.#providers.port(IPV6),
       translated6: this.#routed.translated,
+      intercept6: this.#routed.intercepts,
       watchGroup: this.#routed.group,
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
@@ -302,6 +304,7 @@ class Plane implements LinuxPlane {
         );
         return;
       }
+      if (this.#routed.lookAtBridges()) this.#install();
       const gap = performance.now() - this.#lastBeatMs;
       this.#pulse();
       if (gap < GAP_MS) return;

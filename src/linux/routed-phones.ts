@@ -5,6 +5,7 @@
 import type { PlaneHandler } from '../core/alg/io.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { IPV6 } from './family.ts';
+import { BRIDGE_REMEDY_6, filteredBridge } from './interfaces.ts';
 import type { Datagram } from './ip-packet.ts';
 import { findIptablesTranslated, findTranslated } from './nat66.ts';
 import type { LinuxPlaneOptions } from './plane-options.ts';
@@ -18,6 +19,7 @@ export class RoutedPhones {
   readonly #fault: (code: string, error: unknown) => void;
   #watch: PacketWatch | undefined;
   #translated: readonly string[] = [];
+  #filtered = false;
 
   constructor(
     options: LinuxPlaneOptions,
@@ -37,6 +39,11 @@ export class RoutedPhones {
   /** The NFLOG group of the copies. */
   get group(): number {
     return this.#watch?.group ?? this.#options.watchGroup ?? WATCH_GROUP;
+  }
+
+  /** Whether what is translated can be intercepted: not from a bridge under br_netfilter. */
+  get intercepts(): boolean {
+    return !this.#filtered;
   }
 
   /** Whether the router's rules decide. */
@@ -59,6 +66,16 @@ export class RoutedPhones {
   close(): void {
     this.#watch?.close();
     this.#watch = undefined;
+  }
+
+  /** Whether br_netfilter was switched on or off for IPv6 since the last time. */
+  lookAtBridges(): boolean {
+    const before = this.#filtered;
+    const bridge = this.#translated.length === 0 ? undefined : filteredBridge(this.#options.internal, IPV6);
+    this.#filtered = bridge !== undefined;
+    if (bridge !== undefined && !before)
+      this.#fault('linux.bridge-netfilter', `IPv6 on ${bridge} has ordinary NAT: ${BRIDGE_REMEDY_6}`);
+    return this.#filtered !== before;
   }
 
   /** Reads the router's rules (what `nft -j list ruleset` prints); whether they say something else than before. */

@@ -57,6 +57,8 @@ export interface RulesetOptions {
   readonly listenPort6?: number | undefined;
   /** IPv6 addresses or prefixes of phones that the router translates (NAT66); all others are routed, and only watched. */
   readonly translated6?: readonly string[];
+  /** False: what is translated is not intercepted either (its bridge would lose it). Default true. */
+  readonly intercept6?: boolean;
   /** The netlink group (NFLOG) to which messages of routed phones are copied. Default 5060. */
   readonly watchGroup?: number;
   /** Addresses or prefixes that are never intercepted. */
@@ -280,7 +282,10 @@ function interception(family: Family, options: RulesetOptions, ports: string): s
       ? [
           'ip6 saddr fe80::/10 return',
           'ip6 daddr fe80::/10 return',
-          'ip6 saddr != @translated6 return comment "routed without NAT: watched, and never taken"',
+          `ip6 saddr != @translated6 return comment "routed without NAT: watched, and never taken"`,
+          ...(options.intercept6 === false
+            ? ['meta nfproto ipv6 return comment "the bridge is filtered (br_netfilter): ordinary NAT"']
+            : []),
         ]
       : []),
     `${nft} saddr . udp sport @${SETS.forwarded}${suffix} return`,

@@ -12,7 +12,7 @@ import { Agent, type AgentOptions } from '../../demo/agent.ts';
 import type { Call } from '../../demo/call.ts';
 import { Gateway, type GatewayOptions } from '../../demo/gateway.ts';
 import { namespaceObstacle } from '../../demo/namespace.ts';
-import { addresses, Network, type NetworkOptions } from '../../demo/network.ts';
+import { addresses, addresses6, Network, type NetworkOptions, ula } from '../../demo/network.ts';
 import { Provider, type ProviderOptions } from '../../demo/provider.ts';
 
 /** What the phone sings, and what the provider sings. */
@@ -58,6 +58,22 @@ export class Lab {
     );
     this.defer(() => agent.close());
     return agent;
+  }
+
+  /** The same phone on IPv6; its addresses are global where the network is routed, and ULAs where it is translated. */
+  phone6(options: PhoneOptions = {}): Promise<Agent> {
+    const { host = 'phone1' } = options;
+    const inside = this.network.options.ipv6 === 'masquerade' ? ula : addresses6;
+    return this.phone({
+      domain: `[${addresses6.provider}]`,
+      address: inside[host as 'phone1' | 'phone2'],
+      outbound: { address: addresses6.provider, port: 5060 },
+      ...options,
+    });
+  }
+
+  provider6(options: Partial<ProviderOptions> = {}): Promise<Provider> {
+    return this.provider({ address: addresses6.provider, mediaAddress: addresses6.media, ...options });
   }
 
   async provider(options: Partial<ProviderOptions> = {}): Promise<Provider> {

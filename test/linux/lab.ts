@@ -271,7 +271,9 @@ export class Lab {
     must('ip', ['-n', this.name('b'), 'route', 'add', 'default', 'via', gatewayOfB]);
     const sysctls = {
       'net.ipv4.ip_forward': '1',
-      ...(options.bridge === true ? { 'net.bridge.bridge-nf-call-iptables': '0' } : {}),
+      ...(options.bridge === true
+        ? { 'net.bridge.bridge-nf-call-iptables': '0', 'net.bridge.bridge-nf-call-ip6tables': '0' }
+        : {}),
       ...options.sysctls,
     };
     for (const [key, value] of Object.entries(sysctls)) this.run('r', `sysctl -qw ${key}=${value}`);
