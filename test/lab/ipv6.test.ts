@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hostPortOf } from '../../demo/message.ts';
+import { addresses6 } from '../../demo/network.ts';
 import type { SipSocket } from '../../demo/transport.ts';
 import { assertContent, labFile, PROVIDER_HERTZ, scenario, talk } from './lab.ts';
 
 const CHAIN = 'inet firewall forward';
+const BOB = `sip:bob@[${addresses6.provider}]`;
 const gateway = { args: ['--accept-chain', CHAIN] };
 
 /** All that one side sent has arrived at the other as it was sent. */
@@ -45,7 +48,7 @@ labFile('IPv6', ['conntrack'], () => {
       const provider = await lab.provider6({ onCall: 'nothing', keepsTalking: true });
       const alice = await lab.phone6({ talk: false });
       await alice.register();
-      const inside = await alice.call(`sip:bob@[${'2001:db8:5::5'}]`, { talk: false });
+      const inside = await alice.call(BOB, { talk: false });
       const outside = await provider.agent.incoming();
       outside.earlyMedia();
       await inside.media.hear(PROVIDER_HERTZ);
@@ -53,7 +56,87 @@ labFile('IPv6', ['conntrack'], () => {
       await inside.reached('confirmed');
       await inside.media.hear(PROVIDER_HERTZ);
       await inside.hangup();
+      // Both ends go on sending; the firewall has forgotten them, and knows of nobody whom it should let in.
+      const { log } = lab.gateway!;
+      await log.until((line) => line.msg === 'media.closed', 2000, 'the media is closed');
+      const stops = inside.media.received.entries.length;
+      const sent = outside.media.sent;
+      while (outside.media.sent < sent + 50) await delay(20);
+      assert.ok(inside.media.received.entries.length - stops < 15, 'it has ended within 300 ms');
       assertContent(alice);
+    },
+  );
+
+  scenario(
+    'routed: a stranger behind the same firewall is not let in, and his INVITE opens nothing',
+    { network: { ipv6: 'routed' }, gateway, only: 'gateway' },
+    async (lab) => {
+      const provider = await lab.provider6();
+      const alice = await lab.phone6({ onCall: 'answer' });
+      await alice.register();
+      const mallory = await lab.outsider('mallory', addresses6.stranger);
+      const contact = provider.contactOf('alice') ?? '';
+      await mallory.call(contact, { to: hostPortOf(contact) });
+      const outside = await provider.call('alice');
+      const inside = await alice.incoming();
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+      const media = await mallory.openMedia();
+      lab.defer(() => media.close());
+      for (let i = 0; i < 20; i++) media.sendPacket(outside.remoteSdp!, 2100);
+      await inside.media.hear(PROVIDER_HERTZ);
+      assert.equal(alice.calls.entries.length, 1);
+      assert.deepEqual(
+        new Set(inside.media.sources()),
+        new Set([`${addresses6.media}:${outside.media.port}`]),
+      );
+      assertContent(alice);
+    },
+  );
+
+  for (const [how, signal] of [
+    ['killed (-9)', 'SIGKILL'],
+    ['stopped', 'SIGTERM'],
+  ] as const)
+    scenario(
+      `routed: the gateway is ${how} mid-call: audio goes on, the phone is still called, and nothing is changed`,
+      { network: { ipv6: 'routed', udpTimeoutSeconds: 3 }, gateway, only: 'gateway' },
+      async (lab) => {
+        const provider = await lab.provider6();
+        const alice = await lab.phone6({ onCall: 'answer' });
+        await alice.register();
+        const outside = await provider.call('alice');
+        const inside = await alice.incoming();
+        await outside.reached('confirmed');
+        await talk(inside, outside);
+        await lab.gateway!.stop(signal);
+        await talk(inside, outside);
+        await outside.hangup();
+        // Longer than the router keeps a flow by itself: what the registrar granted still counts.
+        await delay(5000);
+        const again = await provider.call('alice');
+        const last = await alice.incoming(1500, 1);
+        await Promise.all([again.reached('confirmed'), last.reached('confirmed')]);
+        assertContent(alice);
+        assertUntouched(alice.wire, provider.agent.wire);
+      },
+    );
+
+  scenario(
+    'both families at once: a phone that registers over IPv4 and over IPv6 is called on either',
+    { network: { ipv6: 'routed' }, gateway, only: 'gateway' },
+    async (lab) => {
+      const [provider, provider6] = [await lab.provider(), await lab.provider6()];
+      const alice = await lab.phone({ onCall: 'answer' });
+      const alice6 = await lab.phone6({ onCall: 'answer' });
+      await Promise.all([alice.register(), alice6.register()]);
+      assert.match(provider.contactOf('alice') ?? '', /@203\.0\.113\.1:/);
+      assert.match(provider6.contactOf('alice') ?? '', /@\[2001:db8:1::10\]:5060/);
+      const calls = [await provider.call('alice'), await provider6.call('alice')] as const;
+      const ends = [await alice.incoming(), await alice6.incoming()] as const;
+      for (const call of calls) await call.reached('confirmed');
+      await Promise.all([talk(ends[0], calls[0]), talk(ends[1], calls[1])]);
+      assertContent(alice, alice6);
     },
   );
 
@@ -70,7 +153,7 @@ labFile('IPv6', ['conntrack'], () => {
       await outside.reached('confirmed');
       await talk(inside, outside);
       await inside.hangup();
-      const second = await alice.call('sip:bob@[2001:db8:5::5]');
+      const second = await alice.call(BOB);
       const far = await provider.agent.incoming();
       far.answer();
       await second.reached('confirmed');

@@ -169,9 +169,12 @@ export class EngineState {
       this.mappings.byExternal(mapping.transport, sender) !== undefined
     );
   }
-  /** Whether only a transparent gateway: phones that name us as their proxy cannot be left alone by us. */
+  /**
+   * Whether only a transparent gateway: phones that name us as their proxy cannot be left alone by us. What is watched is left
+   * alone in any case.
+   */
   get canObserve(): boolean {
-    return this.options.media !== 'relay' && (this.options.own ?? []).length === 0;
+    return !this.watching && this.options.media !== 'relay' && (this.options.own ?? []).length === 0;
   }
 
   /**
