@@ -493,4 +493,3 @@ function endpointOf(external: Endpoint, socket: UdpSocket | undefined): WantedEl
   const set = socket === undefined ? SETS.routed : SETS.signalling;
   return { set: named(set, external.address), key: endpointElement(external) };
 }
-
