@@ -33,6 +33,14 @@ export const OWN_BRANCH = 'z9hG4bK-sipalg-';
 export class Transactions {
   readonly #invite: ExpiringMap<Transaction>;
   readonly #other: ExpiringMap<Transaction>;
+  #last:
+    | {
+        readonly message: Message;
+        readonly initiator: 'internal' | 'external';
+        readonly phone: Address;
+        readonly key: string;
+      }
+    | undefined;
 
   constructor(limit: number) {
     this.#invite = new ExpiringMap(INVITE_MS, limit);
@@ -51,7 +59,7 @@ export class Transactions {
     transaction: Transaction,
     now: TimeMs,
   ): boolean {
-    return this.#table(message).set(transactionKey(message, initiator, phone), transaction, now);
+    return this.#table(message).set(this.#key(message, initiator, phone), transaction, now);
   }
 
   /** The transaction that a response belongs to; a provisional response to INVITE keeps it. */
@@ -61,12 +69,28 @@ export class Transactions {
     phone: Address,
     now: TimeMs,
   ): Transaction | undefined {
-    const key = transactionKey(message, initiator, phone);
+    const key = this.#key(message, initiator, phone);
     const table = this.#table(message);
     const found = table.get(key, now);
     if (found !== undefined && message.method === 'INVITE' && message.status < 200)
       table.set(key, found, now);
     return found;
+  }
+
+  /** Two phones may choose the same branch and Call-ID; what one of them sent is not the other's. */
+  #key(message: Message, initiator: 'internal' | 'external', phone: Address): string {
+    const last = this.#last;
+    // A message is looked up and then remembered, and a text that was hashed once is not hashed again.
+    if (
+      last !== undefined &&
+      last.message === message &&
+      last.initiator === initiator &&
+      last.phone === phone
+    )
+      return last.key;
+    const key = `${phone} ${initiator} ${branchOf(message)} ${message.method} ${message.cseq} ${message.callId}`;
+    this.#last = { message, initiator, phone, key };
+    return key;
   }
 
   #table(message: Message): ExpiringMap<Transaction> {
@@ -79,10 +103,4 @@ export function branchOf(message: Message): string {
   const { branch } = message.via;
   const text = branch === undefined ? '' : message.text.slice(branch.start, branch.end);
   return text.startsWith(OWN_BRANCH) ? text.slice(OWN_BRANCH.length) : text;
-}
-
-/** Two phones may choose the same branch and Call-ID; what one of them sent is not the other's. */
-function transactionKey(message: Message, initiator: 'internal' | 'external', phone: Address): string {
-  const text = branchOf(message);
-  return `${phone} ${initiator} ${text} ${message.method} ${message.cseq} ${message.callId}`;
 }
