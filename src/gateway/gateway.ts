@@ -4,7 +4,7 @@
  * One loop, no concurrency: an input at a time, its outputs carried out in order. What the data plane answers while an
  * output is carried out waits its turn.
  */
-import { type FSWatcher, mkdirSync, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
 import { chooser } from '../config/mode.ts';
 import { prefixContains } from '../config/prefix.ts';
@@ -35,7 +35,6 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
     createLog({ json: options.json, level: config.log.level, reveal: config.log.reveal }),
     board,
   );
-  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
   let current = config;
   let running: Gateway | undefined;
@@ -74,7 +73,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   };
 
   inTurn(follow);
-  const watcher = watchSwitch(config.stateDir, () =>
+  const watcher = watchSwitch(config.stateDir, log, () =>
     inTurn(async () => {
       if ((readSwitch(current.stateDir) === 'on') !== (running !== undefined)) await follow();
     }),
@@ -115,7 +114,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   process.on('SIGHUP', onHangup).on('SIGTERM', onEnd).on('SIGINT', onEnd);
 
   const code = await finished;
-  watcher.close();
+  watcher?.close();
   status.close();
   manager.close();
   process.off('SIGHUP', onHangup).off('SIGTERM', onEnd).off('SIGINT', onEnd);
@@ -129,11 +128,16 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   return code;
 }
 
-/** Calls back when the switch may have changed. */
-function watchSwitch(dir: string, changed: () => void): FSWatcher {
-  return watch(dir, (_event, name) => {
-    if (name === 'switch') changed();
-  });
+/** Calls back when the switch may have changed; undefined where there is no directory to hold one. */
+function watchSwitch(dir: string, log: Log, changed: () => void): FSWatcher | undefined {
+  try {
+    return watch(dir, (_event, name) => {
+      if (name === 'switch') changed();
+    });
+  } catch (error) {
+    log.notice('state.no-switch', `${(error as Error).message}: \`sipalg off\` takes a restart`);
+    return undefined;
+  }
 }
 
 /** A timeout cannot be set further ahead than this in one go. */

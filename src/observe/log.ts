@@ -45,6 +45,7 @@ const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
   'message.passed': 'debug',
   'mapping.failed': 'warn',
   'limit.reached': 'warn',
+  'state.skipped': 'warn',
   'address.gone': 'warn',
   'address.lost': 'warn',
   'dialog.stranded': 'warn',

@@ -50,6 +50,8 @@ export function eventSentence(event: AlgEvent): string {
           : event.evidence.map(({ what, source }) => `${what} (${source})`).join(', ') ||
             'nothing speaks against it'
       }`;
+    case 'state.skipped':
+      return `${event.rows} ${event.rows === 1 ? 'row' : 'rows'} of the stored state are of another version and left alone: these phones come back as they register again`;
     case 'limit.reached':
       return `limit reached  ${event.limit} = ${event.value}: raise it under [limits] if this is ordinary traffic`;
     case 'engine.fault':

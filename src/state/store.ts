@@ -11,10 +11,12 @@
  *   (sqlite.org/wal.html#noshm). The system releases it when the process ends, however it ends.
  *
  * The file holds what can be learnt anew when phones register again, so it is never worth refusing to start for: what
- * cannot be read is set aside under another name, never deleted, and an empty one takes its place.
+ * cannot be read is set aside under another name, never deleted, and an empty one takes its place. Where there can be no
+ * file at all (a full disk, a read-only one, a directory of somebody else) the gateway runs without, and says so. Only a file
+ * that another daemon holds is refused: two gateways on one machine would take each other's packets.
  */
 import { chmodSync, mkdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 
 export interface Store {
@@ -37,9 +39,9 @@ export interface StoreOptions {
   readonly maxNoted?: number;
 }
 
-/** Thrown by `openStore`; everything else is mended or told as a notice. */
+/** `state.in-use` is thrown by `openStore`; everything else is mended or told as a notice. */
 export class StoreError extends Error {
-  readonly code: 'state.in-use' | 'state.directory';
+  readonly code: 'state.in-use' | 'state.unusable';
 
   constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
@@ -69,14 +71,7 @@ const SQLITE_NOTADB = 26;
 
 export function openStore(dir: string, options: StoreOptions = {}): Store {
   const notice = options.notice ?? (() => {});
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new StoreError('state.directory', `The state directory ${dir} cannot be made: ${text(error)}`, {
-      cause: error,
-    });
-  }
-  return new SqliteStore(join(dir, FILE), notice, options);
+  return new SqliteStore(dir, notice, options);
 }
 
 class SqliteStore implements Store {
@@ -94,12 +89,17 @@ class SqliteStore implements Store {
   /** Undefined while there is no usable file; every write tries again to make one. */
   #db: Database | undefined;
 
-  constructor(path: string, notice: (code: string, text: string) => void, options: StoreOptions) {
-    this.#path = path;
+  constructor(dir: string, notice: (code: string, text: string) => void, options: StoreOptions) {
+    this.#path = join(dir, FILE);
     this.#notice = notice;
     this.#flushAfterMs = options.flushAfterMs ?? FLUSH_AFTER_MS;
     this.#maxNoted = options.maxNoted ?? MAX_NOTED;
-    this.#db = openOrReplace(path, notice);
+    try {
+      this.#db = openOrReplace(this.#path, notice);
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'state.in-use') throw error;
+      this.#recover(error, 'The state cannot be kept');
+    }
   }
 
   put(table: string, key: string, value: unknown): void {
@@ -175,7 +175,7 @@ class SqliteStore implements Store {
     return this.#db;
   }
 
-  /** Never throws. A full disk may pass, so the rows stay noted. A damaged file does not mend itself. */
+  /** Never throws. A full disk may pass, so the rows stay noted. A damaged file does not mend itself. Told once. */
   #recover(error: unknown, what: string): void {
     let problem = error;
     if (isDamage(error)) {
@@ -189,7 +189,10 @@ class SqliteStore implements Store {
       }
     }
     if (!this.#failing)
-      this.#notice('state.unwritable', `${what}: ${text(problem)}. It is tried again every second.`);
+      this.#notice(
+        'state.unwritable',
+        `${what}: ${text(problem)}. The gateway runs without: after a restart, phones come back as they register again. It is tried again every second.`,
+      );
     this.#failing = true;
   }
 
@@ -241,8 +244,9 @@ class Database {
 function openOrReplace(path: string, notice: (code: string, text: string) => void): Database {
   let db: DatabaseSync | undefined;
   try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-    chmodSync(path, 0o600);
+    own(path);
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     // Takes the lock now, and not at the first write.
     db.exec('BEGIN IMMEDIATE; COMMIT');
@@ -274,7 +278,16 @@ function openOrReplace(path: string, notice: (code: string, text: string) => voi
           cause: error,
         },
       );
-    throw new StoreError('state.directory', `${path} cannot be opened: ${text(error)}`, { cause: error });
+    throw new StoreError('state.unusable', `${path} cannot be opened: ${text(error)}`, { cause: error });
+  }
+}
+
+/** For its owner alone. Somebody else's file that can be written is used as it is. */
+function own(path: string): void {
+  try {
+    chmodSync(path, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
   }
 }
 
@@ -298,7 +311,7 @@ function replace(
       renameSync(path + suffix, aside + suffix);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
-      throw new StoreError('state.directory', `${path}${suffix} cannot be set aside: ${text(error)}`, {
+      throw new StoreError('state.unusable', `${path}${suffix} cannot be set aside: ${text(error)}`, {
         cause: error,
       });
     }

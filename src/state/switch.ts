@@ -27,7 +27,7 @@ export function readSwitch(dir: string): SwitchPosition {
   try {
     text = readFileSync(join(dir, FILE), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'on';
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return 'on';
     throw error;
   }
   return text.trim() === 'on' ? 'on' : 'off';

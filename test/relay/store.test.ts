@@ -1,8 +1,8 @@
 /** What survives a restart, a kill, a damaged file and a downgrade. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { openStore, type Store, StoreError, type StoreOptions } from '../../src/state/store.ts';
 import { readSwitch, writeSwitch } from '../../src/state/switch.ts';
 
+const isRoot = process.getuid?.() === 0;
 let parent: string;
 let dir: string;
 let notices: string[];
@@ -25,6 +26,7 @@ beforeEach(() => {
 
 afterEach(() => {
   for (const store of stores) store.close();
+  if (isRoot) spawnSync('umount', [dir], { stdio: 'ignore' });
   rmSync(parent, { recursive: true, force: true });
 });
 
@@ -141,6 +143,86 @@ describe('a file that cannot be used', () => {
     assert.deepEqual(open().load('mapping'), new Map());
     assert.deepEqual(notices, []);
   });
+});
+
+describe('where nothing can be kept', () => {
+  const needsRoot = isRoot ? {} : { skip: 'SKIPPED, NOT TESTED: mounting a small disk needs root' };
+  const mount = (...args: string[]): void => void execFileSync('mount', [...args, dir]);
+
+  /** The store works in memory, tells once, and writes what it has as soon as it can. */
+  function worksWithout(mend: () => void): void {
+    const store = open();
+    store.put('mapping', 'a', 1);
+    assert.deepEqual(store.load('mapping'), new Map([['a', 1]]));
+    store.flush();
+    assert.deepEqual(notices, ['state.unwritable']);
+    mend();
+    store.flush();
+    assert.deepEqual(notices, ['state.unwritable', 'state.written']);
+    store.close();
+    assert.deepEqual(open().load('mapping'), new Map([['a', 1]]));
+    assert.equal(notices.length, 2);
+  }
+
+  test('because a file is in the place of the directory, it runs without', () => {
+    writeFileSync(dir, '');
+    worksWithout(() => rmSync(dir));
+  });
+
+  test('because the disk is read-only, it runs without', needsRoot, () => {
+    mkdirSync(dir);
+    mount('-t', 'tmpfs', '-o', 'ro,size=1m', 'tmpfs');
+    worksWithout(() => mount('-o', 'remount,rw'));
+  });
+
+  test('because the disk is full, it runs without', needsRoot, () => {
+    mkdirSync(dir);
+    mount('-t', 'tmpfs', '-o', 'size=8k', 'tmpfs');
+    writeFileSync(join(dir, 'full'), Buffer.alloc(8192));
+    worksWithout(() => rmSync(join(dir, 'full')) ?? mount('-o', 'remount,size=1m'));
+  });
+
+  test(
+    'because the disk was filled up meanwhile, it goes on, and loses nothing that had been written',
+    needsRoot,
+    () => {
+      mkdirSync(dir);
+      mount('-t', 'tmpfs', '-o', 'size=256k', 'tmpfs');
+      const store = open();
+      store.put('mapping', 'before', 1);
+      store.flush();
+      assert.throws(() => writeFileSync(join(dir, 'full'), Buffer.alloc(1 << 20)), /ENOSPC/);
+      for (let i = 0; i < 2000; i++) store.put('mapping', `key ${i}`, 'x'.repeat(100));
+      store.flush();
+      assert.deepEqual(notices, ['state.unwritable']);
+      assert.equal(store.load('mapping').size, 2001);
+      mount('-o', 'remount,size=4m');
+      store.flush();
+      assert.deepEqual(notices, ['state.unwritable', 'state.written']);
+      store.close();
+      assert.equal(open().load('mapping').size, 2001);
+    },
+  );
+
+  test('and a file that another daemon holds is refused all the same', () => {
+    open();
+    assert.throws(() => openStore(dir), /in use/);
+  });
+});
+
+test('a newer file that was set aside stays for the newer version, and what is written since is taken over by it', () => {
+  open().close();
+  const path = join(dir, 'state.db');
+  const newer = new DatabaseSync(path);
+  newer.exec('PRAGMA user_version = 99');
+  newer.close();
+  const downgraded = open();
+  downgraded.put('port', 'a', 5060);
+  downgraded.close();
+  assert.deepEqual(notices, ['state.newer']);
+  assert.deepEqual(open().load('port'), new Map([['a', 5060]]));
+  assert.equal(readdirSync(dir).filter((name) => /\.newer-/.test(name)).length, 1);
+  assert.deepEqual(notices, ['state.newer']);
 });
 
 test('kill -9 loses at most the last 100 ms', { timeout: 30_000 }, async () => {

@@ -11,15 +11,16 @@
 import type { TimeMs } from '../net/time.ts';
 import { finish } from './calls.ts';
 import { judge } from './dialog-life.ts';
-import { type DialogRow, dialogRow, restoreDialog } from './dialog-row.ts';
+import { dialogRow, restoreDialog } from './dialog-row.ts';
 import type { Dialog } from './dialogs.ts';
 import { toPhone } from './inbound.ts';
-import type { Input, MappingId, Output, RecordTable } from './io.ts';
-import { endsAt, type MappingRow, mappingKey, mappingRow, type SignallingMapping } from './mappings.ts';
+import type { Input, MappingId, Output } from './io.ts';
+import { endsAt, mappingKey, mappingRow, type SignallingMapping } from './mappings.ts';
 import { fromPhone } from './outbound.ts';
 import type { EngineOptions } from './policy.ts';
-import type { ProfileRow, ProfileView } from './profile.ts';
+import type { ProfileView } from './profile.ts';
 import { dropExpired } from './registrations.ts';
+import { type Row, readRows } from './rows.ts';
 import { type EngineSnapshot, snapshotOf } from './snapshot.ts';
 import { EngineState } from './state.ts';
 import type { Packet } from './waiting.ts';
@@ -71,23 +72,22 @@ export class Engine {
     return next;
   }
 
-  /** Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out. */
-  restore(now: TimeMs, rows: Iterable<{ table: RecordTable; key: string; value: unknown }>): Output[] {
+  /**
+   * Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out; what
+   * another version wrote and this one does not understand is left as it is.
+   */
+  restore(now: TimeMs, rows: Iterable<Row>): Output[] {
     this.#state.out = [];
     const mappings = new Map<string, SignallingMapping>();
-    const dialogs: { key: string; row: DialogRow }[] = [];
-    const profiles: { key: string; row: ProfileRow }[] = [];
-    for (const { table, key, value } of rows) {
-      if (table === 'port') this.#state.mappings.restorePort(key, value as number);
-      else if (table === 'dialog') dialogs.push({ key, row: value as DialogRow });
-      else if (table === 'profile') profiles.push({ key, row: value as ProfileRow });
+    const { ports, mappings: mappingRows, dialogs, profiles, skipped } = readRows(rows, now);
+    if (skipped > 0) this.#state.event({ kind: 'state.skipped', rows: skipped });
+    for (const { key, port } of ports) this.#state.mappings.restorePort(key, port);
+    for (const { key, row } of mappingRows) {
+      const mapping = this.#state.mappings.restore(this.#state.nextId(), row);
+      if (mapping === undefined) this.#state.record('mapping', key, undefined);
       else {
-        const mapping = this.#state.mappings.restore(this.#state.nextId(), value as MappingRow);
-        if (mapping === undefined) this.#state.record('mapping', key, undefined);
-        else {
-          mappings.set(key, mapping);
-          this.#state.openSignalling(mapping);
-        }
+        mappings.set(key, mapping);
+        this.#state.openSignalling(mapping);
       }
     }
     for (const { key, row } of dialogs) {

@@ -94,6 +94,8 @@ export type AlgEvent =
       readonly chosen: 'configuration' | 'evidence' | 'default';
       readonly evidence: readonly Evidence[];
     }
+  /** Rows of a former run, of another version, that this one does not understand: they stay where they are. */
+  | { readonly kind: 'state.skipped'; readonly rows: number }
   | { readonly kind: 'limit.reached'; readonly limit: string; readonly value: number }
   /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
   | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };
