@@ -228,7 +228,12 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
     [
       ['4.2', 'ob, reg-id and +sip.instance stay.'],
       ['4.2.1', 'A phone is observed once the registrar has confirmed outbound, and not before.'],
+      ['3.5', 'The provider’s keepalives reach the phone.'],
       ['4.4.1', 'Keepalives pass both ways.'],
+      [
+        '4.4.2',
+        'So does STUN; through a NAT upstream the gateway sends its own, to whoever granted a registration.',
+      ],
       na('5.1', 'The gateway is no edge proxy, and adds no flow token.'),
       [
         '6',

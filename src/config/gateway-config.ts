@@ -73,6 +73,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       newMappingsPerMessage: values.limits['new-mappings-per-message'],
       pending: values.limits.pending,
       messageBytes: values.limits['message-bytes'],
+      keepalivesPerSecond: values.limits['keepalives-per-second'],
       callIdleMs: values.limits['call-idle'] * 1000,
     },
     log: values.log,

@@ -188,6 +188,12 @@ export const configSchema = v.object({
       65_535,
       1_500,
     ),
+    'keepalives-per-second': limit(
+      'keepalives-per-second',
+      defaultLimits.keepalivesPerSecond,
+      'keepalives of our own in one second, through a NAT upstream; what is more waits',
+      100_000,
+    ),
     'call-idle': key(integerBetween(SHORTEST_CALL_IDLE_S, 86_400), defaultLimits.callIdleMs / 1000, {
       summary:
         'A call that is not held and has neither media nor messages for this long is over, because its BYE was lost; only our state of it goes, and nothing is sent.',

@@ -170,6 +170,7 @@ class Gateway {
       isProvider: (address) => isProvider(config.providers, address),
       isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
       own: config.listen,
+      upstreamNat: config.upstreamNat,
       ...(choose === undefined ? {} : { choose }),
     });
   }

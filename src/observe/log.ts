@@ -43,6 +43,7 @@ const severity: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info
 /** What is not named here is info. */
 const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
   'message.passed': 'debug',
+  'keepalive.sent': 'debug',
   'mapping.failed': 'warn',
   'limit.reached': 'warn',
   'state.skipped': 'warn',

@@ -73,6 +73,7 @@ export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptio
     media: gateway.get('media') === 'relay' ? 'relay' : 'kernel',
     mappings: staticMappings(gateway.get('map')),
     mediaMappings: staticMappings(gateway.get('map-media')),
+    upstreamNat: upstreamNat(gateway.get('upstream-nat')),
     ...chooser(gateway),
     own: (gateway.get('own')?.split(',') ?? []).map(at),
     isProvider: (address) => providers.includes(address),
@@ -80,6 +81,10 @@ export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptio
     signallingPorts: portRange(gateway.get('signalling-ports')) ?? SIGNALLING_PORTS,
     mediaPorts: portRange(gateway.get('media-ports')) ?? MEDIA_PORTS,
   };
+}
+
+function upstreamNat(word: string | undefined): 'auto' | 'yes' | 'no' {
+  return word === 'yes' || word === 'no' ? word : 'auto';
 }
 
 /** `mode.ADDRESS=observe`: of a phone or of a provider; the phone's wins. */

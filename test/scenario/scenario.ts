@@ -115,6 +115,7 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'map',
   'map-media',
   'own',
+  'upstream-nat',
 ]);
 
 export class ScenarioError extends Error {

@@ -40,11 +40,13 @@ export function playable(scenario: Scenario): Playable | Excluded {
   const signalling = [`ports = [${sipPorts(scenario).join(', ')}]`];
   const providers: string[] = [];
   const modes: string[] = [];
+  const top: string[] = [];
   for (const [key, value] of scenario.gateway) {
     if (POLICY.has(key)) policy.push(`${key} = "${value}"`);
     else if (key.startsWith('limit.')) limits.push(`${kebab(key.slice(6))} = ${value}`);
     else if (key === 'media-ports') mediaPorts = value;
     else if (key === 'signalling-ports') signalling.push(`external-ports = "${value}"`);
+    else if (key === 'upstream-nat') top.push(`upstream-nat = "${value}"`);
     else if (key.startsWith('mode.')) modes.push(...modeTable(key.slice(5), value));
     else if (key === 'provider')
       providers.push('[[provider]]', 'name = "named"', `addresses = ["${value.split(',').join('", "')}"]`);
@@ -57,6 +59,7 @@ export function playable(scenario: Scenario): Playable | Excluded {
   if (!steps.some((step) => step.kind === 'send' && step.checks.length > 0))
     return { reason: 'all of it comes after a long time' };
   const toml = [
+    ...top,
     ...['[signalling]', ...signalling],
     ...['[media]', `ports = "${mediaPorts}"`],
     ...['[policy]', ...policy],

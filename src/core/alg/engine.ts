@@ -66,9 +66,10 @@ export class Engine {
 
   /** When the next `timeout` input is wanted; undefined while nothing can become due. */
   get nextTimeoutMs(): TimeMs | undefined {
-    const { mappings, dialogs, profiles, addresses } = this.#state;
+    const { mappings, dialogs, profiles, keepalives, addresses } = this.#state;
     let next: TimeMs | undefined;
-    for (const { timers } of [mappings, dialogs, profiles, addresses]) next = earliest(next, timers.next);
+    for (const { timers } of [mappings, dialogs, profiles, keepalives, addresses])
+      next = earliest(next, timers.next);
     return next;
   }
 
@@ -261,6 +262,7 @@ export class Engine {
 
   #timeout(now: TimeMs): void {
     this.#state.profiles.expire(now, this.#state.out);
+    this.#state.keepalives.run(now, this.#state.out);
     for (const dialog of this.#state.dialogs.timers.due(now)) this.#dialogDue(now, dialog);
     for (const gone of this.#state.addresses.timers.due(now))
       this.#state.addresses.lose(this.#state, gone, (mapping) =>

@@ -96,6 +96,14 @@ export type AlgEvent =
     }
   /** Rows of a former run, of another version, that this one does not understand: they stay where they are. */
   | { readonly kind: 'state.skipped'; readonly rows: number }
+  /** Sent for a phone, to keep a NAT upstream of us open. */
+  | {
+      readonly kind: 'keepalive.sent';
+      readonly external: Endpoint;
+      readonly peer: Endpoint;
+      /** CRLF, or a ping by CRLF twice on a stream (RFC 5626 §3.5.1), or a STUN Binding request (§3.5.2). */
+      readonly how: 'crlf' | 'ping' | 'stun';
+    }
   | { readonly kind: 'limit.reached'; readonly limit: string; readonly value: number }
   /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
   | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };

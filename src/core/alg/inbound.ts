@@ -4,7 +4,9 @@ import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
+import { classify } from './classify.ts';
 import { decideInbound } from './decide.ts';
+import { ANSWER_MS } from './keepalive.ts';
 import type { SignallingMapping } from './mappings.ts';
 import { expiresHeaderMs, takeGrant } from './registrations.ts';
 import type { RuleId } from './rules.ts';
@@ -23,6 +25,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     remote: to,
   });
   if (message === undefined) {
+    if (scan === undefined && isOurs(state, now, packet, mapping)) return;
     // What is no SIP answers to the port that sent (STUN, keepalives); what is SIP of a kind goes where SIP goes.
     const port = scan === undefined ? mapping.sourcePort : mapping.internal.port;
     const to = reply({ address: mapping.internal.address, port });
@@ -35,6 +38,8 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     );
   }
 
+  if (message.kind === 'request' && message.method === 'OPTIONS')
+    noteKeepalive(state, now, mapping, flow.remote);
   const transaction =
     message.kind === 'response'
       ? state.transactions.find(message, 'internal', mapping.internal.address, now)
@@ -68,6 +73,24 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     state.openTransaction(now, message, 'external', mapping, flow, false);
   } else takeLifetimes(state, now, message, mapping, flow.remote, false);
   state.finish(message, flow, to, edits, session.leave);
+}
+
+/** What is no SIP: whether it answers a keepalive of ours. If not, the provider keeps the NAT open of itself. */
+function isOurs(
+  state: EngineState,
+  now: TimeMs,
+  { flow, bytes }: Packet,
+  mapping: SignallingMapping,
+): boolean {
+  if (state.keepalives.answers(now, mapping, flow.remote, bytes)) return true;
+  // What comes soon after the phone has sent may be an answer, as a STUN response always is.
+  const isRequest = bytes[0] !== 0x01 && classify(bytes) !== 'other';
+  if (isRequest && now - mapping.lastUsed > ANSWER_MS) noteKeepalive(state, now, mapping, flow.remote);
+  return false;
+}
+
+function noteKeepalive(state: EngineState, now: TimeMs, mapping: SignallingMapping, peer: Endpoint): void {
+  state.profiles.note(now, mapping.internal.address, peer.address, 'provider-keepalive', state.out);
 }
 
 function ownMapping(

@@ -38,6 +38,8 @@ export interface Limits {
   readonly callIdleMs: number;
   /** Octets of one message that is looked into; a longer one passes untouched. */
   readonly messageBytes: number;
+  /** Keepalives of our own in one second, through NATs upstream; what is more waits. */
+  readonly keepalivesPerSecond: number;
 }
 
 /**
@@ -61,6 +63,7 @@ export const defaultLimits: Limits = {
   pending: 64,
   callIdleMs: 600_000,
   messageBytes: 65_535,
+  keepalivesPerSecond: 200,
 };
 
 /** Ports below are a host's services; no mapping ever leads to one of them. */
@@ -101,6 +104,8 @@ export interface EngineOptions {
   readonly isProxy?: (address: Address) => boolean;
   /** What the operator asks for, for a phone and its provider (transparent mode). Default: auto for all. */
   readonly choose?: (phone: Address, provider: Address) => 'auto' | 'observe' | 'assist';
+  /** Whether there is another NAT between us and the providers. Default auto: where our external address is private. */
+  readonly upstreamNat?: 'auto' | 'yes' | 'no';
   /** Explicit mode: our own endpoints, as phones name them in Route. */
   readonly own?: readonly Endpoint[];
 }

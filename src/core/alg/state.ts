@@ -4,7 +4,7 @@
  */
 
 import { PortPool } from '../nat/port-pool.ts';
-import { type Address, type Endpoint, formatEndpoint, isUnspecified } from '../net/address.ts';
+import { type Address, type Endpoint, formatEndpoint, isUnspecified, sameEndpoint } from '../net/address.ts';
 import type { Flow } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
@@ -28,6 +28,7 @@ import { type Dialog, Dialogs } from './dialogs.ts';
 import type { AlgEvent } from './event.ts';
 import { ExternalAddresses } from './external-addresses.ts';
 import type { MappingId, Output, RecordTable } from './io.ts';
+import { Keepalives } from './keepalive.ts';
 import { Mappings, type SignallingMapping } from './mappings.ts';
 import { MediaTable } from './media.ts';
 import {
@@ -66,6 +67,7 @@ export class EngineState {
   readonly waiting: Waiting;
   readonly profiles: Profiles;
   readonly addresses = new ExternalAddresses();
+  readonly keepalives: Keepalives;
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();
@@ -88,6 +90,17 @@ export class EngineState {
     this.transactions = new Transactions(this.limits.transactions);
     this.waiting = new Waiting(this.limits.pending);
     this.profiles = new Profiles(options.choose, (phone) => options.isProxy?.(phone) === true, this.limits);
+    this.keepalives = new Keepalives(
+      options.upstreamNat ?? 'auto',
+      {
+        isWanted: (mapping, peer, now) => this.#mayBeReached(mapping, peer, now),
+        isPresent: ({ external }) => this.addresses.isPresent(external.address),
+        answersStun: ({ internal }, { address }) =>
+          this.profiles.has(internal.address, address, 'keep') ||
+          this.profiles.has(internal.address, address, 'outbound'),
+      },
+      this.limits,
+    );
     this.media = new MediaTable(
       mediaPool,
       options.mediaMappings ?? [],
@@ -148,11 +161,24 @@ export class EngineState {
       const dialog = this.dialogs.byKey(key);
       if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.endsAt);
     }
-    for (const { peer, at } of until.values())
+    for (const { peer, at } of until.values()) {
       this.out.push({
         kind: 'signalling',
         command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
       });
+      if (this.#mayBeReached(mapping, peer, now)) this.keepalives.keep(mapping, peer, now, this.out);
+    }
+  }
+
+  /** Whether a peer has granted the phone a registration that lasts, or carries a confirmed dialog of it. */
+  #mayBeReached(mapping: SignallingMapping, peer: Endpoint, now: TimeMs): boolean {
+    for (const one of mapping.registrations.values())
+      if (one.expiresAt > now && sameEndpoint(one.peer, peer)) return true;
+    for (const key of mapping.dialogs) {
+      const dialog = this.dialogs.byKey(key);
+      if (dialog?.state === 'confirmed' && sameEndpoint(dialog.peer, peer)) return true;
+    }
+    return false;
   }
 
   /** Undefined: not SIP, or longer than what is looked into. */

@@ -27,6 +27,7 @@ export function engineDriver(choice: number, seen: Seen): Driver {
     mediaPorts: { low: 30_000, high: 30_039 },
     ...(mode === 'explicit' ? { own: [{ address: '192.168.1.1', port: 5060 }] } : {}),
     ...(isOther ? { policy: { origin: 'translate', received: 'expose', ice: 'translate-all' } } : {}),
+    upstreamNat: choice % 18 === 9 ? 'yes' : 'no',
     ...(profile === 'auto' ? {} : { choose: profile === 'observe' ? observed : mixed }),
   };
   return new Driver(options, seen, mode === 'kernel' ? undefined : '192.168.1.1');
