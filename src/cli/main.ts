@@ -187,6 +187,49 @@ Examples:
   .action(running(async (file, options) => (await import('./explain.ts')).explain(file, options)));
 
 program
+  .command('diff')
+  .summary('what another box did to SIP, octet by octet, and what it breaks')
+  .description(
+    `Compares what was sent with what was received, and names every alteration.
+
+Two files, each with one SIP message (its octets), or two captures (pcap, pcapng) of the same traffic: SENT on the side of
+the phones, RECEIVED on the other side of the router. Captures are paired message by message although anything in them
+may have been changed; the NAT is learned from them. NAT alone is no fault: it changes no message. An ALG that edits
+consistently, and to the real mapping, is called correct-alg.`,
+  )
+  .argument('[sent]', 'what was sent, or the capture on the side of the phones')
+  .argument('[received]', 'what was received, or the capture on the other side of the router')
+  .option('--single <capture>', 'one capture only: signs instead of proofs (grade C)')
+  .option(
+    '--inside <network>',
+    'address or network of the phones, such as 192.168.1.0/24 (repeatable)',
+    collect,
+  )
+  .option('--outside <address>', 'external address of the router')
+  .option('--direction <way>', 'of two messages: out (from the phone) or in; default: by their addresses')
+  .option(
+    '--port <port>',
+    'of captures: a port of SIP beside 5060, where messages arrive damaged (repeatable)',
+    collect,
+  )
+  .option('--redact', 'hide users, names, numbers, credentials, keys and texts; addresses stay')
+  .option('--json', 'verdict, findings and unpaired messages as JSON')
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 unaltered or correct-alg, 1 faulty, 2 wrong usage or input that cannot be read.
+
+Examples:
+  sipalg diff samples/diff/sent.sip samples/diff/received.sip
+  sipalg diff lan.pcap wan.pcap --inside 192.168.1.0/24 --json
+  sipalg diff --single lan.pcap
+  tcpdump -s 0 -w lan.pcap -i br0 'udp or tcp port 5060'     makes such a capture`,
+  )
+  .action(
+    running(async (sent, received, options) => (await import('./diff.ts')).diff(sent, received, options)),
+  );
+
+program
   .command('check-config')
   .summary('check a configuration file')
   .description(

@@ -4,7 +4,7 @@
  */
 import { formatEndpoint, isPrivate } from '../net/address.ts';
 import type { FaultId } from './faults.ts';
-import { endpointOf, type Known, type Named, namedBy } from './known.ts';
+import { endpointOf, type Known, type Named, namedBy, realText } from './known.ts';
 import type { Ledger, Stretch } from './ledger.ts';
 import type { PartChange } from './part-changes.ts';
 import type { Part } from './parts.ts';
@@ -124,7 +124,14 @@ function noteHost(
       consistent: consistent && fault === place.fault,
     });
   if (consistent) {
-    add(place.fault, `${place.subject} ${from} became ${to}, which is the real mapping.`);
+    add(
+      place.fault,
+      `${place.subject} ${from} became ${to}, ${realText(known)}.${
+        place.fault === 'ADDR-CONTACT'
+          ? ' That hides the NAT from the provider: the box has to keep the mapping alive itself.'
+          : ''
+      }`,
+    );
     return;
   }
   if (

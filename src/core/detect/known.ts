@@ -30,6 +30,11 @@ export interface Known {
   internalOf(outside: Endpoint): Endpoint | undefined;
 }
 
+/** How sure it is that a new endpoint is the right one, in words. */
+export function realText({ isOutsideGiven }: Known): string {
+  return isOutsideGiven ? 'which is the real mapping' : 'like everything else that names the client';
+}
+
 export function namedBy(parts: readonly Part[]): Named | undefined {
   const host = hostOf(parts);
   if (host === undefined) return undefined;
@@ -85,9 +90,10 @@ export function learn(sent: Layout, received: Layout, context: ComparisonContext
   const inside = context.inside ?? guessed.inside;
   const isOutsideGiven = context.outside !== undefined;
   const outside = context.outside ?? guessed.outside;
+  // The flow of the message itself comes last, and wins.
   const mappings: readonly KnownMapping[] = [
-    ...(inside !== undefined && outside !== undefined ? [{ inside, outside }] : []),
     ...(context.mappings ?? []),
+    ...(inside !== undefined && outside !== undefined ? [{ inside, outside }] : []),
   ];
   const external = new Map(mappings.map((one) => [endpointKey(one.inside), one.outside]));
   const internal = new Map(mappings.map((one) => [endpointKey(one.outside), one.inside]));

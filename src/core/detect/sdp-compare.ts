@@ -5,7 +5,7 @@ import { addressIn, isOthersPrivate, replacedAddresses } from './address-text.ts
 import { align, likeness } from './align.ts';
 import { badPort } from './endpoint-change.ts';
 import type { FaultId } from './faults.ts';
-import type { Known } from './known.ts';
+import { type Known, realText } from './known.ts';
 import { emptyAt, type Ledger } from './ledger.ts';
 import { noteCoherence } from './sdp-coherence.ts';
 import { addressOf, mediaLine, placeIn, type SdpLine, sdpLines } from './sdp-lines.ts';
@@ -137,7 +137,7 @@ function compareAddressLine(known: Known, before: SdpLine, after: SdpLine, add: 
     return;
   }
   if (isMapped(known, old, fresh)) {
-    add('SDP-C', `${became}, which is the real mapping.`, true);
+    add('SDP-C', `${became}, ${realText(known)}.`, true);
     return;
   }
   if (

@@ -1,5 +1,6 @@
-/** What a capture is read into: UDP datagrams, whole, in the order in which the file has them; and what was left out. */
+/** What a capture is read into: datagrams, whole, in the order in which the file has them; and what was left out. */
 import type { Endpoint } from '../../core/net/address.ts';
+import type { Transport } from '../../core/net/flow.ts';
 import type { TimeMs } from '../../core/net/time.ts';
 
 export interface CapturedDatagram {
@@ -7,16 +8,19 @@ export interface CapturedDatagram {
   readonly frame: number;
   /** With a fraction where the file has microseconds or nanoseconds. */
   readonly timeMs: TimeMs;
-  readonly transport: 'udp';
+  /** `tcp`: `bytes` are one SIP message of the stream. */
+  readonly transport: Transport;
   readonly source: Endpoint;
   readonly destination: Endpoint;
   /** A copy: it stays as it is when the reader goes on. */
   readonly bytes: Uint8Array;
+  /** Identification of the IPv4 packet (RFC 791 §3.2); most NATs leave it as it is. */
+  readonly ipId?: number;
 }
 
 /** Why a packet did not become a datagram. */
 export type Skip =
-  /** TCP: streams are not put together yet. */
+  /** TCP, where streams are not asked for. */
   | 'tcp'
   /** ARP, ICMP and whatever else is no UDP over IP. */
   | 'other'

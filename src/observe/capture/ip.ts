@@ -16,6 +16,8 @@ export interface IpPacket {
   /** Of the first payload; in a later fragment of IPv6 it says nothing. */
   readonly protocol: number;
   readonly payload: Uint8Array;
+  /** IPv4 only. */
+  readonly id?: number;
   readonly fragment: Fragment | undefined;
 }
 
@@ -55,6 +57,7 @@ function readIPv4(bytes: Uint8Array, short: 'cut' | 'malformed'): IpPacket | 'cu
     destination: bytes.subarray(16, 20).join('.'),
     protocol: bytes[9]!,
     payload: bytes.subarray(header, total),
+    id: view.getUint16(4),
     fragment: more || offset > 0 ? { id: view.getUint16(4), offset, more } : undefined,
   };
 }

@@ -1,8 +1,7 @@
 /**
- * Reads a capture file, piece by piece: octets in, UDP datagrams out. Nothing is thrown for what a file says; memory is
- * bounded by one block, the fragments that wait, and what was fed.
- *
- * TCP is counted and left out: its streams would have to be put together first.
+ * Reads a capture file, piece by piece: octets in, UDP datagrams out, and SIP messages over TCP where they are asked for.
+ * Nothing is thrown for what a file says; memory is bounded by one block, the fragments and segments that wait, and what
+ * was fed.
  */
 import {
   type CapturedDatagram,
@@ -11,11 +10,12 @@ import {
   MAX_FRAME_BYTES,
   type Skip,
 } from './datagram.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP, readIp } from './ip.ts';
+import { type IpPacket, PROTOCOL_TCP, PROTOCOL_UDP, readIp } from './ip.ts';
 import { ipOffset } from './link-layer.ts';
 import { PCAP_HEADER_BYTES, PcapFormat } from './pcap-format.ts';
 import { PcapngFormat } from './pcapng-format.ts';
 import { Reassembly } from './reassembly.ts';
+import { readSegment, TcpStreams } from './tcp-streams.ts';
 
 /** So many octets at the head of a file tell whether it is a capture. */
 export const CAPTURE_HEAD_BYTES = PCAP_HEADER_BYTES;
@@ -39,6 +39,7 @@ export class CaptureReader {
     malformed: 0,
   };
   readonly #reassembly = new Reassembly();
+  readonly #streams: TcpStreams | undefined;
   #format: PcapFormat | PcapngFormat | undefined;
   #problem: CaptureProblem | undefined;
   #buffer: Uint8Array = new Uint8Array(4096);
@@ -48,6 +49,16 @@ export class CaptureReader {
   #toSkip = 0;
   /** Of the file: what stands at `#start`. */
   #offset = 0;
+
+  /** `tcp`: SIP messages of TCP streams as well. Without it TCP is counted and left out. */
+  constructor(options: { readonly tcp?: boolean } = {}) {
+    this.#streams = options.tcp === true ? new TcpStreams() : undefined;
+  }
+
+  /** Places at which segments of a TCP stream are missing. */
+  get gaps(): number {
+    return this.#streams?.gaps ?? 0;
+  }
 
   /** What ended the reading; undefined while all is well. */
   get problem(): CaptureProblem | undefined {
@@ -103,17 +114,16 @@ export class CaptureReader {
         return true;
       case 'frame': {
         this.frames++;
-        const read = this.#read(step.frame);
-        if (typeof read === 'string') this.#skipped[read]++;
-        else if (read !== undefined) found.push(read);
+        const skip = this.#read(step.frame, found);
+        if (skip !== undefined) this.#skipped[skip]++;
         this.#consume(step.length);
         return true;
       }
     }
   }
 
-  /** The datagram; undefined where it waits for other fragments. */
-  #read(frame: Frame): CapturedDatagram | Skip | undefined {
+  /** Why nothing comes of it; undefined also where it waits for other fragments or segments. */
+  #read(frame: Frame, found: CapturedDatagram[]): Skip | undefined {
     const { bytes, linkType, timeMs, interfaceId } = frame;
     const isCut = frame.wireLength > bytes.length;
     const offset = ipOffset(linkType, bytes);
@@ -125,7 +135,7 @@ export class CaptureReader {
     if (typeof packet === 'string') return packet;
     const whole = this.#reassembly.add(packet, interfaceId, timeMs);
     if (whole === undefined) return undefined;
-    if (whole.protocol === PROTOCOL_TCP) return 'tcp';
+    if (whole.protocol === PROTOCOL_TCP) return this.#readTcp(packet, whole.payload, timeMs, found);
     if (whole.protocol !== PROTOCOL_UDP) return 'other';
     const { payload } = whole;
     const length = payload.length < 8 ? 0 : payload[4]! * 256 + payload[5]!;
@@ -133,14 +143,37 @@ export class CaptureReader {
     const port = (at: number): number => payload[at]! * 256 + payload[at + 1]!;
     // Port 0 is nobody's (RFC 6335 §6).
     if (port(0) === 0 || port(2) === 0) return 'malformed';
-    return {
+    found.push({
       frame: this.frames,
       timeMs,
       transport: 'udp',
       source: { address: packet.source, port: port(0) },
       destination: { address: packet.destination, port: port(2) },
       bytes: payload.slice(8, length),
-    };
+      ...(packet.id === undefined ? {} : { ipId: packet.id }),
+    });
+    return undefined;
+  }
+
+  #readTcp(
+    { source, destination }: IpPacket,
+    payload: Uint8Array,
+    timeMs: number,
+    found: CapturedDatagram[],
+  ): Skip | undefined {
+    if (this.#streams === undefined) return 'tcp';
+    const segment = readSegment(source, destination, payload);
+    if (segment === undefined) return 'malformed';
+    for (const bytes of this.#streams.add(segment))
+      found.push({
+        frame: this.frames,
+        timeMs,
+        transport: 'tcp',
+        source: segment.source,
+        destination: segment.destination,
+        bytes,
+      });
+    return undefined;
   }
 
   #openFormat(atEnd: boolean): void {
@@ -186,8 +219,8 @@ export interface Capture {
 }
 
 /** A whole file that is in memory already. */
-export function readCapture(bytes: Uint8Array): Capture {
-  const reader = new CaptureReader();
+export function readCapture(bytes: Uint8Array, options: { readonly tcp?: boolean } = {}): Capture {
+  const reader = new CaptureReader(options);
   const datagrams: CapturedDatagram[] = [];
   for (let at = 0; at < bytes.length; at += MAX_FRAME_BYTES)
     for (const one of reader.feed(bytes.subarray(at, at + MAX_FRAME_BYTES))) datagrams.push(one);
