@@ -11,11 +11,15 @@ import { ways } from '../src/cli/rules-table.ts';
 import { problemCodes } from '../src/config/problem.ts';
 import { type ConfigKey, configKeys } from '../src/config/schema.ts';
 import { type Rule, rules } from '../src/core/alg/rules.ts';
+import type { Fault } from '../src/core/detect/fault.ts';
+import { faultGroups, faults } from '../src/core/detect/faults.ts';
+import { remedies, remedyById } from '../src/core/detect/remedies.ts';
 
 const folder = fileURLToPath(new URL('../docs/reference/', import.meta.url));
 
 const pages: Readonly<Record<string, string>> = {
   'config.md': configPage(),
+  'faults.md': faultsPage(),
   'rules.md': rulesPage(rules),
 };
 
@@ -127,6 +131,58 @@ changes and cannot be switched off.
 |---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
+}
+
+function faultsPage(): string {
+  return `${generatedFrom('src/core/detect/faults/')}
+# Faults
+
+What broken SIP ALGs and NATs do: ${faults.length} faults. \`sipalg diff\` and \`sipalg check\` name them by these ids, which never change
+their meaning. Severity: 4 the service is dead, 3 serious or intermittent, 2 single features, 1 harmless but a clue.
+
+*Shown by* says what it takes to see a fault. Bytes: what was sent and what was received are enough, so \`sipalg diff\` names
+it. Behaviour: it takes timing, silence or several flows, so \`sipalg check\` has to try it. Elsewhere: nothing on the wire shows it.
+
+| | fault | severity | shown by |
+|---|---|---|---|
+${faultGroups
+  .flatMap(({ title, faults: rows }) =>
+    rows.map(
+      (fault: Fault, i) =>
+        `| ${i === 0 ? title : ''} | [\`${fault.id}\`](#${anchorOf(fault.id)}) ${cell(fault.title)} | ${fault.severity} | ${fault.shownBy} |`,
+    ),
+  )
+  .join('\n')}
+${faultGroups.map(({ title, faults: rows }) => `\n## ${title}\n${rows.map(faultSection).join('')}`).join('')}
+## Remedies
+
+| remedy | why |
+|---|---|
+${remedies.map(({ what, why }) => `| ${cell(what)} | ${cell(why)} |`).join('\n')}
+`;
+}
+
+function faultSection(fault: Fault): string {
+  return `
+### ${fault.id}
+
+**${fault.title}** ${fault.definition}
+
+- A caller notices: ${fault.symptom}
+- Severity ${fault.severity}, shown by ${fault.shownBy}${fault.rfc === undefined ? '' : `, ${sourceLink(fault.rfc)}`}
+- Provoked by: ${fault.provoke}
+- Seen: ${fault.seen}
+- Remedies: ${fault.remedies.map((id) => remedyById(id).what).join(' ')}
+- Known from: ${fault.sources.join('; ')}
+`;
+}
+
+/** As GitHub makes it of a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
 }
 
 /** `RFC 3261 §18.1.1` as a link to the section. */

@@ -140,7 +140,7 @@ export const syntaxFaults = [
     provoke: 'Unknown and private fields, long ones, Supported, Path, Reason, Diversion.',
     seen: 'The field is missing.',
     symptom: 'Features stop working: caller names, diversion, login, emergency data.',
-    rfc: 'RFC 3261 §7.3.1',
+    rfc: 'RFC 3261 §16.6',
     remedies: ['switch-off', 'tls', 'other-port', 'ipv6', 'replace-router'],
     shownBy: 'bytes',
     sources: ['practice'],
