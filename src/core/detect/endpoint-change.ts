@@ -182,10 +182,10 @@ function isExpected(known: Known, place: Place, old: Named, fresh: Named): boole
     return known.isOutside(to.address);
   }
   if (!known.isInside(to.address)) return false;
-  const real = known.internalOf(from);
-  if (real === undefined) return known.isOutside(from.address);
-  // The phone may have written its endpoint without a port, or another one than it sends from.
-  return real.address === to.address && (real.port === to.port || fresh.port === undefined);
+  const real = known.internalsOf(from);
+  if (real.length === 0) return known.isOutside(from.address);
+  // The phone may have written its endpoint without a port.
+  return real.some((one) => one.address === to.address && (one.port === to.port || fresh.port === undefined));
 }
 
 /** The new host with the port that it should have: the port has been judged already. */
@@ -196,14 +196,14 @@ function withRealPort(known: Known, place: Place, old: Named, fresh: Named): Nam
       ? undefined
       : known.direction === 'to-server'
         ? known.externalOf(from)
-        : known.internalOf(from);
+        : known.internalsOf(from)[0];
   return { ...fresh, port: undefined, effectivePort: real?.port ?? old.effectivePort };
 }
 
 function realMapping(known: Known, place: Place, old: Named): string | undefined {
   const from = endpointOf(old);
   if (from === undefined || place.expectation === 'never') return undefined;
-  const real = known.direction === 'to-server' ? known.externalOf(from) : known.internalOf(from);
+  const real = known.direction === 'to-server' ? known.externalOf(from) : known.internalsOf(from)[0];
   return real === undefined ? undefined : formatEndpoint(real);
 }
 

@@ -27,7 +27,8 @@ export interface Known {
   isOutside(address: Address | undefined): boolean;
   /** The external endpoint of an internal one, where it is known. */
   externalOf(inside: Endpoint): Endpoint | undefined;
-  internalOf(outside: Endpoint): Endpoint | undefined;
+  /** Several where a client sends from one port and listens on another, behind the same external one. */
+  internalsOf(outside: Endpoint): readonly Endpoint[];
 }
 
 /** How sure it is that a new endpoint is the right one, in words. */
@@ -96,7 +97,11 @@ export function learn(sent: Layout, received: Layout, context: ComparisonContext
     ...(inside !== undefined && outside !== undefined ? [{ inside, outside }] : []),
   ];
   const external = new Map(mappings.map((one) => [endpointKey(one.inside), one.outside]));
-  const internal = new Map(mappings.map((one) => [endpointKey(one.outside), one.inside]));
+  const internal = new Map<string, Endpoint[]>();
+  for (const one of mappings) {
+    const key = endpointKey(one.outside);
+    internal.set(key, [one.inside, ...(internal.get(key) ?? [])]);
+  }
   const insideAddresses = new Set(mappings.map((one) => one.inside.address));
   const outsideAddresses = new Set(mappings.map((one) => one.outside.address));
   return {
@@ -115,7 +120,7 @@ export function learn(sent: Layout, received: Layout, context: ComparisonContext
         outsideAddresses.has(address) ||
         (context.isOutside === undefined ? false : context.isOutside(address))),
     externalOf: (one) => external.get(endpointKey(one)),
-    internalOf: (one) => internal.get(endpointKey(one)),
+    internalsOf: (one) => internal.get(endpointKey(one)) ?? [],
   };
 }
 
