@@ -9,7 +9,7 @@ import { authorization } from './digest.ts';
 import { Journal } from './journal.ts';
 import { Media } from './media.ts';
 import { first, hostPortOf, type Message, methodOf, statusOf, uriOf, values } from './message.ts';
-import { type Remote, SipSocket } from './transport.ts';
+import { type Remote, SipSocket, type Wire } from './transport.ts';
 
 export interface AgentOptions {
   readonly user: string;
@@ -56,7 +56,7 @@ export class Agent {
   #registerCseq = 0;
   readonly #registerCallId = randomBytes(10).toString('hex');
 
-  private constructor(options: AgentOptions, open: OpenSocket, socket: Socket) {
+  private constructor(options: AgentOptions, open: OpenSocket, socket: Wire) {
     this.#options = options;
     this.#open = open;
     this.aor = `sip:${options.user}@${options.domain}`;
@@ -65,11 +65,13 @@ export class Agent {
     this.wire = new SipSocket(socket, options.rport ?? false, options.publicEndpoint);
     this.wire.onRequest = (request, remote) => void this.#take(request, remote);
     this.wire.onStraySuccess = (response) => this.#callOf(response)?.takeSuccessAgain();
-    this.contactUri = `sip:${options.user}@${this.wire.contactHost}`;
+    const transport = this.wire.transport === 'TCP' ? ';transport=tcp' : '';
+    this.contactUri = `sip:${options.user}@${this.wire.contactHost}${transport}`;
   }
 
-  static async open(options: AgentOptions, open: OpenSocket): Promise<Agent> {
-    return new Agent(options, open, await open(options.address, options.port ?? 5060));
+  /** `wire`: what its signalling goes by, where that is no UDP socket. */
+  static async open(options: AgentOptions, open: OpenSocket, wire?: Wire): Promise<Agent> {
+    return new Agent(options, open, wire ?? (await open(options.address, options.port ?? 5060)));
   }
 
   /** Where requests inside a dialog go instead of where the dialog says. */

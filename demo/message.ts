@@ -115,7 +115,7 @@ export function tagOf(value: string): string {
 }
 
 export function sentBy(via: string): { address: string; port: number } {
-  const match = /^SIP\/2\.0\/UDP\s+(?:\[([^\]]+)\]|([^:;\s]+))(?::(\d+))?/i.exec(via);
+  const match = /^SIP\/2\.0\/(?:UDP|TCP)\s+(?:\[([^\]]+)\]|([^:;\s]+))(?::(\d+))?/i.exec(via);
   return { address: match?.[1] ?? match?.[2] ?? '', port: Number(match?.[3] ?? 5060) };
 }
 

@@ -7,7 +7,7 @@ import type { Call, CallOptions } from './call.ts';
 import { newChallenge, verify } from './digest.ts';
 import { Journal } from './journal.ts';
 import { first, hostOf, hostPortOf, type Message, methodOf, parameter, uriOf, values } from './message.ts';
-import type { Remote } from './transport.ts';
+import type { Remote, Wire } from './transport.ts';
 
 export interface Binding {
   readonly aor: string;
@@ -36,10 +36,10 @@ export class Provider {
     agent.onOther = (request, remote) => this.#take(request, remote);
   }
 
-  static async open(options: ProviderOptions, open: OpenSocket): Promise<Provider> {
+  static async open(options: ProviderOptions, open: OpenSocket, wire?: Wire): Promise<Provider> {
     return new Provider(
       options,
-      await Agent.open({ ...options, user: 'gate', domain: hostOf(options.address) }, open),
+      await Agent.open({ ...options, user: 'gate', domain: hostOf(options.address) }, open, wire),
     );
   }
 

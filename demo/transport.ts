@@ -1,12 +1,11 @@
 /**
- * SIP over one UDP socket, as a phone or a provider does it that believes what messages say: responses go to the Via
+ * SIP over one UDP socket, or over TCP, as a phone or a provider does it that believes what messages say: responses go to the Via
  * (RFC 3261 §18.2.2, and RFC 3581 where it asks for rport), requests go to the URI. Nothing here helps with NAT.
  *
  * It is picky where real phones are: a response whose topmost Via is not byte for byte what was sent (but for received
  * and rport), or that comes from somewhere else than the request went to, is noted in `violations` and not taken.
  */
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:dgram';
 import { Journal } from './journal.ts';
 import {
   first,
@@ -25,6 +24,15 @@ import {
 export interface Remote {
   readonly address: string;
   readonly port: number;
+}
+
+/** What messages come and go by: a datagram socket, or what looks like one. */
+export interface Wire {
+  readonly transport?: 'TCP';
+  address(): Remote;
+  on(event: 'message', listener: (bytes: Buffer, remote: Remote) => void): unknown;
+  send(bytes: Buffer, port: number, address: string, sent: () => void): void;
+  close(): unknown;
 }
 
 export interface Exchange {
@@ -61,6 +69,8 @@ export class ClientTransaction {
     const bytes = formatMessage(request);
     const transmit = (intervalMs: number): void => {
       wire.send(bytes, to);
+      // A reliable transport needs no second time (RFC 3261 §17.1.1.2).
+      if (wire.transport === 'TCP') return;
       this.#timer = setTimeout(() => transmit(Math.min(intervalMs * 2, T2_MS)), intervalMs);
     };
     transmit(T1_MS);
@@ -116,7 +126,8 @@ export class SipSocket {
   readonly violations: string[] = [];
   /** What responses said in received and rport, as `address:port`. */
   readonly toldSource = new Set<string>();
-  readonly #socket: Socket;
+  readonly transport: 'UDP' | 'TCP';
+  readonly #socket: Wire;
   readonly #rport: boolean;
   readonly #clients = new Map<string, ClientTransaction>();
   readonly #servers = new Map<string, Buffer | undefined>();
@@ -125,8 +136,9 @@ export class SipSocket {
   onStraySuccess: (response: Message) => void = () => {};
 
   /** `publicEndpoint`: what it writes into Via and Contact instead of its own endpoint. */
-  constructor(socket: Socket, rport: boolean, publicEndpoint?: Remote) {
+  constructor(socket: Wire, rport: boolean, publicEndpoint?: Remote) {
     this.#socket = socket;
+    this.transport = socket.transport ?? 'UDP';
     this.#rport = rport;
     const { address, port } = socket.address();
     this.address = address;
@@ -146,7 +158,7 @@ export class SipSocket {
 
   newVia(): string {
     const branch = `z9hG4bK${randomBytes(8).toString('hex')}`;
-    return `SIP/2.0/UDP ${this.contactHost};branch=${branch}${this.#rport ? ';rport' : ''}`;
+    return `SIP/2.0/${this.transport} ${this.contactHost};branch=${branch}${this.#rport ? ';rport' : ''}`;
   }
 
   /** Starts a client transaction. `via` is given where it must be that of another one (CANCEL). */
@@ -162,7 +174,8 @@ export class SipSocket {
     const vias = values(request, 'via');
     const top = vias[0] ?? '';
     const wantsRport = /;rport(?=;|$)/i.test(top);
-    const to = wantsRport ? remote : sentBy(top);
+    // Over TCP a response goes back on the connection (RFC 3261 §18.2.2).
+    const to = wantsRport || this.transport === 'TCP' ? remote : sentBy(top);
     if (wantsRport) {
       vias[0] = `${top.replace(/;rport(?=;|$)/i, `;rport=${remote.port}`)};received=${remote.address}`;
     }

@@ -190,6 +190,8 @@ class Gateway {
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
       mediaFlow: (id, flow) => this.#feed({ kind: 'media', id, flow }),
       externalAddresses: (addresses) => this.#feed({ kind: 'external-address-changed', addresses }),
+      closed: (connection) => this.#feed({ kind: 'closed', connection }),
+      admits: (local, remote) => this.#engine.admits('tcp', local, remote),
       notice: (code, text) => this.#log.notice(code, text),
     };
     this.#opened = await openPlane(this.#config, handler);

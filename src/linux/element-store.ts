@@ -16,6 +16,11 @@ export interface WantedElement {
   readonly untilMs?: number;
 }
 
+/** Under which the elements of a signalling mapping stand. */
+export function signallingOwner(id: number): string {
+  return `signalling ${id}`;
+}
+
 interface Row {
   readonly set: string;
   readonly key: Uint8Array;

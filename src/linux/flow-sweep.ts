@@ -5,6 +5,7 @@
  * would make calls dear on a busy router. What is known exactly (the endpoints that an SDP names) is removed at once by
  * its tuple; what is not (media from another port than was named) is found here, a moment later, for all calls together.
  */
+import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
 import type { Conntrack, ConntrackEntry } from './conntrack.ts';
 
 /** Whether a flow has to go. */
@@ -80,4 +81,14 @@ export class FlowSweep {
     this.#recentAtMs = performance.now();
     return this.#recent;
   }
+}
+
+/** Flows of a socket of ours, started from either end. */
+export function isFlowAt(e: Endpoint): FlowJudgement {
+  return ({ original }) => sameEndpoint(original.source, e) || sameEndpoint(original.destination, e);
+}
+
+/** Flows of somebody else that leave by an endpoint of ours. */
+export function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
+  return sameEndpoint(reply.destination, e);
 }

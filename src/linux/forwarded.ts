@@ -5,7 +5,7 @@
  * Found in three ways: written in the operator's nftables or iptables rules; flows of such forwards in the connection table; and,
  * while the gateway runs, learned by a rule of our own ruleset.
  */
-import { type Endpoint, endpointKey, parseAddress } from '../core/net/address.ts';
+import { type Address, type Endpoint, endpointKey, parseAddress } from '../core/net/address.ts';
 import { type ConntrackEntry, IPS_DST_NAT } from './conntrack.ts';
 import { field, type Json, list } from './json.ts';
 import { TABLE } from './ruleset.ts';
@@ -22,7 +22,11 @@ export function containsPort(value: Json, port: number): boolean {
  * Static port forwards of SIP ports in what `nft -j list ruleset` prints: rules that `dnat` to an address, with a
  * destination port among `sipPorts` or with none (a whole host is forwarded).
  */
-export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoint[] {
+export function findForwards(
+  ruleset: Json,
+  sipPorts: readonly number[],
+  transport: 'udp' | 'any' = 'udp',
+): Endpoint[] {
   const found = new Map<string, Endpoint>();
   for (const item of list(field(ruleset, 'nftables'))) {
     const rule = field(item, 'rule');
@@ -48,7 +52,7 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
       )
         tcpOnly = true;
     }
-    if (tcpOnly) continue;
+    if (tcpOnly && transport === 'udp') continue;
     const target = field(dnat, 'port');
     for (const port of ports) {
       const e = { address, port: typeof target === 'number' ? target : port };
@@ -59,7 +63,11 @@ export function findForwards(ruleset: Json, sipPorts: readonly number[]): Endpoi
 }
 
 /** The same in what `iptables-save` prints; nft shows of such rules only that they are there. */
-export function findIptablesForwards(save: string, sipPorts: readonly number[]): Endpoint[] {
+export function findIptablesForwards(
+  save: string,
+  sipPorts: readonly number[],
+  transport: 'udp' | 'any' = 'udp',
+): Endpoint[] {
   const found = new Map<string, Endpoint>();
   for (const line of save.split('\n')) {
     const destination = /^-A .*-j DNAT --to-destination (?:([\d.]+)|\[?([\da-f:.]+?)\]?)(?::(\d+))?$/.exec(
@@ -67,7 +75,7 @@ export function findIptablesForwards(save: string, sipPorts: readonly number[]):
     );
     const [, address4, address6, target] = destination ?? [];
     const address = parseAddress(address4 ?? address6 ?? '');
-    if (address === undefined || /(?:^| )-p tcp /.test(line)) continue;
+    if (address === undefined || (transport === 'udp' && /(?:^| )-p tcp /.test(line))) continue;
     const wanted = / --dports? ([\d:,]+)/.exec(line)?.[1];
     const ranges = (wanted ?? '0:65535').split(',').map((part) => part.split(':').map(Number));
     for (const port of sipPorts) {
@@ -77,6 +85,18 @@ export function findIptablesForwards(save: string, sipPorts: readonly number[]):
     }
   }
   return [...found.values()];
+}
+
+/**
+ * Hosts to which SIP of any transport is forwarded. Their TCP connections leave from any port, so that the host is what
+ * tells them.
+ */
+export function findForwardedHosts(ruleset: Json, save: string, sipPorts: readonly number[]): Address[] {
+  const forwards = [
+    ...findForwards(ruleset, sipPorts, 'any'),
+    ...findIptablesForwards(save, sipPorts, 'any'),
+  ];
+  return [...new Set(forwards.map(({ address }) => address))];
 }
 
 /** Elements of the set of learned endpoints in what `nft -j list set inet sipalg forwarded` prints. */

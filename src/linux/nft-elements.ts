@@ -80,9 +80,12 @@ function concatenation(addresses: readonly Uint8Array[], port: number): Uint8Arr
   return bytes;
 }
 
-/** `inet_proto` */
-export function protocolElement(protocol: number): Uint8Array {
-  return Uint8Array.of(protocol);
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
+
+/** `inet_proto`: while it stands for a protocol, packets of that protocol are taken. */
+export function heartbeats(timeoutMs: number): SetElement[] {
+  return [IPPROTO_UDP, IPPROTO_TCP].map((protocol) => ({ key: Uint8Array.of(protocol), timeoutMs }));
 }
 
 /** Changes that leave the elements in the set with a fresh timeout, whether they were there, had expired, or were new. */

@@ -1,6 +1,7 @@
 /** What the data plane has to be told, and what it tells of itself. */
 import type { DataPlane, MappingId, PlaneHandler } from '../core/alg/io.ts';
 import type { Address } from '../core/net/address.ts';
+import type { ConnectionLimits } from '../stream/connections.ts';
 import type { ChainName } from './accept-chain.ts';
 
 export interface LinuxPlaneOptions {
@@ -24,6 +25,8 @@ export interface LinuxPlaneOptions {
   readonly ipv6?: 'auto' | 'routed' | 'translated' | 'off';
   /** The first NFLOG group that is tried. Default 5060. */
   readonly watchGroup?: number;
+  /** TCP connections; `defaultConnectionLimits` says what holds otherwise. */
+  readonly connections?: Partial<ConnectionLimits>;
   readonly receiveBufferBytes?: number;
   /** How often is looked whether media passes; default 30 s, 3 s at least. */
   readonly mediaLookMs?: number;
@@ -34,6 +37,7 @@ export interface LinuxPlaneOptions {
 export interface LinuxPlaneStats {
   readonly providerSockets: number;
   readonly externalSockets: number;
+  readonly connections: number;
   readonly mediaMappings: number;
   readonly elements: number;
   readonly sendFailures: number;

@@ -11,16 +11,17 @@ import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
 import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
-import { ElementStore, type WantedElement } from './element-store.ts';
+import { ElementStore, signallingOwner as owner, type WantedElement } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
 import { FlowSweep } from './flow-sweep.ts';
-import { findForwards, findIptablesForwards, forwardsInUse, readLearned } from './forwarded.ts';
+import { forwardsInUse } from './forwarded.ts';
 import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
 import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
-import { endpointElement, NftElements, protocolElement, renew, sourceElement } from './nft-elements.ts';
+import { endpointElement, heartbeats, NftElements, renew, sourceElement } from './nft-elements.ts';
+import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
-import { applyRuleset, readRuleset, tryRun } from './program.ts';
+import { applyRuleset, readRuleset } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { RoutedPhones } from './routed-phones.ts';
@@ -28,9 +29,9 @@ import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './
 import { isFlowAt, leavesFrom, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
+import { TcpSignalling } from './tcp-signalling.ts';
 import { UdpSocket } from './udp-socket.ts';
 
-const IPPROTO_UDP = 17;
 const HEARTBEAT_MS = 1_000;
 /** A gap in which the rules may have been inactive. */
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
@@ -63,6 +64,7 @@ class Plane implements LinuxPlane {
   #kernel: Kernel | undefined;
   #monitor: AddressMonitor | undefined;
   readonly #routed: RoutedPhones;
+  #tcp: TcpSignalling | undefined;
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
@@ -98,6 +100,13 @@ class Plane implements LinuxPlane {
       );
     try {
       this.#providers.open();
+      this.#tcp = new TcpSignalling({
+        handler: this.#handler,
+        limits: this.#options.connections,
+        families: this.#providers.families,
+        externalAddress: (provider) => this.#externalAddresses.towards(provider, performance.now()),
+        tell: (code, what) => this.#tell(code, what),
+      });
       const elements = new NftElements(TABLE);
       const conntrack = new Conntrack();
       const store = new ElementStore(elements);
@@ -131,6 +140,7 @@ class Plane implements LinuxPlane {
     return {
       providerSockets: this.#providers.size,
       externalSockets: this.#externals.size,
+      connections: this.#tcp?.connections ?? 0,
       mediaMappings: this.#kernel?.media.size ?? 0,
       elements: this.#kernel?.store.size ?? 0,
       sendFailures: this.#sendFailures,
@@ -149,10 +159,14 @@ class Plane implements LinuxPlane {
   }
 
   send(flow: Flow, bytes: Uint8Array): void {
+    if (flow.transport === 'tcp') {
+      if (this.#tcp?.send(flow, bytes) !== true) this.#sendFailures++;
+      return;
+    }
     // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
     const external = this.#externals.get(endpointKey(flow.local));
     const socket = external ?? (flow.side === 'external' ? undefined : this.#providers.at(flow.local));
-    if (flow.transport !== 'udp' || socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
+    if (socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
   }
 
   signalling(command: SignallingCommand): void {
@@ -190,6 +204,8 @@ class Plane implements LinuxPlane {
     this.#timers = [];
     this.#monitor?.close();
     this.#monitor = undefined;
+    this.#tcp?.stop();
+    this.#tcp = undefined;
     // Rules first: a packet that comes now finds the router's ordinary NAT, not a closed socket.
     removeEverything({
       sipPorts: this.#sipPorts,
@@ -221,10 +237,10 @@ class Plane implements LinuxPlane {
   /** Route, ruleset, accept rules, elements; the heartbeat that makes it all take effect comes last. */
   #install(): void {
     const { store, conntrack } = this.#running();
-    const forwards = this.#forwards();
+    const forwards = readForwards(this.#sipPorts);
     this.#routed.look(readRuleset());
     this.#routed.lookAtBridges();
-    const learned = [...this.#learned(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
+    const learned = [...readLearnedForwards(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
     addPolicyRoute({
       internal: this.#options.internal,
       families: this.#providers.families,
@@ -249,27 +265,15 @@ class Plane implements LinuxPlane {
       translated6: this.#routed.translated,
       intercept6: this.#routed.intercepts,
       watchGroup: this.#routed.group,
+      tcpListenPort: this.#tcp?.port(IPV4),
+      tcpListenPort6: this.#tcp?.port(IPV6),
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
       providers: providers ?? [],
       forwarded,
       learned,
+      forwardedHosts: readForwardedHosts(this.#sipPorts),
     };
-  }
-
-  #forwards(): Endpoint[] {
-    return [
-      ...findForwards(readRuleset(), this.#sipPorts),
-      ...['iptables-save', 'ip6tables-save'].flatMap((program) =>
-        findIptablesForwards(tryRun(program, ['-t', 'nat']).stdout, this.#sipPorts),
-      ),
-    ];
-  }
-
-  #learned(): Endpoint[] {
-    return FAMILIES.flatMap(({ suffix }) =>
-      readLearned(readRuleset(['list', 'set', 'inet', TABLE, `${SETS.forwarded}${suffix}`])),
-    );
   }
 
   #removeStale(forwarded: readonly Endpoint[]): void {
@@ -287,9 +291,7 @@ class Plane implements LinuxPlane {
   }
 
   #pulse(): void {
-    this.#running().elements.apply(
-      renew(SETS.heartbeat, [{ key: protocolElement(IPPROTO_UDP), timeoutMs: HEARTBEAT_S * 1_000 }]),
-    );
+    this.#running().elements.apply(renew(SETS.heartbeat, heartbeats(HEARTBEAT_S * 1_000)));
     this.#lastBeatMs = performance.now();
   }
 
@@ -309,8 +311,8 @@ class Plane implements LinuxPlane {
       this.#pulse();
       if (gap < GAP_MS) return;
       this.#externalAddresses.clear();
-      const forwards = this.#forwards();
-      this.#removeStale([...forwards, ...this.#learned()]);
+      const forwards = readForwards(this.#sipPorts);
+      this.#removeStale([...forwards, ...readLearnedForwards()]);
       this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
     } catch (error) {
       if (!(error instanceof SystemError) || error.errno !== ERRNO.ENOENT) {
@@ -379,11 +381,14 @@ class Plane implements LinuxPlane {
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
     const { id, internal, external, transport } = command;
     const { store, sweep } = this.#running();
-    if (transport !== 'udp') return 'the transparent data plane carries UDP only';
-    if (this.#signalling.has(id)) return `mapping ${id} is open already`;
+    if (this.#signalling.has(id) || this.#tcp?.has(id) === true) return `mapping ${id} is open already`;
     if (sameEndpoint(internal, external)) {
       store.put(owner(id), [endpointOf(external, undefined)]);
       this.#signalling.set(id, { external, socket: undefined, peers: new Map() });
+      return undefined;
+    }
+    if (transport === 'tcp') {
+      this.#tcp?.open(command, store);
       return undefined;
     }
     const socket = new UdpSocket(
@@ -415,8 +420,9 @@ class Plane implements LinuxPlane {
 
   #hold(id: MappingId, peer: Endpoint, lifetimeMs: number): void {
     const mapping = this.#signalling.get(id);
-    if (mapping === undefined || lifetimeMs <= 0) return;
     const { store, conntrack } = this.#running();
+    if (mapping === undefined) return this.#tcp?.hold(id, peer, lifetimeMs, store);
+    if (lifetimeMs <= 0) return;
     const { external, socket, peers } = mapping;
     conntrack.hold(external, peer, lifetimeMs);
     const now = performance.now();
@@ -437,7 +443,7 @@ class Plane implements LinuxPlane {
 
   #closeSignalling(id: MappingId): void {
     const mapping = this.#signalling.get(id);
-    if (mapping === undefined) return;
+    if (mapping === undefined) return this.#tcp?.close(id, this.#running().store);
     this.#signalling.delete(id);
     this.#externals.delete(endpointKey(mapping.external));
     mapping.socket?.close();
@@ -482,10 +488,6 @@ interface Kernel {
   readonly store: ElementStore;
   readonly sweep: FlowSweep;
   readonly media: KernelMedia;
-}
-
-function owner(id: MappingId): string {
-  return `signalling ${id}`;
 }
 
 /** Where a mapping is reached: at a socket of ours, or at the phone itself. */

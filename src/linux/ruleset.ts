@@ -13,9 +13,11 @@
  *   wants. The copy is taken behind the operator's filter, so that what he drops is no message; where nobody listens to
  *   the group, the rule does nothing.
  * - Rules of one family are passed over by packets of the other; `tproxy ip` breaks off for IPv6, and the other way round.
+ * - A TCP connection is taken with its first packet (SYN) or never: one that exists belongs to whoever made it. What follows
+ *   finds the accepted socket; `socket wildcard` cannot be asked of a handshake that is not done, and is not.
  * - `mangle + 10` comes after rules that set whole marks at `mangle`, and before `dstnat`.
  */
-import { type Endpoint, isIPv6, parseAddress } from '../core/net/address.ts';
+import { type Address, type Endpoint, formatHost, isIPv6, parseAddress } from '../core/net/address.ts';
 import { FAMILIES, type Family, familyOf, IPV4, IPV6 } from './family.ts';
 import { SystemError } from './system-error.ts';
 
@@ -33,7 +35,9 @@ export const SETS = {
   heartbeat: 'heartbeat',
   forwarded: 'forwarded',
   signalling: 'signalling',
+  signallingTcp: 'signalling_tcp',
   peers: 'peers',
+  peersTcp: 'peers_tcp',
   mediaIn: 'media_in',
   mediaOut: 'media_out',
   mediaInternal: 'media_internal',
@@ -55,6 +59,9 @@ export interface RulesetOptions {
   readonly listenPort: number;
   /** Where its twin listens, on ::1. Undefined: IPv6 passes as if we were not there. */
   readonly listenPort6?: number | undefined;
+  /** Where the transparent TCP listeners are, on 127.0.0.1 and ::1; a family without one has ordinary NAT. */
+  readonly tcpListenPort?: number | undefined;
+  readonly tcpListenPort6?: number | undefined;
   /** IPv6 addresses or prefixes of phones that the router translates (NAT66); all others are routed, and only watched. */
   readonly translated6?: readonly string[];
   /** False: what is translated is not intercepted either (its bridge would lose it). Default true. */
@@ -68,6 +75,8 @@ export interface RulesetOptions {
   readonly providers?: readonly string[];
   /** Internal endpoints that the operator forwards himself; never intercepted. */
   readonly forwarded?: readonly Endpoint[];
+  /** Hosts to which the operator forwards SIP over any transport: their TCP is never intercepted. */
+  readonly forwardedHosts?: readonly Address[];
   /** The same, learned by the kernel in a former life; forgotten after a day without such traffic. */
   readonly learned?: readonly Endpoint[];
   readonly mediaElements?: number;
@@ -134,12 +143,12 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
   ];
 }
 
-function timeout(name: string, family: Family, unreplied: number, replied: number): string[] {
+function timeout(name: string, family: Family, protocol: 'udp' | 'tcp', policy: string): string[] {
   return [
     `  ct timeout ${name}${family.suffix} {`,
-    '    protocol udp',
+    `    protocol ${protocol}`,
     `    l3proto ${family.nft}`,
-    `    policy = { unreplied : ${unreplied}, replied : ${replied} }`,
+    `    policy = { ${policy} }`,
     '  }',
   ];
 }
@@ -163,17 +172,25 @@ export function renderRuleset(options: RulesetOptions): string {
     `table inet ${TABLE} {`,
     '  comment "SIP ALG; remove with: sipalg off"',
     ...each((family) => [
-      ...timeout('sipalg-intercepted', family, 1, 1),
+      ...timeout('sipalg-intercepted', family, 'udp', 'unreplied : 1, replied : 1'),
       // The daemon gives the flow of a registered phone its exact lifetime; this is for what comes before and besides.
-      ...timeout('sipalg-registered', family, 180, 3600),
+      ...timeout('sipalg-registered', family, 'udp', 'unreplied : 180, replied : 3600'),
+      // Keepalives renew it every two minutes while the daemon lives; after it, the phone's port is soon free for plain NAT.
+      ...timeout(
+        'sipalg-intercepted-tcp',
+        family,
+        'tcp',
+        'established : 300, fin_wait : 5, close_wait : 5, last_ack : 5, time_wait : 5, close : 1',
+      ),
     ]),
     ...set(SETS.heartbeat, 'inet_proto', ['flags timeout']),
     ...each((family) => sets(family, options)),
     ...chain('intercept', 'filter hook prerouting priority mangle + 10', [
       `iifname != ${internal} return`,
-      'meta l4proto != udp return',
+      'meta l4proto != { udp, tcp } return',
       ...each(({ nft, suffix }) => [
         `ct direction reply ct status dnat udp sport ${ports} update @${SETS.forwarded}${suffix} { ${nft} saddr . udp sport }`,
+        `ct direction reply ct status dnat tcp sport ${ports} update @learned_hosts${suffix} { ${nft} saddr }`,
       ]),
       'meta l4proto != @heartbeat return comment "the daemon is not running: ordinary NAT"',
       'ct status dnat,snat return comment "the operator\'s port forward, or a flow older than the daemon"',
@@ -184,6 +201,7 @@ export function renderRuleset(options: RulesetOptions): string {
     ...chain('output', 'filter hook output priority mangle + 10', [
       ...each(({ nft, nfproto, suffix }) => [
         `oifname ${internal} meta nfproto ${nfproto} meta l4proto udp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted${suffix}" return`,
+        `oifname ${internal} meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted-tcp${suffix}" return`,
         `${nft} saddr . udp sport @${SETS.signalling}${suffix} ct timeout set "sipalg-registered${suffix}"`,
       ]),
     ]),
@@ -191,6 +209,8 @@ export function renderRuleset(options: RulesetOptions): string {
       ...each(({ nft, suffix }) => [
         `${nft} daddr . udp dport @${SETS.signalling}${suffix} ${nft} saddr @providers${suffix} ${accept}`,
         `${nft} saddr . ${nft} daddr . udp dport @${SETS.peers}${suffix} ${accept}`,
+        `${nft} daddr . tcp dport @${SETS.signallingTcp}${suffix} ${nft} saddr @providers${suffix} ${accept}`,
+        `${nft} saddr . ${nft} daddr . tcp dport @${SETS.peersTcp}${suffix} ${accept}`,
       ]),
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
@@ -213,6 +233,7 @@ export function renderRuleset(options: RulesetOptions): string {
       ...each(({ nft, nfproto, suffix }) => [
         `oifname ${internal} meta nfproto ${nfproto} meta mark and ${hex(INTERCEPT_MARK)} == ${hex(INTERCEPT_MARK)} snat ${nft} to ${nft} saddr comment "what the provider's impersonators send keeps its source"`,
         `${nft} saddr . udp sport @${SETS.signalling}${suffix} snat ${nft} to ${nft} saddr comment "our ports stay, also where masquerade is random"`,
+        `${nft} saddr . tcp sport @${SETS.signallingTcp}${suffix} snat ${nft} to ${nft} saddr comment "the same"`,
         `oifname ${external} snat ${nft} to ${nft} saddr . udp sport map @${SETS.mediaOut}${suffix}`,
         `oifname ${internal} ct status dnat snat ${nft} to ${nft} saddr . udp sport map @${SETS.mediaOut}${suffix} comment "hairpin"`,
       ]),
@@ -245,8 +266,12 @@ function sets(family: Family, options: RulesetOptions): string[] {
       ['size 4096', 'flags dynamic,timeout', 'timeout 1d'],
       endpoints(options.learned),
     ),
+    ...set(`forwarded_hosts${suffix}`, type, [], [...new Set(prefixes(options.forwardedHosts))]),
+    ...set(`learned_hosts${suffix}`, type, ['size 4096', 'flags dynamic,timeout', 'timeout 1d']),
     ...set(`${SETS.signalling}${suffix}`, `${type} . inet_service`, ['size 65536']),
+    ...set(`${SETS.signallingTcp}${suffix}`, `${type} . inet_service`, ['size 65536']),
     ...set(`${SETS.peers}${suffix}`, `${type} . ${type} . inet_service`, ['size 65536', 'flags timeout']),
+    ...set(`${SETS.peersTcp}${suffix}`, `${type} . ${type} . inet_service`, ['size 65536', 'flags timeout']),
     ...set(`${SETS.mediaInternal}${suffix}`, `${type} . inet_service`, [size, 'flags timeout']),
     ...set(`${SETS.mediaFrom}${suffix}`, `${type} . inet_service`, [size, 'counter']),
     ...set(`${SETS.mediaTo}${suffix}`, `${type} . inet_service`, [size, 'counter']),
@@ -274,9 +299,11 @@ function sets(family: Family, options: RulesetOptions): string[] {
 /** What of one family is taken, of what has come this far: the rules that stand last in the chain. */
 function interception(family: Family, options: RulesetOptions, ports: string): string[] {
   const { nft, nfproto, suffix } = family;
-  const take = `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "sipalg-intercepted${suffix}" accept`;
-  const to =
-    family === IPV6 ? `[${IPV6.loopback}]:${options.listenPort6}` : `${IPV4.loopback}:${options.listenPort}`;
+  const take = (policy: string): string =>
+    `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "${policy}${suffix}" accept`;
+  const at = (port: number): string => `${nft} to ${formatHost(family.loopback)}:${port}`;
+  const port = family === IPV6 ? (options.listenPort6 ?? 0) : options.listenPort;
+  const tcpPort = family === IPV6 ? options.tcpListenPort6 : options.tcpListenPort;
   return [
     ...(family === IPV6
       ? [
@@ -288,12 +315,20 @@ function interception(family: Family, options: RulesetOptions, ports: string): s
             : []),
         ]
       : []),
+    `meta l4proto tcp ${nft} saddr @forwarded_hosts${suffix} return`,
+    `meta l4proto tcp ${nft} saddr @learned_hosts${suffix} return`,
     `${nft} saddr . udp sport @${SETS.forwarded}${suffix} return`,
     `${nft} saddr . udp sport @forwarded_static${suffix} return`,
     `${nft} saddr @off_phones${suffix} return`,
     `${nft} daddr @off_providers${suffix} return`,
-    `meta nfproto ${nfproto} socket transparent 1 socket wildcard 0 ${take}`,
-    `udp dport ${ports} tproxy ${nft} to ${to} ${take}`,
+    `meta nfproto ${nfproto} meta l4proto udp socket transparent 1 socket wildcard 0 ${take('sipalg-intercepted')}`,
+    `udp dport ${ports} tproxy ${at(port)} ${take('sipalg-intercepted')}`,
+    `meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 ${take('sipalg-intercepted-tcp')}`,
+    ...(tcpPort === undefined
+      ? []
+      : [
+          `tcp flags & (fin | syn | rst | ack) == syn tcp dport ${ports} tproxy ${at(tcpPort)} ${take('sipalg-intercepted-tcp')}`,
+        ]),
   ];
 }
 

@@ -15,6 +15,7 @@ import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from './sockaddr.ts';
 import { ERRNO, SystemError, systemError } from './system-error.ts';
 
 export const AF_UNIX = 1;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
@@ -29,6 +30,7 @@ interface Calls {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Pointer, length: number): number;
   connect(fd: number, address: Pointer, length: number): number;
+  listen(fd: number, backlog: number): number;
   getsockname(fd: number, address: Pointer, length: Pointer): number;
   setsockopt(fd: number, level: number, name: number, value: Pointer, length: number): number;
   sendto(
@@ -60,6 +62,7 @@ function libc(): Calls {
     socket: lib.func('socket', 'int', ['int', 'int', 'int']),
     bind: lib.func('bind', 'int', ['int', pointer, 'uint32_t']),
     connect: lib.func('connect', 'int', ['int', pointer, 'uint32_t']),
+    listen: lib.func('listen', 'int', ['int', 'int']),
     getsockname: lib.func('getsockname', 'int', ['int', pointer, pointer]),
     setsockopt: lib.func('setsockopt', 'int', ['int', 'int', 'int', pointer, 'uint32_t']),
     sendto: lib.func('sendto', 'intptr_t', ['int', pointer, 'size_t', 'int', pointer, 'uint32_t']),
@@ -117,6 +120,10 @@ export function connectInet(fd: FileDescriptor, remote: Endpoint): void {
     'connect',
     formatEndpoint(remote),
   );
+}
+
+export function listen(fd: FileDescriptor, backlog: number, local: Endpoint): void {
+  check(libc().listen(fd, backlog), 'listen', `${local.address}:${local.port}`);
 }
 
 /** Undoes a connect (connect(2): AF_UNSPEC), so that a datagram socket can be connected elsewhere. */

@@ -1,7 +1,7 @@
 /**
  * Who may import whom. Each room may import what stands to its left, and itself:
  *
- *   core/net ← core/{sip,sdp} ← core/nat ← core/{alg,relay,detect} ← {linux, state, observe, config, routers}
+ *   core/net ← core/{sip,sdp} ← core/nat ← core/{alg,relay,detect} ← stream ← {linux, state, observe, config, routers}
  *            ← {gateway, detector, console} ← cli
  */
 import assert from 'node:assert/strict';
@@ -13,6 +13,7 @@ const ranks: readonly (readonly string[])[] = [
   ['core/sip', 'core/sdp'],
   ['core/nat'],
   ['core/alg', 'core/relay', 'core/detect'],
+  ['stream'],
   ['linux', 'state', 'observe', 'config', 'routers'],
   ['gateway', 'detector', 'console'],
   ['cli'],

@@ -12,8 +12,10 @@ import { Agent, type AgentOptions } from '../../demo/agent.ts';
 import type { Call } from '../../demo/call.ts';
 import { Gateway, type GatewayOptions } from '../../demo/gateway.ts';
 import { namespaceObstacle } from '../../demo/namespace.ts';
-import { addresses, addresses6, Network, type NetworkOptions, ula } from '../../demo/network.ts';
+import { addresses, addresses6, type Host, Network, type NetworkOptions, ula } from '../../demo/network.ts';
 import { Provider, type ProviderOptions } from '../../demo/provider.ts';
+import { TcpWire } from '../../demo/tcp-wire.ts';
+import type { Wire } from '../../demo/transport.ts';
 
 /** What the phone sings, and what the provider sings. */
 export const PHONE_HERTZ = 440;
@@ -42,8 +44,15 @@ export class Lab {
     return gateway;
   }
 
+  /** A TCP endpoint: it listens there, unless told otherwise, and connects from its address. */
+  async wire(host: Host, address: string, port = 5060, listens = true): Promise<TcpWire> {
+    const wire = await TcpWire.open((make) => this.network.space(host).enter(make), address, port, listens);
+    this.defer(() => wire.close());
+    return wire;
+  }
+
   /** A scripted phone: alice at phone1 unless told otherwise, on port 5060, without rport. */
-  async phone(options: PhoneOptions = {}): Promise<Agent> {
+  async phone(options: PhoneOptions = {}, wire?: Wire): Promise<Agent> {
     const { host = 'phone1' } = options;
     const agent = await Agent.open(
       {
@@ -55,6 +64,7 @@ export class Lab {
         ...options,
       },
       (address, port) => this.network.socket(host, address, port),
+      wire,
     );
     this.defer(() => agent.close());
     return agent;
@@ -76,10 +86,11 @@ export class Lab {
     return this.provider({ address: addresses6.provider, mediaAddress: addresses6.media, ...options });
   }
 
-  async provider(options: Partial<ProviderOptions> = {}): Promise<Provider> {
+  async provider(options: Partial<ProviderOptions> = {}, wire?: Wire): Promise<Provider> {
     const provider = await Provider.open(
       { address: addresses.provider, mediaAddress: addresses.media, hertz: PROVIDER_HERTZ, ...options },
       (address, port) => this.network.socket('provider', address, port),
+      wire,
     );
     this.defer(() => provider.close());
     return provider;

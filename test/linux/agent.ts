@@ -115,6 +115,8 @@ async function carryOut(request: Request): Promise<unknown> {
         opened: (id) => tell({ event: 'opened', id }),
         failed: (id, reason) => tell({ event: 'failed', id, reason }),
         externalAddresses: (addresses) => tell({ event: 'addresses', addresses }),
+        closed: () => {},
+        admits: () => true,
         notice: (code, text) => tell({ event: 'notice', code, text }),
       });
       plane.start();

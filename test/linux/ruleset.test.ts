@@ -11,12 +11,15 @@ const options: RulesetOptions = {
   sipPorts: [5060, 5062],
   listenPort: 40_000,
   listenPort6: 40_006,
+  tcpListenPort: 40_001,
+  tcpListenPort6: 40_007,
   translated6: ['fd00::/8'],
   excludedPhones: ['10.0.0.9'],
   excludedProviders: ['192.0.2.0/24', '2001:db8::/32'],
   providers: ['198.51.100.0/25'],
   forwarded: [{ address: '10.0.0.50', port: 5060 }],
   learned: [{ address: '10.0.0.51', port: 5060 }],
+  forwardedHosts: ['10.0.0.50', '10.0.0.52'],
 };
 
 test('the ruleset is the golden one', () => {

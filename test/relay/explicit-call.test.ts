@@ -36,6 +36,8 @@ async function startGateway(): Promise<{ plane: ExplicitPlane; gateway: Endpoint
       }),
     opened: (id) => run({ kind: 'opened', id }),
     failed: (id, reason) => run({ kind: 'failed', id, reason }),
+    closed: (connection) => run({ kind: 'closed', connection }),
+    admits: (local, remote) => engine.admits('tcp', local, remote),
     notice: (code, text) => assert.fail(`${code}: ${text}`),
   };
   plane = await createExplicitPlane({ listen: [endpoint('127.0.0.1', 0)] }, handler);

@@ -58,6 +58,8 @@ async function start(options: Partial<ExplicitPlaneOptions> = {}): Promise<Endpo
         packets.put({ flow, text: Buffer.from(bytes).toString('latin1'), externalAddress, innerAddress }),
       opened: (id) => answers.put(`opened ${id}`),
       failed: (id, reason) => answers.put(`failed ${id} ${reason}`),
+      closed: (id) => answers.put(`closed ${id}`),
+      admits: () => true,
       notice: (code) => notices.put(code),
     },
   );
@@ -324,7 +326,7 @@ describe('a signalling mapping', () => {
 test('a listen endpoint that is taken rejects, and leaves nothing bound', async () => {
   const gateway = await start();
   const spare = await freePorts(GATEWAY, 1);
-  const handler = { packet() {}, opened() {}, failed() {}, notice() {} };
+  const handler = { packet() {}, opened() {}, failed() {}, closed() {}, admits: () => false, notice() {} };
   await assert.rejects(createExplicitPlane({ listen: [spare, gateway] }, handler), /EADDRINUSE/);
   const again = await createExplicitPlane({ listen: [spare] }, handler);
   await again.stop();

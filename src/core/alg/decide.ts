@@ -3,11 +3,12 @@
  * are on.
  *
  * Facts: only the topmost Via is ours to touch (RFC 3261 §16.7, §18.1.2); a Contact is where the phone is to be reached
- * in whatever it stands (§8.1.1.8), but only a sip: URI, without maddr, for the transport of the mapping; an absent port
+ * in whatever it stands (§8.1.1.8), but only a sip: URI, without maddr, for UDP or TCP; an absent transport is UDP, an absent port
  * is 5060 (§19.1.2), and stays absent where 5060 is right; a URI with an explicit port is not equal to one without
  * (§19.1.4), so the phone gets back what it wrote, to the octet.
  */
 import { type Address, type Endpoint, formatHost } from '../net/address.ts';
+import type { Transport } from '../net/flow.ts';
 import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, scanNameAddrs } from '../sip/message.ts';
@@ -32,14 +33,16 @@ export type HeaderEdit = Edit<RuleId>;
 
 export interface OutboundFacts {
   readonly policy: Policy;
+  /** The transport by which the phone sent, which is its Via's. */
+  readonly transport: Transport;
   /** The address from which the phone sent. */
   readonly phone: Address;
   /** The URIs of its Contacts that name the phone itself. */
   readonly ownContacts: readonly SipUri[];
   /** The phone's own signalling mappings: internal endpoint → external endpoint, or undefined where there is none. */
-  readonly external: (internal: Endpoint) => Endpoint | undefined;
+  readonly external: (internal: Endpoint, transport: Transport) => Endpoint | undefined;
   /** The same, of every phone. */
-  readonly anyExternal: (internal: Endpoint) => Endpoint | undefined;
+  readonly anyExternal: (internal: Endpoint, transport: Transport) => Endpoint | undefined;
   /** The URIs of its Record-Route entries that name the sender itself, which is a declared proxy; empty otherwise. */
   readonly ownRecordRoutes: readonly SipUri[];
   /** Our own endpoints, as the phone may name them in Route (explicit mode). */
@@ -52,8 +55,8 @@ export interface InboundFacts {
   /** The transaction that a response belongs to. */
   readonly transaction: Transaction | undefined;
   /** The phone's own mapping that has this external endpoint. */
-  readonly ownMapping: (external: Endpoint) => SignallingMapping | undefined;
-  readonly anyInternal: (external: Endpoint) => Endpoint | undefined;
+  readonly ownMapping: (external: Endpoint, transport: Transport) => SignallingMapping | undefined;
+  readonly anyInternal: (external: Endpoint, transport: Transport) => Endpoint | undefined;
   /** Whether the mapping belongs to a declared proxy, whose Record-Route entries come back. */
   readonly isProxy: boolean;
   /** Explicit mode: where the phone sends to, for a Via of our own. */
@@ -74,7 +77,7 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
   if (message.kind === 'request') {
     const { sentBy } = message.via;
     if (ruleIsOn(policy, 'via.sent-by') && sentBy.address === facts.phone) {
-      const external = facts.external(endpointOf(sentBy.address, sentBy));
+      const external = facts.external(endpointOf(sentBy.address, sentBy), facts.transport);
       if (external !== undefined)
         edits.push(...hostPortEdits(message.bytes, sentBy, external, 'via.sent-by'));
     }
@@ -87,7 +90,7 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
   if (message.kind === 'response' && facts.own.length > 0) edits.push(...ownViaRemoval(message));
   if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
     for (const uri of facts.ownContacts) {
-      const external = facts.external(endpointOf(facts.phone, uri));
+      const external = facts.external(endpointOf(facts.phone, uri), transportOf(message.bytes, uri));
       if (external !== undefined)
         edits.push(...hostPortEdits(message.bytes, uri, external, 'contact.host-port'));
     }
@@ -114,14 +117,25 @@ export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit
   return edits;
 }
 
-/** A sip: URI of a Contact that is an address of the mapping's transport; undefined for every other. */
+/** A sip: URI of a Contact that is an address of UDP or TCP; undefined for every other. */
 export function contactUri(message: Message, contact: NameAddr): SipUri | undefined {
   const uri = scanSipUri(message.bytes, contact.uri.start, contact.uri.end);
   if (uri === undefined || uriParameter(message.bytes, uri, 'maddr') !== undefined) return undefined;
   const transport = uriParameter(message.bytes, uri, 'transport');
-  return transport === undefined || equalsIgnoreCase(message.bytes, transport.start, transport.end, 'udp')
+  if (transport === undefined) return uri;
+  const { start, end } = transport;
+  return equalsIgnoreCase(message.bytes, start, end, 'udp') ||
+    equalsIgnoreCase(message.bytes, start, end, 'tcp')
     ? uri
     : undefined;
+}
+
+/** The transport that a sip: URI asks for; UDP where it says nothing (RFC 3261 §19.1.2, RFC 3263 §4.1). */
+export function transportOf(bytes: Uint8Array, uri: SipUri): Transport {
+  const transport = uriParameter(bytes, uri, 'transport');
+  return transport !== undefined && equalsIgnoreCase(bytes, transport.start, transport.end, 'tcp')
+    ? 'tcp'
+    : 'udp';
 }
 
 export function endpointOf(address: Address, written: HostPort): Endpoint {
@@ -133,15 +147,28 @@ function decideRequest(message: Message, facts: InboundFacts): HeaderEdit[] {
   const edits: HeaderEdit[] = [];
   if (ruleIsOn(policy, 'request-uri.host-port')) {
     const uri = scanSipUri(message.bytes, message.requestUri.start, message.requestUri.end);
-    if (uri !== undefined && names(uri, mapping.external)) {
+    const named = uri === undefined ? undefined : mappingNamed(message.bytes, uri, facts);
+    if (uri !== undefined && named !== undefined) {
       const user = textOf(message.bytes, uri.user.start, uri.user.end);
-      const replacement = writtenContact(mapping, user) ?? plainHostPort(mapping.internal, uri);
+      const replacement = writtenContact(named, user) ?? plainHostPort(named.internal, uri);
       edits.push({ span: uri.span, replacement, rule: 'request-uri.host-port' });
     }
   }
   if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, anyInternal));
-  if (ownVia !== undefined && ruleIsOn(policy, 'via.own')) edits.push(...ownViaInsertion(message, ownVia));
+  if (ownVia !== undefined && ruleIsOn(policy, 'via.own'))
+    edits.push(...ownViaInsertion(message, ownVia, mapping.transport));
   return edits;
+}
+
+/** The mapping that a Request-URI names: the one by which it came, or the phone's for the transport that the URI asks for. */
+function mappingNamed(bytes: Uint8Array, uri: SipUri, facts: InboundFacts): SignallingMapping | undefined {
+  const { mapping } = facts;
+  const transport = transportOf(bytes, uri);
+  const other =
+    transport === mapping.transport || uri.address === undefined
+      ? undefined
+      : facts.ownMapping(endpointOf(uri.address, uri), transport);
+  return other ?? (names(uri, mapping.external) ? mapping : undefined);
 }
 
 function decideResponse(message: Message, facts: InboundFacts): HeaderEdit[] {
@@ -160,7 +187,7 @@ function decideResponse(message: Message, facts: InboundFacts): HeaderEdit[] {
     for (const contact of message.contacts) {
       const uri = contactUri(message, contact);
       if (uri?.address === undefined) continue;
-      const own = facts.ownMapping(endpointOf(uri.address, uri));
+      const own = facts.ownMapping(endpointOf(uri.address, uri), transportOf(bytes, uri));
       if (own === undefined) continue;
       const user = textOf(bytes, uri.user.start, uri.user.end);
       edits.push({
@@ -194,7 +221,10 @@ function receivedEdits(message: Message, { mapping, transaction }: InboundFacts)
 }
 
 /** Refer-To: only a host and port that are a live mapping as a whole; what is escaped in its header fields never. */
-function referToEdits(message: Message, translate: (from: Endpoint) => Endpoint | undefined): HeaderEdit[] {
+function referToEdits(
+  message: Message,
+  translate: (from: Endpoint, transport: Transport) => Endpoint | undefined,
+): HeaderEdit[] {
   const edits: HeaderEdit[] = [];
   for (const field of message.fields) {
     if (field.name !== 'refer-to') continue;
@@ -203,7 +233,7 @@ function referToEdits(message: Message, translate: (from: Endpoint) => Endpoint 
     for (const value of values) {
       const uri = scanSipUri(message.bytes, value.uri.start, value.uri.end);
       if (uri?.address === undefined) continue;
-      const target = translate(endpointOf(uri.address, uri));
+      const target = translate(endpointOf(uri.address, uri), transportOf(message.bytes, uri));
       if (target !== undefined)
         edits.push(...hostPortEdits(message.bytes, uri, target, 'refer-to.host-port'));
     }

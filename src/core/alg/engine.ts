@@ -8,6 +8,8 @@
  * A message that names an endpoint which is not open yet waits in its mapping, and is handled anew when the driver
  * answers; so nothing is advertised before it works.
  */
+import type { Endpoint } from '../net/address.ts';
+import { over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { finish } from './calls.ts';
 import { judge } from './dialog-life.ts';
@@ -39,6 +41,9 @@ export class Engine {
       case 'packet':
         this.#guarded(now, input);
         break;
+      case 'closed':
+        this.#state.mappings.leave(input.connection, now);
+        break;
       case 'opened':
         this.#opened(now, input.id);
         break;
@@ -62,6 +67,15 @@ export class Engine {
     if ((this.nextTimeoutMs ?? Number.POSITIVE_INFINITY) <= now) this.#timeout(now);
     this.#writeRecords();
     return this.#state.out;
+  }
+
+  /** Whether a mapping has this external endpoint, and `sender` may open a connection to it. */
+  admits(transport: Transport, external: Endpoint, sender: Endpoint): boolean {
+    const mapping = this.#state.mappings.byExternal(transport, external);
+    return (
+      mapping !== undefined &&
+      (this.#state.isAdmitted(mapping, sender) || this.#state.mappings.ofPhone(sender.address).size > 0)
+    );
   }
 
   /** When the next `timeout` input is wanted; undefined while nothing can become due. */
@@ -156,12 +170,15 @@ export class Engine {
         if (mapping !== undefined && this.#state.isAdmitted(mapping, flow.remote))
           this.#state.out.push({
             kind: 'send',
-            flow: {
-              transport: flow.transport,
-              side: 'internal',
-              local: flow.remote,
-              remote: mapping.internal,
-            },
+            flow: over(
+              {
+                transport: flow.transport,
+                side: 'internal',
+                local: flow.remote,
+                remote: mapping.internal,
+              },
+              flow.connection,
+            ),
             bytes,
           });
         return;
@@ -174,7 +191,10 @@ export class Engine {
       if (mapping?.state === 'open')
         this.#state.out.push({
           kind: 'send',
-          flow: { transport: flow.transport, side: 'external', local: mapping.external, remote: flow.local },
+          flow: over(
+            { transport: flow.transport, side: 'external', local: mapping.external, remote: flow.local },
+            flow.connection,
+          ),
           bytes,
         });
     }
@@ -253,7 +273,7 @@ export class Engine {
     }
     for (const packet of this.#state.waiting.abandoned(mapping.id)) {
       this.#state.watching = packet.watched === true;
-      this.#state.drop(packet.flow, why);
+      this.#state.forgo(packet, why);
     }
     this.#state.record('mapping', mappingKey(mapping), undefined);
   }

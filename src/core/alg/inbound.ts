@@ -1,6 +1,6 @@
 /** From the provider to the phone: which transaction and mapping it belongs to, and what the registrar has granted. */
 import { type Endpoint, sameEndpoint } from '../net/address.ts';
-import type { Flow } from '../net/flow.ts';
+import { type ConnectionId, type Flow, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
@@ -18,17 +18,13 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
   if (mapping.state !== 'open') return state.wait(mapping, packet);
   const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
-  const reply = (to: Endpoint): Flow => ({
-    transport: flow.transport,
-    side: 'internal',
-    local: flow.remote,
-    remote: to,
-  });
+  const reply = (to: Endpoint, connection: ConnectionId | undefined): Flow =>
+    over({ transport: flow.transport, side: 'internal', local: flow.remote, remote: to }, connection);
   if (message === undefined) {
     if (scan === undefined && isOurs(state, now, packet, mapping)) return;
     // What is no SIP answers to the port that sent (STUN, keepalives); what is SIP of a kind goes where SIP goes.
     const port = scan === undefined ? mapping.sourcePort : mapping.internal.port;
-    const to = reply({ address: mapping.internal.address, port });
+    const to = reply({ address: mapping.internal.address, port }, flow.connection);
     return state.pass(
       flow,
       to,
@@ -44,7 +40,8 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     message.kind === 'response'
       ? state.transactions.find(message, 'internal', mapping.internal.address, now)
       : undefined;
-  const to = reply(transaction?.peer ?? mapping.internal);
+  // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
+  const to = reply(transaction?.peer ?? mapping.internal, transaction?.connection ?? flow.connection);
   if (state.observes(now, message, 'in', mapping, flow.remote, transaction)) {
     state.session(now, message, 'in', mapping, flow.remote, packet, true);
     if (message.kind === 'request') {
@@ -59,10 +56,10 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     policy: state.policy,
     mapping,
     transaction,
-    ownMapping: (external) => ownMapping(state, mapping, external),
+    ownMapping: (external, transport) => ownMapping(state, mapping, external, transport),
     isProxy: state.options.isProxy?.(mapping.internal.address) === true,
     ownVia: state.ownEndpoint(mapping.internal.address),
-    anyInternal: (external) => state.mappings.byExternal(flow.transport, external)?.internal,
+    anyInternal: (external, transport) => state.mappings.byExternal(transport, external)?.internal,
   });
   const session = state.session(now, message, 'in', mapping, flow.remote, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
@@ -97,8 +94,9 @@ function ownMapping(
   state: EngineState,
   mapping: SignallingMapping,
   external: Endpoint,
+  transport: Transport,
 ): SignallingMapping | undefined {
-  const found = state.mappings.byExternal(mapping.transport, external);
+  const found = state.mappings.byExternal(transport, external);
   return found?.internal.address === mapping.internal.address ? found : undefined;
 }
 
@@ -116,8 +114,8 @@ function takeLifetimes(
     const phone = mapping.internal.address;
     const written = observed ? state.profiles.written(phone, peer.address) : [];
     // What the phone wrote is what the registrar lists where nothing was translated.
-    const own = (listed: Endpoint): SignallingMapping | undefined =>
-      ownMapping(state, mapping, listed) ??
+    const own = (listed: Endpoint, transport: Transport): SignallingMapping | undefined =>
+      ownMapping(state, mapping, listed, transport) ??
       (written.some((one) => sameEndpoint(one, listed)) ? mapping : undefined);
     for (const changed of takeGrant(
       message,

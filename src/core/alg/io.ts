@@ -5,7 +5,7 @@
  * time and carries out the outputs in the order in which they stand.
  */
 import type { Address, Endpoint } from '../net/address.ts';
-import type { Flow, Transport } from '../net/flow.ts';
+import type { ConnectionId, Flow, Transport } from '../net/flow.ts';
 import type { AlgEvent } from './event.ts';
 
 /** Names one mapping (of signalling or of media) from `open` to `close`; never used twice in one engine's life. */
@@ -16,7 +16,7 @@ export type Input =
       readonly kind: 'packet';
       /** The flow as received: `remote` sent the bytes to `local`. */
       readonly flow: Flow;
-      /** The datagram. The engine may keep it; the driver must not write to it again. */
+      /** The datagram, or one whole message of a stream. The engine may keep it; the driver must not write to it again. */
       readonly bytes: Uint8Array;
       /** Internal side only: our own address on the route to `flow.local`, which new mappings get. */
       readonly externalAddress?: Address;
@@ -35,6 +35,8 @@ export type Input =
   | { readonly kind: 'external-address-changed'; readonly addresses: readonly Address[] }
   /** The time that `nextTimeoutMs` named has come (or passed; calling too early or too often is harmless). */
   | { readonly kind: 'timeout' }
+  /** A connection is gone, on both sides. */
+  | { readonly kind: 'closed'; readonly connection: ConnectionId }
   /** The answer to an `open` command. Every `open` is answered exactly once, at once or later. */
   | { readonly kind: 'opened'; readonly id: MappingId }
   | { readonly kind: 'failed'; readonly id: MappingId; readonly reason: string }
@@ -105,7 +107,10 @@ export interface MediaMapping {
 
 /** What carries the engine's outputs out: the kernel data plane (linux/) or ordinary sockets (explicit mode). */
 export interface DataPlane {
-  /** Must not throw; a datagram that cannot be sent is counted and gone, as on any network. */
+  /**
+   * Must not throw; a datagram that cannot be sent is counted and gone, as on any network. Of a stream `flow.connection`
+   * says over which connection; without it, or where that one is gone, over one that leads to `flow.remote`.
+   */
   send(flow: Flow, bytes: Uint8Array): void;
   /** Carries a command out; answers an `open` by calling back, before or after it returns. */
   signalling(command: SignallingCommand): void;
@@ -126,6 +131,10 @@ export interface PlaneHandler {
   failed(id: MappingId, reason: string): void;
   /** What passes on a media mapping, told when it changes. A plane that cannot see it never says so. */
   mediaFlow?(id: MappingId, flow: MediaFlow): void;
+  /** A connection is gone, on both sides. */
+  closed(connection: ConnectionId): void;
+  /** Whether `remote` may open a connection to the external endpoint `local` of a mapping. */
+  admits(local: Endpoint, remote: Endpoint): boolean;
   /** Something that an operator should know and that is not about one packet. */
   notice(code: string, text: string): void;
 }

@@ -3,10 +3,10 @@
  * what the phone wrote, so that it gets back exactly that.
  */
 
-import type { PortPool } from '../nat/port-pool.ts';
+import { PortPool, type PortRange } from '../nat/port-pool.ts';
 import { type Due, TimerQueue } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
-import type { Transport } from '../net/flow.ts';
+import type { ConnectionId, Transport } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { MappingId } from './io.ts';
 import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
@@ -51,6 +51,8 @@ export interface SignallingMapping extends Due {
   readonly registrations: Map<string, Registration>;
   /** Live dialogs, which keep the mapping. */
   readonly dialogs: Set<string>;
+  /** Connections over which the phone has sent, which keep it too (RFC 5382 §5: a live connection keeps its mapping). */
+  readonly connections: Set<ConnectionId>;
   lastUsed: TimeMs;
   /** When a request last came in from outside. */
   lastIncoming: TimeMs | undefined;
@@ -82,13 +84,14 @@ export class Mappings {
   readonly #remembered = new Map<string, number>();
   /** The newest of them for each phone endpoint, whatever the address: a new address begins with the same port. */
   readonly #latest = new Map<string, number>();
-  readonly #pool: PortPool;
+  readonly #byConnection = new Map<ConnectionId, Set<SignallingMapping>>();
+  readonly #pools: Readonly<Record<Transport, PortPool>>;
   readonly #statics: readonly StaticMapping[];
   readonly #limits: Limits;
   readonly timers = new TimerQueue<SignallingMapping>();
 
-  constructor(pool: PortPool, statics: readonly StaticMapping[], limits: Limits) {
-    this.#pool = pool;
+  constructor(ports: PortRange, statics: readonly StaticMapping[], limits: Limits) {
+    this.#pools = { udp: new PortPool(ports), tcp: new PortPool(ports) };
     this.#statics = statics;
     this.#limits = limits;
   }
@@ -168,6 +171,7 @@ export class Mappings {
       recordRoute: undefined,
       registrations: new Map(),
       dialogs: new Set(),
+      connections: new Set(),
       lastUsed: now,
       lastIncoming: undefined,
       keepUntil: 0,
@@ -185,7 +189,7 @@ export class Mappings {
     const refused = mapping.external;
     // Chosen before the refused port is given back, so that it is another one.
     const next = this.#choose(mapping.transport, mapping.internal, refused.address, mapping.attempts);
-    this.#pool.release(refused.address, refused.port);
+    this.#pools[mapping.transport].release(refused.address, refused.port);
     if (next === undefined) return false;
     mapping.attempts++;
     mapping.external = next;
@@ -202,7 +206,9 @@ export class Mappings {
     if (ofPhone?.size === 0) this.#byPhone.delete(mapping.internal.address);
     this.#byInternal.delete(internalKey(mapping.transport, mapping.internal, mapping.external.address));
     this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
-    this.#pool.release(mapping.external.address, mapping.external.port);
+    this.#pools[mapping.transport].release(mapping.external.address, mapping.external.port);
+    for (const connection of mapping.connections) this.#byConnection.get(connection)?.delete(mapping);
+    mapping.connections.clear();
   }
 
   /** Remembers the port for the phone's next mapping; returns the row to keep. */
@@ -232,11 +238,11 @@ export class Mappings {
   restore(id: MappingId, row: MappingRow): SignallingMapping | undefined {
     if (
       this.#byId.size >= this.#limits.mappings ||
-      !this.#pool.isFree(row.external.address, row.external.port) ||
+      !this.#pools[row.transport].isFree(row.external.address, row.external.port) ||
       this.#byInternal.has(internalKey(row.transport, row.internal, row.external.address))
     )
       return undefined;
-    this.#pool.claim(row.external.address, row.external.port);
+    this.#pools[row.transport].claim(row.external.address, row.external.port);
     this.#note(internalKey(row.transport, row.internal, row.external.address), row.external.port);
     const mapping: SignallingMapping = {
       id,
@@ -255,6 +261,7 @@ export class Mappings {
       recordRoute: row.recordRoute,
       registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
       dialogs: new Set(),
+      connections: new Set(),
       lastUsed: row.lastUsed,
       lastIncoming: undefined,
       keepUntil: row.keepUntil,
@@ -287,17 +294,41 @@ export class Mappings {
     this.#byExternal.set(`${mapping.transport} ${endpointKey(mapping.external)}`, mapping);
   }
 
-  /** The port that the phone had before, here or at another address; then its own, then the next one of the pool. */
+  /** The phone has sent over this connection by this mapping. */
+  join(mapping: SignallingMapping, connection: ConnectionId): void {
+    if (mapping.connections.has(connection)) return;
+    mapping.connections.add(connection);
+    const known = this.#byConnection.get(connection);
+    if (known === undefined) this.#byConnection.set(connection, new Set([mapping]));
+    else known.add(mapping);
+  }
+
+  /** The connection is gone: the mappings that it has kept are looked at again. */
+  leave(connection: ConnectionId, now: TimeMs): void {
+    for (const mapping of this.#byConnection.get(connection) ?? []) {
+      mapping.connections.delete(connection);
+      mapping.lastUsed = now;
+      this.schedule(mapping);
+    }
+    this.#byConnection.delete(connection);
+  }
+
+  /**
+   * The port that the phone had before, here or at another address; then the one that it has on the other transport (a URI
+   * without a transport is then right for both), then its own, then the next one of the pool.
+   */
   #choose(transport: Transport, internal: Endpoint, address: Address, attempt: number): Endpoint | undefined {
+    const pool = this.#pools[transport];
     const key = internalKey(transport, internal, address);
     const before = this.#remembered.get(key) ?? this.#latest.get(withoutAddress(key));
-    for (const port of [attempt === 0 ? before : undefined, attempt <= 1 ? internal.port : undefined]) {
-      if (port === undefined || port < 1024 || !this.#pool.isFree(address, port)) continue;
-      if (attempt === 1 && port === before) continue;
-      this.#pool.claim(address, port);
+    const other = this.byInternal(transport === 'udp' ? 'tcp' : 'udp', internal, address)?.external.port;
+    const wanted = new Set([before, other, internal.port].filter((port) => port !== undefined));
+    for (const port of [...wanted].slice(attempt)) {
+      if (port < 1024 || !pool.isFree(address, port)) continue;
+      pool.claim(address, port);
       return { address, port };
     }
-    const port = this.#pool.take(address, 1);
+    const port = pool.take(address, 1);
     return port === undefined ? undefined : { address, port };
   }
 }
@@ -306,7 +337,7 @@ const NO_MAPPINGS: ReadonlySet<SignallingMapping> = new Set();
 
 /** When nothing keeps the mapping any more. */
 export function endsAt(mapping: SignallingMapping): TimeMs {
-  if (mapping.dialogs.size > 0) return Number.POSITIVE_INFINITY;
+  if (mapping.dialogs.size > 0 || mapping.connections.size > 0) return Number.POSITIVE_INFINITY;
   let end = Math.max(mapping.lastUsed + IDLE_MS, mapping.keepUntil);
   for (const one of mapping.registrations.values()) end = Math.max(end, one.expiresAt);
   return end;

@@ -3,14 +3,14 @@
  * the phone wrote, to be given back to it later.
  */
 import { type Address, type Endpoint, sameEndpoint } from '../net/address.ts';
-import type { Flow } from '../net/flow.ts';
+import { type Flow, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
 import { equalsText, textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
-import { contactsOf, decideOutbound, endpointOf } from './decide.ts';
+import { contactsOf, decideOutbound, endpointOf, transportOf } from './decide.ts';
 import { toPhone } from './inbound.ts';
 import type { MappingId } from './io.ts';
 import type { SignallingMapping } from './mappings.ts';
@@ -18,6 +18,7 @@ import { LOWEST_INTERNAL_PORT } from './policy.ts';
 import { routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
 import type { EngineState } from './state.ts';
+import type { Transaction } from './transactions.ts';
 import type { Packet } from './waiting.ts';
 
 export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone: Address): void {
@@ -28,16 +29,19 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   const message = scan?.ok === true ? scan.message : undefined;
 
   if (packet.innerAddress !== undefined) state.rememberInner(phone, packet.innerAddress);
-  const mapping = mappingFor(state, now, flow, message, externalAddress);
-  if (mapping === undefined) return;
+  const asked =
+    message?.kind === 'response' ? state.transactions.find(message, 'external', phone, now) : undefined;
+  const mapping = mappingFor(state, now, flow, message, asked, externalAddress);
+  if (mapping === undefined) return state.forgo(packet, 'no mapping can be made');
   if (mapping.state !== 'open') return state.wait(mapping, packet);
   touch(state, now, mapping, flow);
-  const out: Flow = {
-    transport: flow.transport,
-    side: 'external',
-    local: mapping.external,
-    remote: flow.local,
-  };
+  // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
+  const connection = asked?.connection ?? flow.connection;
+  const remote = asked?.connection === undefined ? flow.local : asked.peer;
+  const out = over(
+    { transport: mapping.transport, side: 'external', local: mapping.external, remote },
+    connection,
+  );
   if (message === undefined) {
     state.pass(
       flow,
@@ -59,14 +63,19 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     state.options.isProxy?.(phone) === true
       ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)
       : [];
-  const opening = openNamed(state, now, flow, mapping, [...ownContacts, ...ownRecordRoutes], externalAddress);
+  const named = [...ownContacts, ...ownRecordRoutes].map((uri) => ({
+    internal: endpointOf(phone, uri),
+    transport: transportOf(message.bytes, uri),
+  }));
+  const opening = openNamed(state, now, mapping, named, externalAddress);
   if (opening.length > 0) return state.wait(mapping, packet, opening);
-  const external = (internal: Endpoint): Endpoint | undefined =>
-    sameEndpoint(internal, mapping.internal)
+  const external = (internal: Endpoint, transport: Transport): Endpoint | undefined =>
+    transport === mapping.transport && sameEndpoint(internal, mapping.internal)
       ? mapping.external
-      : openExternal(state, flow, internal, externalAddress);
+      : openExternal(state, transport, internal, externalAddress);
   const edits: Edit<RuleId>[] = decideOutbound(message, {
     policy: state.policy,
+    transport: mapping.transport,
     phone,
     ownContacts,
     ownRecordRoutes,
@@ -81,7 +90,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, false);
   const [route] = ownRecordRoutes;
   if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.span.start, route.span.end);
-  rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
+  rememberContacts(state, message, ownContacts, mapping, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
 }
@@ -127,20 +136,19 @@ function asItIs(
 function openNamed(
   state: EngineState,
   now: TimeMs,
-  flow: Flow,
   used: SignallingMapping,
-  uris: readonly SipUri[],
+  endpoints: readonly { readonly internal: Endpoint; readonly transport: Transport }[],
   externalAddress: Address,
 ): MappingId[] {
   const opening = new Set<MappingId>();
-  const ports = new Set<number>();
-  for (const uri of uris) {
-    const internal = endpointOf(used.internal.address, uri);
-    if (internal.port === used.internal.port || internal.port < LOWEST_INTERNAL_PORT) continue;
+  const ports = new Set<string>();
+  for (const { internal, transport } of endpoints) {
+    const isUsed = internal.port === used.internal.port && transport === used.transport;
+    if (isUsed || internal.port < LOWEST_INTERNAL_PORT) continue;
     // A phone has one or two further ports; a message that names many gets mappings for the first of them only.
-    ports.add(internal.port);
+    ports.add(`${transport} ${internal.port}`);
     if (ports.size > state.limits.newMappingsPerMessage) break;
-    const named = state.ensure(now, flow, internal, externalAddress);
+    const named = state.ensure(now, transport, internal, externalAddress);
     if (named !== undefined && named.state !== 'open') opening.add(named.id);
   }
   return [...opening];
@@ -152,35 +160,44 @@ function mappingFor(
   now: TimeMs,
   flow: Flow,
   message: Message | undefined,
+  asked: Transaction | undefined,
   address: Address,
 ): SignallingMapping | undefined {
-  if (message?.kind === 'response') {
+  if (asked !== undefined) {
     // The answer leaves by the mapping at which the request arrived.
-    const transaction = state.transactions.find(message, 'external', flow.remote.address, now);
-    const mapping = transaction === undefined ? undefined : state.mappings.byId(transaction.mapping);
+    const mapping = state.mappings.byId(asked.mapping);
     if (mapping !== undefined && mapping.internal.address === flow.remote.address) return mapping;
-  } else if (message !== undefined) {
+  } else if (message?.kind === 'request') {
     // A phone may send from another port than the one it listens on and names in its Via (RFC 3261 §18.1.1).
     const { sentBy } = message.via;
     if (sentBy.address === flow.remote.address) {
       const listening = endpointOf(sentBy.address, sentBy);
-      if (listening.port >= LOWEST_INTERNAL_PORT) return state.ensure(now, flow, listening, address);
+      if (listening.port >= LOWEST_INTERNAL_PORT)
+        return state.ensure(now, flow.transport, listening, address);
     }
   }
   const known = state.mappings.byInternal(flow.transport, flow.remote, address);
   if (known !== undefined) return known;
   for (const one of state.mappings.ofPhone(flow.remote.address))
-    if (one.sourcePort === flow.remote.port && one.external.address === address) return one;
-  return state.ensure(now, flow, flow.remote, address);
+    if (isUsedBy(one, flow) && one.external.address === address) return one;
+  return state.ensure(now, flow.transport, flow.remote, address);
+}
+
+/** Whether the phone sends by this mapping what comes from the flow's source. */
+function isUsedBy(mapping: SignallingMapping, flow: Flow): boolean {
+  if (mapping.transport !== flow.transport) return false;
+  return flow.connection === undefined
+    ? mapping.sourcePort === flow.remote.port
+    : mapping.connections.has(flow.connection);
 }
 
 function openExternal(
   state: EngineState,
-  flow: Flow,
+  transport: Transport,
   internal: Endpoint,
   address: Address,
 ): Endpoint | undefined {
-  const mapping = state.mappings.byInternal(flow.transport, internal, address);
+  const mapping = state.mappings.byInternal(transport, internal, address);
   return mapping?.state === 'open' ? mapping.external : undefined;
 }
 
@@ -190,14 +207,15 @@ function rememberContacts(
   message: Message,
   ownContacts: readonly SipUri[],
   used: SignallingMapping,
-  flow: Flow,
   externalAddress: Address,
 ): void {
   for (const uri of ownContacts) {
     const internal = endpointOf(used.internal.address, uri);
-    const mapping = sameEndpoint(internal, used.internal)
-      ? used
-      : state.mappings.byInternal(flow.transport, internal, externalAddress);
+    const transport = transportOf(message.bytes, uri);
+    const mapping =
+      transport === used.transport && sameEndpoint(internal, used.internal)
+        ? used
+        : state.mappings.byInternal(transport, internal, externalAddress);
     if (mapping === undefined) continue;
     // Most messages of a phone name the Contact that the one before named.
     const { newestContact: newest } = mapping;
@@ -222,6 +240,7 @@ function rememberContacts(
 
 function touch(state: EngineState, now: TimeMs, mapping: SignallingMapping, flow: Flow): void {
   mapping.lastUsed = now;
+  if (flow.connection !== undefined) state.mappings.join(mapping, flow.connection);
   if (mapping.sourcePort !== flow.remote.port) {
     mapping.sourcePort = flow.remote.port;
     state.dirtyMappings.add(mapping);
@@ -245,6 +264,8 @@ function deliverInside(state: EngineState, now: TimeMs, sent: Flow, bytes: Uint8
   const last = state.out.findLastIndex((output) => output.kind === 'send' && output.flow === sent);
   if (last < 0) return;
   state.out.splice(last, 1);
-  const flow: Flow = { ...sent, local: sent.remote, remote: sent.local };
+  // The connection is the sender's: whichever leads to the other phone is for the data plane to find.
+  const { transport, side } = sent;
+  const flow: Flow = { transport, side, local: sent.remote, remote: sent.local };
   toPhone(state, now, { kind: 'packet', flow, bytes }, mapping);
 }

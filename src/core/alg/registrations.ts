@@ -7,11 +7,12 @@
  */
 
 import type { Endpoint } from '../net/address.ts';
+import type { Transport } from '../net/flow.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
 import { firstField, type Message } from '../sip/message.ts';
 import { type NameAddr, nameAddrParameter } from '../sip/name-addr.ts';
 import { decimal, textOf } from '../sip/octets.ts';
-import { contactUri, endpointOf } from './decide.ts';
+import { contactUri, endpointOf, transportOf } from './decide.ts';
 import type { Output } from './io.ts';
 import { REGISTRATION_MARGIN_MS, REGISTRATION_MAX_MS, type SignallingMapping } from './mappings.ts';
 
@@ -26,7 +27,7 @@ export function takeGrant(
   message: Message,
   via: SignallingMapping,
   peer: Endpoint,
-  own: (external: Endpoint) => SignallingMapping | undefined,
+  own: (external: Endpoint, transport: Transport) => SignallingMapping | undefined,
   now: TimeMs,
   limit: number,
   out: Output[],
@@ -37,7 +38,7 @@ export function takeGrant(
   for (const contact of message.contacts) {
     const uri = contactUri(message, contact);
     if (uri?.address === undefined) continue;
-    const mapping = own(endpointOf(uri.address, uri));
+    const mapping = own(endpointOf(uri.address, uri), transportOf(message.bytes, uri));
     if (mapping === undefined) continue;
     const lifetimeMs = grantedMs(message, contact);
     const key = `${aor} ${textOf(message.bytes, uri.user.start, uri.user.end)}`;

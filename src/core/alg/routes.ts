@@ -7,13 +7,14 @@
  * entries that name the sender itself, and only of a declared proxy, are addresses of a mapping.
  */
 import { type Endpoint, formatEndpoint } from '../net/address.ts';
+import type { Transport } from '../net/flow.ts';
 import type { Span } from '../net/span.ts';
 import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
 import { skipLws, textOf } from '../sip/octets.ts';
 import { type SipUri, scanSipUri } from '../sip/uri.ts';
 import { scanVia } from '../sip/via.ts';
-import { endpointOf, type HeaderEdit, hostPortEdits, names, plainHostPort } from './decide.ts';
+import { endpointOf, type HeaderEdit, hostPortEdits, names, plainHostPort, transportOf } from './decide.ts';
 import { branchOf, OWN_BRANCH } from './transactions.ts';
 
 /** Every sip: URI of a field that may stand several times, with several values each. */
@@ -35,10 +36,13 @@ export function routeUris(message: Message, name: 'route' | 'record-route'): Sip
 export function recordRouteEdits(
   message: Message,
   own: readonly SipUri[],
-  external: (internal: Endpoint) => Endpoint | undefined,
+  external: (internal: Endpoint, transport: Transport) => Endpoint | undefined,
 ): HeaderEdit[] {
   return own.flatMap((uri) => {
-    const to = uri.address === undefined ? undefined : external(endpointOf(uri.address, uri));
+    const to =
+      uri.address === undefined
+        ? undefined
+        : external(endpointOf(uri.address, uri), transportOf(message.bytes, uri));
     return to === undefined ? [] : hostPortEdits(message.bytes, uri, to, 'record-route.host-port');
   });
 }
@@ -88,12 +92,12 @@ export function ownRouteEdits(message: Message, own: readonly Endpoint[]): Heade
  * made of the provider's, so that retransmissions and CANCEL carry the same one (RFC 3261 §16.6, §9.1). A peer of RFC 2543
  * without a branch is answered to as it asks.
  */
-export function ownViaInsertion(message: Message, own: Endpoint): HeaderEdit[] {
+export function ownViaInsertion(message: Message, own: Endpoint, transport: Transport): HeaderEdit[] {
   const field = firstField(message, 'via');
   const branch = branchOf(message);
   if (field === undefined || branch === '' || !/^[\x21-\x7e]+$/.test(branch)) return [];
   const at = field.line.start;
-  const replacement = `Via: SIP/2.0/UDP ${formatEndpoint(own)};branch=${OWN_BRANCH}${branch};rport\r\n`;
+  const replacement = `Via: SIP/2.0/${transport.toUpperCase()} ${formatEndpoint(own)};branch=${OWN_BRANCH}${branch};rport\r\n`;
   return [{ span: { start: at, end: at }, replacement, rule: 'via.own' }];
 }
 

@@ -5,7 +5,7 @@
 
 import { PortPool } from '../nat/port-pool.ts';
 import { type Address, type Endpoint, formatEndpoint, isUnspecified, sameEndpoint } from '../net/address.ts';
-import type { Flow } from '../net/flow.ts';
+import { type Flow, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
 import type { Edit } from '../sip/edit.ts';
@@ -83,9 +83,12 @@ export class EngineState {
     this.options = options;
     this.policy = { ...defaultPolicy, ...options.policy };
     this.limits = { ...defaultLimits, ...options.limits };
-    const signallingPool = new PortPool(options.signallingPorts ?? defaultSignallingPorts);
     const mediaPool = new PortPool(options.mediaPorts ?? defaultMediaPorts);
-    this.mappings = new Mappings(signallingPool, options.mappings ?? [], this.limits);
+    this.mappings = new Mappings(
+      options.signallingPorts ?? defaultSignallingPorts,
+      options.mappings ?? [],
+      this.limits,
+    );
     this.dialogs = new Dialogs(this.limits.dialogs, this.limits.callIdleMs);
     this.transactions = new Transactions(this.limits.transactions);
     this.waiting = new Waiting(this.limits.pending);
@@ -116,20 +119,17 @@ export class EngineState {
   }
 
   /** The phone's mapping for an endpoint of its own, a new one where there is none yet. */
-  ensure(now: TimeMs, flow: Flow, internal: Endpoint, address: Address): SignallingMapping | undefined {
-    const old = this.mappings.byInternal(flow.transport, internal, address);
+  ensure(
+    now: TimeMs,
+    transport: Transport,
+    internal: Endpoint,
+    address: Address,
+  ): SignallingMapping | undefined {
+    const old = this.mappings.byInternal(transport, internal, address);
     if (old !== undefined) return old;
-    const mapping = this.mappings.create(
-      this.nextId(),
-      now,
-      flow.transport,
-      internal,
-      address,
-      this.watching,
-    );
+    const mapping = this.mappings.create(this.nextId(), now, transport, internal, address, this.watching);
     if (mapping === undefined) {
       this.event({ kind: 'limit.reached', limit: 'mappings', value: this.mappings.size });
-      this.drop(flow, 'no mapping can be made');
       return undefined;
     }
     this.openSignalling(mapping);
@@ -370,7 +370,7 @@ export class EngineState {
         message,
         initiator,
         mapping.internal.address,
-        { mapping: mapping.id, sentBy: mapping.sentBy, peer, observed },
+        { mapping: mapping.id, sentBy: mapping.sentBy, peer, connection: flow.connection, observed },
         now,
       )
     )
@@ -421,6 +421,24 @@ export class EngineState {
       why,
       defects: defects.map(describeDefect),
     });
+  }
+
+  /**
+   * What can get no mapping: a datagram is dropped, and comes again; what a connection carries comes only once, and
+   * goes on over it as it came.
+   */
+  forgo({ flow, bytes, externalAddress }: Packet, why: string): void {
+    const { transport, side, connection } = flow;
+    if (connection === undefined || side !== 'internal' || externalAddress === undefined)
+      return this.drop(flow, why);
+    const local = { address: externalAddress, port: 0 };
+    this.pass(
+      flow,
+      over({ transport, side: 'external', local, remote: flow.local }, connection),
+      bytes,
+      why,
+      [],
+    );
   }
 
   drop(flow: Flow, why: string): void {

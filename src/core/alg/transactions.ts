@@ -8,6 +8,7 @@
 
 import { ExpiringMap } from '../nat/expiring-map.ts';
 import type { Address, Endpoint } from '../net/address.ts';
+import type { ConnectionId } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
 import type { MappingId } from './io.ts';
@@ -20,6 +21,8 @@ export interface Transaction {
   readonly peer: Endpoint;
   /** It went on as it came, and so does its response. */
   readonly observed: boolean;
+  /** The connection that it came on, and that its response goes back on (RFC 3261 §18.2.2). */
+  readonly connection: ConnectionId | undefined;
 }
 
 /** An INVITE without any response is forgotten after this; timer C is more than 3 min (RFC 3261 §16.6). */

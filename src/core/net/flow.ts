@@ -16,4 +16,14 @@ export interface Flow {
   readonly local: Endpoint;
   /** Their end: the phone on the internal side, the provider on the external side. */
   readonly remote: Endpoint;
+  /** Of a stream only: the connection that carries it, on both sides of the gateway. */
+  readonly connection?: ConnectionId;
+}
+
+/** Names a phone's connection and the one of ours that goes on from it; given by the data plane, never used twice. */
+export type ConnectionId = number;
+
+/** The flow over that connection, where there is one. */
+export function over(flow: Flow, connection: ConnectionId | undefined): Flow {
+  return connection === undefined ? flow : { ...flow, connection };
 }

@@ -25,6 +25,8 @@ export class Framer {
   #start = 0;
   #end = 0;
   #raw = false;
+  /** Why the stream is opaque; undefined while it is not. */
+  opaqueBecause: string | undefined;
   /** Of the message that is being read, from its start: how far it has been searched, and what has been found. */
   #searched = 0;
   #startLineEnd = -1;
@@ -33,6 +35,12 @@ export class Framer {
   /** Octets that wait for the rest of their message. */
   get pending(): number {
     return this.#end - this.#start;
+  }
+
+  /** The stream has ended: what waits for the rest of its message, which will not come. */
+  finish(): Uint8Array {
+    this.#raw = true;
+    return this.#take(this.pending);
   }
 
   feed(chunk: Uint8Array): Frame[] {
@@ -76,13 +84,18 @@ export class Framer {
     return bytes;
   }
 
+  #refuse(why: string): number {
+    this.opaqueBecause = why;
+    return -1;
+  }
+
   /** The length of the first frame; 0 where it is not whole yet; -1 where this is not SIP. */
   #next(): number {
     const bytes = this.#buffer.subarray(this.#start, this.#end);
     if (bytes.length === 0) return 0;
     if (bytes[0] === CR) {
       if (bytes.length === 1) return 0;
-      return bytes[1] === LF ? 2 : -1;
+      return bytes[1] === LF ? 2 : this.#refuse('it does not begin like SIP');
     }
     if (this.#frameLength < 0) {
       if (this.#startLineEnd < 0) {
@@ -91,24 +104,28 @@ export class Framer {
           // What has come of the start line is judged once at its beginning, and once when it is whole.
           const isPlausible = this.#searched > 128 || couldBeStartLine(bytes, -1);
           this.#searched = bytes.length;
-          return isPlausible && bytes.length <= MAX_FRAME ? 0 : -1;
+          if (!isPlausible) return this.#refuse('it does not begin like SIP');
+          return bytes.length <= MAX_FRAME ? 0 : this.#refuse(TOO_LONG);
         }
-        if (!couldBeStartLine(bytes, lf)) return -1;
+        if (!couldBeStartLine(bytes, lf)) return this.#refuse('it does not begin like SIP');
         this.#startLineEnd = lf + 1;
         this.#searched = lf + 1;
       }
       const header = headerEnd(bytes, Math.max(this.#searched - 3, 0));
       if (header < 0) {
         this.#searched = bytes.length;
-        return bytes.length > MAX_FRAME ? -1 : 0;
+        return bytes.length > MAX_FRAME ? this.#refuse(TOO_LONG) : 0;
       }
       const body = declaredLength(bytes, this.#startLineEnd, header);
-      if (body < 0 || header + body > MAX_FRAME) return -1;
+      if (body < 0) return this.#refuse('a message has no usable Content-Length (RFC 3261 §20.14)');
+      if (header + body > MAX_FRAME) return this.#refuse(TOO_LONG);
       this.#frameLength = header + body;
     }
     return this.#frameLength <= bytes.length ? this.#frameLength : 0;
   }
 }
+
+const TOO_LONG = `a message is longer than ${MAX_FRAME} octets`;
 
 /** One past the empty line that ends the header, looked for from `from` on; -1 where it has not come. */
 function headerEnd(bytes: Uint8Array, from: number): number {
