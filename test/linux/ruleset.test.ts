@@ -31,7 +31,7 @@ test('tproxy stands before the mark: the other way round a dead daemon would swa
   const lines = renderRuleset(options)
     .split('\n')
     .filter((text) => text.includes('tproxy ip'));
-  assert.equal(lines.length, 2);
+  assert.equal(lines.length, 4);
   for (const line of lines) assert.ok(line.indexOf('tproxy') < line.indexOf('meta mark set'));
 });
 
