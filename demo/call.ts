@@ -107,6 +107,11 @@ export class Call {
     return this.states.until((s) => s === state, withinMs, who);
   }
 
+  /** The tags of the dialog, as Replaces names them: from the other side's point of view its own is `to` (RFC 3891 §3). */
+  get tags(): { toTag: string; fromTag: string } {
+    return { toTag: tagOf(this.#remote), fromTag: tagOf(this.#local) };
+  }
+
   get isOver(): boolean {
     return this.states.entries.some((s) => s === 'ended' || s === 'rejected');
   }
@@ -319,7 +324,8 @@ export class Call {
   #inDialog(method: string, body: string, extra: Fields = []): ClientTransaction {
     const fields: [string, string][] = [...this.#dialogFields(method)];
     if (method === 'INVITE') fields.push(['Contact', this.#agent.contact]);
-    if (body !== '') fields.push(['Content-Type', 'application/sdp']);
+    if (body !== '' && !extra.some(([name]) => name === 'Content-Type'))
+      fields.push(['Content-Type', 'application/sdp']);
     const all = [...this.#routes.map((route) => ['Route', route] as const), ...fields, ...extra];
     return this.#agent.wire.request(`${method} ${this.#target} SIP/2.0`, all, body, this.#nextHop());
   }

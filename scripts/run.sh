@@ -20,6 +20,8 @@ conntrack:conntrack:showing and removing connections that bypass the gateway'
 test_needs="$start_needs
 kamailio:kamailio:the registrar and proxy of the lab
 baresip:baresip-core:the softphones of the lab
+linphonec:linphone-cli:another softphone of the lab
+rtpengine:rtpengine-daemon:the media relay of a provider that does its own NAT handling
 sipp:sip-tester:scripted callers in the lab
 tshark:tshark:an independent judge of every message that the lab captures
 tcpdump:tcpdump:captures in the lab

@@ -2,7 +2,7 @@
  * baresip, a real softphone: it plays a tone, records what it hears to a file, and is driven by its control socket.
  * The recording is made by its sndfile module: a pair of files a call, of which `…-dec.wav` is what came in.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,9 +11,7 @@ import { toneShare } from '../../demo/media.ts';
 import { addresses, type Host, type Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
 import { newDirectory } from '../../demo/run.ts';
-
-const RATE = 8000;
-const TONE_SECONDS = 60;
+import { RATE, toneFile, wavSamples } from './wav.ts';
 
 export interface BaresipOptions {
   readonly host: Host;
@@ -74,6 +72,19 @@ export class Baresip {
     this.#command('accept');
   }
 
+  hold(): void {
+    this.#command('hold');
+  }
+
+  resume(): void {
+    this.#command('resume');
+  }
+
+  /** Blind: whoever it talks to is asked to call that URI. */
+  transfer(uri: string): void {
+    this.#command('transfer', uri);
+  }
+
   hangup(): void {
     this.#command('hangup');
   }
@@ -108,6 +119,26 @@ export class Baresip {
         throw new Error(`${this.#program.name}: records ${hertz} Hz: not within ${withinMs} ms`);
       await delay(100);
     }
+  }
+
+  /** Waits until it records nothing any more: the file does not grow. */
+  async silent(withinMs = 4000): Promise<void> {
+    const end = performance.now() + withinMs;
+    for (let before = -1; ; ) {
+      const size = this.#recorded();
+      if (size === before) return;
+      before = size;
+      if (performance.now() > end)
+        throw new Error(`${this.#program.name}: still records after ${withinMs} ms`);
+      await delay(500);
+    }
+  }
+
+  #recorded(): number {
+    const directory = join(this.#directory, 'recording');
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('-dec.wav'))
+      .reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
   }
 
   lines(): readonly string[] {
@@ -199,35 +230,4 @@ module_tmp account.so
 module_app ctrl_tcp.so
 module_app menu.so
 `;
-}
-
-function toneFile(hertz: number): Buffer {
-  const samples = RATE * TONE_SECONDS;
-  const file = Buffer.alloc(44 + samples * 2);
-  file.write('RIFF', 0, 'latin1');
-  file.writeUInt32LE(36 + samples * 2, 4);
-  file.write('WAVEfmt ', 8, 'latin1');
-  file.writeUInt32LE(16, 16);
-  file.writeUInt16LE(1, 20);
-  file.writeUInt16LE(1, 22);
-  file.writeUInt32LE(RATE, 24);
-  file.writeUInt32LE(RATE * 2, 28);
-  file.writeUInt16LE(2, 32);
-  file.writeUInt16LE(16, 34);
-  file.write('data', 36, 'latin1');
-  file.writeUInt32LE(samples * 2, 40);
-  for (let i = 0; i < samples; i++) {
-    file.writeInt16LE(Math.round(12_000 * Math.sin((2 * Math.PI * hertz * i) / RATE)), 44 + i * 2);
-  }
-  return file;
-}
-
-/** The samples of a 16-bit mono file that may still be being written (its header is not final). */
-function wavSamples(file: Buffer): Int16Array {
-  const data = file.indexOf('data', 12, 'latin1');
-  if (data < 0) return new Int16Array(0);
-  const bytes = file.subarray(data + 8);
-  const samples = new Int16Array(Math.floor(bytes.length / 2));
-  for (let i = 0; i < samples.length; i++) samples[i] = bytes.readInt16LE(i * 2);
-  return samples;
 }

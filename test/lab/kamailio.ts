@@ -2,6 +2,9 @@
  * Kamailio as registrar and proxy that trusts what messages say: no force_rport, no fix_contact, no received_avp, no RTP
  * proxy. It sends by the Contact as registered and records its route. (What it cannot be kept from: responses go to
  * the address that the request came from, with the port of the Via.)
+ *
+ * With `handlesNat` it is the opposite: it trusts nothing, answers and calls where messages came from, whatever they say, and
+ * sends all media through rtpengine, which sends to where media comes from.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,9 +14,16 @@ import { newDirectory } from '../../demo/run.ts';
 
 const MODULES = '/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/';
 
+export const RTPENGINE_CONTROL = '127.0.0.1:22222';
+const RTPENGINE_FLAGS = 'replace-origin replace-session-connection SIP-source-address';
+
 export interface KamailioOptions {
   /** Passwords by user: with them, REGISTER and INVITE of these users are challenged. */
   readonly passwords?: Readonly<Record<string, string>>;
+  /** Every phone of an address-of-record rings; without it the one that registered last. */
+  readonly forks?: boolean;
+  /** It does its own NAT handling for everybody, NAT or not; rtpengine has to run beside it. */
+  readonly handlesNat?: boolean;
 }
 
 export class Kamailio {
@@ -51,7 +61,8 @@ export class Kamailio {
   }
 }
 
-function configuration({ passwords }: KamailioOptions): string {
+function configuration({ passwords, handlesNat = false, forks = false }: KamailioOptions): string {
+  const nat = (line: string): string => (handlesNat ? line : '');
   const users = Object.entries(passwords ?? {});
   const challenge = (method: string, check: string, ask: string): string =>
     users.length === 0
@@ -83,6 +94,10 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "xlog.so"
+${nat('loadmodule "nathelper.so"')}
+${nat('loadmodule "rtpengine.so"')}
+${nat(`modparam("rtpengine", "rtpengine_sock", "udp:${RTPENGINE_CONTROL}")`)}
+${nat('modparam("nathelper|registrar", "received_avp", "$avp(received)")')}
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "default_expires", 300)
 modparam("registrar", "min_expires", 1)
@@ -92,21 +107,36 @@ modparam("tm", "fr_inv_timer", 30000)
 event_route[core:worker-one-init] { xlog("L_ALERT", "lab registrar is up\\n"); }
 request_route {
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  ${nat('force_rport();')}
+  ${nat('if (is_method("REGISTER")) fix_nated_register(); else if (is_method("INVITE|UPDATE|SUBSCRIBE|REFER")) fix_nated_contact();')}
   if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
   if (has_totag()) {
-    if (loose_route()) { t_relay(); exit; }
+    if (loose_route()) { ${nat('route(MEDIA);')} t_relay(); exit; }
     if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
     sl_send_reply("404", "Not here");
     exit;
   }
   t_check_trans();
   ${challenge('REGISTER', 'pv_www_authenticate', 'www_challenge')}
-  if (is_method("REGISTER")) { save("location", "0x04"); exit; }
+  if (is_method("REGISTER")) { save("location"${forks ? '' : ', "0x04"'}); exit; }
   ${challenge('INVITE', 'pv_proxy_authenticate', 'proxy_challenge')}
   if (is_method("INVITE|SUBSCRIBE")) record_route();
   if ($rU == "load") { $ru = "sip:load@${addresses.farEnd}:5080"; t_relay(); exit; }
   if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+  ${nat('route(MEDIA);')}
   t_relay();
+}
+${
+  handlesNat
+    ? `route[MEDIA] {
+  t_on_reply("MEDIA");
+  if (has_body("application/sdp") || is_method("BYE|CANCEL")) rtpengine_manage("${RTPENGINE_FLAGS}");
+}
+onreply_route[MEDIA] {
+  if (status =~ "[12][0-9][0-9]") fix_nated_contact();
+  if (has_body("application/sdp")) rtpengine_manage("${RTPENGINE_FLAGS}");
+}`
+    : ''
 }
 `;
 }

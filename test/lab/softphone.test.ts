@@ -5,6 +5,7 @@ import type { BaresipOptions } from './baresip.ts';
 import { Baresip } from './baresip.ts';
 import { Kamailio } from './kamailio.ts';
 import { assertContent, type Lab, labFile, scenario, talk } from './lab.ts';
+import { Linphone } from './linphone.ts';
 import { Sipp } from './sipp.ts';
 
 const passwords = { alice: 'wonderland', carol: 'chess' };
@@ -49,7 +50,45 @@ async function talking(alice: Baresip, bob: Baresip): Promise<void> {
 
 const SOFTPHONE = ['conntrack', 'kamailio', 'baresip'];
 
-labFile('softphones', [...SOFTPHONE, 'sipp'], () => {
+labFile('softphones', [...SOFTPHONE, 'sipp', 'linphonec'], () => {
+  scenario(
+    'linphonec calls baresip through Kamailio and is called by it, both record the other',
+    { without: /records \d+ Hz/ },
+    async (lab) => {
+      await lab.own(Kamailio.start(lab.network, { passwords }));
+      const bob = await softphone(lab, {
+        host: 'provider',
+        address: addresses.farEnd,
+        user: 'bob',
+        hertz: BOB_HERTZ,
+        firstMediaPort: 20_000,
+        answers: true,
+      });
+      const alice = await lab.own(
+        Linphone.start(lab.network, {
+          host: 'phone1',
+          address: addresses.phone1,
+          user: 'alice',
+          password: passwords.alice,
+          hertz: ALICE_HERTZ,
+        }),
+      );
+      alice.command('call sip:bob@198.51.100.5');
+      await bob.event('CALL_ESTABLISHED');
+      await alice.hears(BOB_HERTZ);
+      await bob.hears(ALICE_HERTZ);
+      alice.command('terminate');
+      await bob.event('CALL_CLOSED');
+      const seen = bob.events.entries.length;
+      bob.dial('sip:alice@198.51.100.5');
+      await bob.event('CALL_ESTABLISHED', 5000, seen);
+      await alice.hears(BOB_HERTZ);
+      await bob.hears(ALICE_HERTZ);
+      bob.hangup();
+      await alice.says(/Call 2 .*ended/);
+    },
+  );
+
   scenario(
     'baresip calls baresip through Kamailio, both record the other, the caller hangs up',
     { without: /records \d+ Hz/ },
