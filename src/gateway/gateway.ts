@@ -11,7 +11,7 @@ import { prefixContains } from '../config/prefix.ts';
 import type { Problem } from '../config/problem.ts';
 import { Engine } from '../core/alg/engine.ts';
 import type { DataPlane, Input, Output } from '../core/alg/io.ts';
-import type { Address, Endpoint } from '../core/net/address.ts';
+import { type Address, formatEndpoint } from '../core/net/address.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch } from '../state/switch.ts';
@@ -290,11 +290,7 @@ function isProvider(providers: readonly ProviderConfig[], address: Address): boo
 function readyText(config: GatewayConfig, restored: number): string {
   const where =
     config.mode === 'explicit'
-      ? `phones name ${config.listen.map(plainEndpoint).join(', ')} as outbound proxy`
+      ? `phones name ${config.listen.map(formatEndpoint).join(', ')} as outbound proxy`
       : `SIP from ${config.internal.join(', ')} to ${config.external.join(', ')}, UDP port ${config.signalling.ports.join(', ')}`;
   return `ready: ${where}${restored > 0 ? `; ${restored} rows of state restored` : ''}`;
-}
-
-function plainEndpoint(one: Endpoint): string {
-  return `${one.address}:${one.port}`;
 }

@@ -6,7 +6,7 @@
  * set of it (§12.1), and it finds itself again as the topmost Route (§16.4). A phone's Route set names others; only
  * entries that name the sender itself, and only of a declared proxy, are addresses of a mapping.
  */
-import { type Endpoint, formatEndpoint } from '../net/address.ts';
+import { type Endpoint, formatEndpoint, isUnspecified } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import type { Span } from '../net/span.ts';
 import { firstField, type Message, scanNameAddrs } from '../sip/message.ts';
@@ -76,7 +76,7 @@ export function ownRouteEdits(message: Message, own: readonly Endpoint[]): Heade
   const named = endpointOf(uri.address, uri);
   if (
     !own.some(
-      (one) => one.port === named.port && (one.address === named.address || one.address === '0.0.0.0'),
+      (one) => one.port === named.port && (one.address === named.address || isUnspecified(one.address)),
     )
   )
     return [];

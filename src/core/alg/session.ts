@@ -5,9 +5,13 @@
  * 3262 §5, 3311 §5); other bodies that look like SDP are none. A description with ICE is left whole, because a default
  * that is no candidate is a mismatch (RFC 8839 §4.2.5). Port 0 rejects a media description (RFC 3264 §6). 0.0.0.0 holds
  * it, and its mapping stays (§8.4).
+ *
+ * A relay may have IPv4 on one side and IPv6 on the other. Then nothing of the one side's addresses is of use to the other, and
+ * ICE cannot find a way past the relay: such a description is translated also where it has candidates. Its default is then no
+ * candidate, so that both sides do without ICE (RFC 8839 §4.2.5).
  */
-import { type Address, type Endpoint, isUnspecified } from '../net/address.ts';
-import type { Description, MediaDescription } from '../sdp/description.ts';
+import { type Address, type Endpoint, isIPv6, isUnspecified } from '../net/address.ts';
+import type { ConnectionData, Description, MediaDescription } from '../sdp/description.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Dialog, RemoteMedia } from './dialogs.ts';
 import type { MappingId, Output } from './io.ts';
@@ -43,7 +47,8 @@ export function translateOutbound(
   context: SessionContext,
   out: Output[],
 ): SessionResult {
-  if (description.ice && context.policy.ice === 'leave') return UNTOUCHED;
+  const crosses = crossesFamilies(context);
+  if (description.ice && context.policy.ice === 'leave' && !crosses) return UNTOUCHED;
   const { dialog, media: table } = context;
   const isOwn = (address: Address | undefined): address is Address =>
     address !== undefined && (address === context.phone || table.isStaticHost(address));
@@ -58,6 +63,7 @@ export function translateOutbound(
     const address = (media.connection ?? description.connection)?.address;
     const before = dialog.byDescription[index];
     if (address !== undefined && isUnspecified(address) && before !== undefined) named.add(before);
+    if (crosses) edits.push(...unspecifiedEdits(media.connection, context.externalAddress));
     const stream = streamOf(media);
     if (media.port === 0 || stream === undefined || !isOwn(address)) continue;
     if (!isMediaPort(media.port, stream.ports)) return giveUp(named);
@@ -79,7 +85,7 @@ export function translateOutbound(
     sessionAddress ??= record.external.address;
     edits.push(portEdit(media.portSpan, media.port - record.internal.port + record.external.port));
     if (media.connection === undefined) usesSession = true;
-    else edits.push(connectionEdit(media.connection.span, record.external.address));
+    else edits.push(connectionEdit(media.connection, record.external.address));
     if (media.rtcp !== undefined && stream.rtcp) {
       const extra = rtcpEdits(media.rtcp, record, address, index, context, isOwn, edits, out);
       if (extra === 'failed') return giveUp(named);
@@ -88,21 +94,18 @@ export function translateOutbound(
       }
     }
   }
-  if (description.ice) {
+  if (crosses) edits.push(...unspecifiedEdits(description.connection, context.externalAddress));
+  if (description.ice && !crosses) {
     if (!translateCandidates(description, context, isOwn, named, edits, out)) return giveUp(named);
   }
   if (usesSession && description.connection !== undefined && isOwn(description.connection.address))
-    edits.push(connectionEdit(description.connection.span, sessionAddress ?? context.externalAddress));
+    edits.push(connectionEdit(description.connection, sessionAddress ?? context.externalAddress));
   if (
     context.policy.origin === 'translate' &&
     description.origin !== undefined &&
     isOwn(description.origin.address)
   )
-    edits.push({
-      span: description.origin.span,
-      replacement: sessionAddress ?? context.externalAddress,
-      rule: 'sdp.origin',
-    });
+    edits.push(connectionEdit(description.origin, sessionAddress ?? context.externalAddress, 'sdp.origin'));
   return { edits, gaveUp: false, named };
 }
 
@@ -159,7 +162,8 @@ export function translateInbound(
   out: Output[],
 ): SessionResult {
   const { media: table, dialog } = context;
-  if (!table.relay || (description.ice && context.policy.ice === 'leave')) return UNTOUCHED;
+  const crosses = crossesFamilies(context);
+  if (!table.relay || (description.ice && context.policy.ice === 'leave' && !crosses)) return UNTOUCHED;
   const edits: Edit<RuleId>[] = [];
   const named = new Set<MappingId>();
   let inner: Address | undefined;
@@ -171,6 +175,8 @@ export function translateInbound(
     if (isUnspecified(connection.address)) {
       const before = dialog.byDescription[index];
       if (before !== undefined) named.add(before);
+      if (crosses && context.innerAddress !== undefined)
+        edits.push(...unspecifiedEdits(media.connection, context.innerAddress));
       continue;
     }
     const record = table.acquire(
@@ -189,13 +195,12 @@ export function translateInbound(
     dialog.byDescription[index] = record.id;
     inner ??= record.inner.address;
     edits.push(portEdit(media.portSpan, record.inner.port));
-    if (media.connection !== undefined)
-      edits.push(connectionEdit(media.connection.span, record.inner.address));
+    if (media.connection !== undefined) edits.push(connectionEdit(media.connection, record.inner.address));
     if (media.rtcp !== undefined && stream.rtcp) {
       const port = media.rtcp.port === media.port ? record.inner.port : record.inner.port + 1;
       edits.push({ span: media.rtcp.portSpan, replacement: String(port), rule: 'sdp.rtcp' });
       if (media.rtcp.connection !== undefined)
-        edits.push({ span: media.rtcp.connection.span, replacement: record.inner.address, rule: 'sdp.rtcp' });
+        edits.push(connectionEdit(media.rtcp.connection, record.inner.address, 'sdp.rtcp'));
     }
   }
   if (
@@ -203,7 +208,9 @@ export function translateInbound(
     description.connection?.address !== undefined &&
     !isUnspecified(description.connection.address)
   )
-    edits.push(connectionEdit(description.connection.span, inner));
+    edits.push(connectionEdit(description.connection, inner));
+  else if (crosses && context.innerAddress !== undefined)
+    edits.push(...unspecifiedEdits(description.connection, context.innerAddress));
   return { edits, gaveUp: false, named };
 }
 
@@ -288,7 +295,7 @@ function rtcpEdits(
   }
   edits.push({ span: rtcp.portSpan, replacement: String(external.port), rule: 'sdp.rtcp' });
   if (rtcp.connection !== undefined)
-    edits.push({ span: rtcp.connection.span, replacement: external.address, rule: 'sdp.rtcp' });
+    edits.push(connectionEdit(rtcp.connection, external.address, 'sdp.rtcp'));
   return extra;
 }
 
@@ -317,6 +324,25 @@ function portEdit(span: Edit['span'], port: number): Edit<RuleId> {
   return { span, replacement: String(port), rule: 'sdp.media-port' };
 }
 
-function connectionEdit(span: Edit['span'], address: Address): Edit<RuleId> {
-  return { span, replacement: address, rule: 'sdp.connection' };
+/** Relay: the two sides have different address families (RFC 6157 §3.1). */
+function crossesFamilies({ innerAddress, externalAddress }: SessionContext): boolean {
+  return innerAddress !== undefined && isIPv6(innerAddress) !== isIPv6(externalAddress);
+}
+
+/** Whoever holds in the old manner holds in the other side's family too (RFC 3264 §8.4). */
+function unspecifiedEdits(connection: ConnectionData | undefined, towards: Address): Edit<RuleId>[] {
+  if (connection?.address === undefined || !isUnspecified(connection.address)) return [];
+  return [connectionEdit(connection, isIPv6(towards) ? '::' : '0.0.0.0')];
+}
+
+function connectionEdit(
+  { span, address: written }: ConnectionData,
+  address: Address,
+  rule: RuleId = 'sdp.connection',
+): Edit<RuleId> {
+  if (written === undefined || isIPv6(written) === isIPv6(address))
+    return { span, replacement: address, rule };
+  // The address type stands before it, with one space between them: IN IP4 192.0.2.1 (RFC 8866 §5.7).
+  const typed = { start: span.start - 'IP4 '.length, end: span.end };
+  return { span: typed, replacement: `${isIPv6(address) ? 'IP6' : 'IP4'} ${address}`, rule };
 }

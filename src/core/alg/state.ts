@@ -4,7 +4,14 @@
  */
 
 import { PortPool } from '../nat/port-pool.ts';
-import { type Address, type Endpoint, formatEndpoint, isUnspecified, sameEndpoint } from '../net/address.ts';
+import {
+  type Address,
+  type Endpoint,
+  formatEndpoint,
+  isIPv6,
+  isUnspecified,
+  sameEndpoint,
+} from '../net/address.ts';
 import { type Flow, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { type Defect, describeDefect } from '../sip/defect.ts';
@@ -326,8 +333,9 @@ export class EngineState {
 
   /** Explicit mode: our own endpoint as the phone knows it; undefined where phones do not address us. */
   ownEndpoint(phone: Address): Endpoint | undefined {
-    const { own = [] } = this.options;
+    const { own: all = [] } = this.options;
     const address = this.innerAddress(phone);
+    const own = all.filter((one) => isIPv6(one.address) === isIPv6(phone));
     const exact =
       own.find((one) => one.address === address) ?? own.find((one) => !isUnspecified(one.address));
     if (exact !== undefined) return exact;
@@ -336,7 +344,12 @@ export class EngineState {
   }
 
   innerAddress(phone: Address): Address | undefined {
-    return this.#innerAddresses.get(phone);
+    const known = this.#innerAddresses.get(phone);
+    if (known !== undefined) return known;
+    // Before the phone has sent anything, our own endpoint of its family is a good guess.
+    return this.options.own?.find(
+      (one) => isIPv6(one.address) === isIPv6(phone) && !isUnspecified(one.address),
+    )?.address;
   }
 
   rememberInner(phone: Address, inner: Address): void {

@@ -140,7 +140,7 @@ class Plane implements ExplicitPlane {
     this.#limits = { ...defaultExplicitLimits, ...options.limits };
     this.#handler = handler;
     this.#tally = new Tally((code, text) => handler.notice(code, text));
-    this.#resolver = new Resolver(options.resolve);
+    this.#resolver = new Resolver(options.resolve, (address) => this.#local.towards(address) !== undefined);
     this.#media = new MediaRelay(handler, this.#tally, {
       maxMappings: this.#limits.media,
       bindAt: (advertised) => this.#bindAt(advertised),

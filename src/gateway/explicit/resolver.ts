@@ -6,6 +6,9 @@
  * there is no such record. A SRV target of "." says that the service is not offered; lower priority values come first,
  * and weights share the load within one priority (RFC 2782).
  *
+ * A name may have addresses of both families. The phone's own is preferred, where there is a route to it; the other one is as
+ * good, because all that is said and sent goes through us (RFC 6157 §3.1).
+ *
  * NAPTR (§4.1) chooses the transport, and here there is only one. Failover to the next record (§4.3) is the phone's:
  * the gateway keeps no transaction to notice a failure by.
  */
@@ -15,7 +18,7 @@ import type { HopTarget } from './next-hop.ts';
 
 export type Family = 4 | 6;
 
-/** Every endpoint that serves the target, the preferred first. Rejecting and an empty list both mean: none. */
+/** Every endpoint that serves the target, the preferred first, those of the family before the others. Rejecting and an empty list both mean: none. */
 export type Lookup = (target: HopTarget, family: Family) => Promise<readonly Endpoint[]>;
 
 const DEFAULT_PORT = 5060;
@@ -37,8 +40,11 @@ export class Resolver {
   readonly #answers = new Map<string, Answer>();
   readonly #underWay = new Map<string, Promise<Endpoint | undefined>>();
 
-  constructor(lookup: Lookup = lookupInDns) {
+  readonly #isReachable: (address: Address) => boolean;
+
+  constructor(lookup: Lookup = lookupInDns, isReachable: (address: Address) => boolean = () => true) {
     this.#lookup = lookup;
+    this.#isReachable = isReachable;
   }
 
   /** At once where the target is a literal or was looked up a moment ago. Undefined: no such place. */
@@ -71,8 +77,11 @@ export class Resolver {
     // A provider that is still listed stays the provider: registrations and dialogs live on one of its hosts. And a DNS
     // that does not answer is no reason to lose a provider that was there a moment ago.
     const kept =
-      last !== undefined && (found ?? []).some((e) => e.port === last.port && e.address === last.address);
-    const chosen = found === undefined || kept ? last : found[0];
+      last !== undefined &&
+      this.#isReachable(last.address) &&
+      (found ?? []).some((e) => e.port === last.port && e.address === last.address);
+    const best = (found ?? []).find((e) => this.#isReachable(e.address)) ?? found?.[0];
+    const chosen = found === undefined || kept ? last : best;
     this.#answers.delete(key);
     this.#answers.set(key, {
       endpoint: chosen,
@@ -103,7 +112,8 @@ export const lookupInDns: Lookup = async (target, family) => {
 
 /** getaddrinfo, so that the hosts file and local names count too. */
 async function lookupHost(host: string, port: number, family: Family): Promise<readonly Endpoint[]> {
-  const found = await dns.lookup(host, { family, all: true });
+  const order = family === 6 ? 'ipv6first' : 'ipv4first';
+  const found = await dns.lookup(host, { all: true, order });
   return found.map((one) => endpoint(parseAddress(one.address) ?? one.address, port));
 }
 
