@@ -256,6 +256,11 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
   [6086, 'INFO', [['4', 'A body of INFO is never touched.']]],
   [6135, 'MSRP connections', [['4', 'MSRP is left whole.']]],
   [
+    6157,
+    'IPv6 transition',
+    [['3.1', 'As outbound proxy the gateway has either family on either side, and says each its own.']],
+  ],
+  [
     6223,
     'keep',
     [
