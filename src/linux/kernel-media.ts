@@ -242,33 +242,24 @@ function isRouted({ internal, external }: InternalMapping): boolean {
 
 function elements(mapping: InternalMapping): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
+  const { address } = mapping.external;
   return ports(mapping).flatMap((k) => {
     const external = shift(mapping.external, k);
-    if (isRouted(mapping))
-      return sourcesOf(mapping).map((source) => ({
-        set: named(SETS.routedMedia, external.address),
-        key: sourceElement(source, external),
-        timeoutMs,
-      }));
     const inner = endpointElement(shift(mapping.internal, k));
+    // For ever, because to renew it would begin its count anew.
+    const counts =
+      k > 0 ? [] : [SETS.mediaFrom, SETS.mediaTo].map((set) => ({ set: named(set, address), key: inner }));
+    const sources = sourcesOf(mapping).map((source) => sourceElement(source, external));
+    if (isRouted(mapping))
+      return [
+        ...counts,
+        ...sources.map((key) => ({ set: named(SETS.routedMedia, address), key, timeoutMs })),
+      ];
     return [
-      {
-        set: named(SETS.mediaOut, external.address),
-        key: inner,
-        value: endpointElement(external),
-        timeoutMs,
-      },
-      { set: named(SETS.mediaInternal, external.address), key: inner, timeoutMs },
-      // For ever, because to renew it would begin its count anew.
-      ...(k > 0
-        ? []
-        : [SETS.mediaFrom, SETS.mediaTo].map((set) => ({ set: named(set, external.address), key: inner }))),
-      ...sourcesOf(mapping).map((source) => ({
-        set: named(SETS.mediaIn, external.address),
-        key: sourceElement(source, external),
-        value: inner,
-        timeoutMs,
-      })),
+      { set: named(SETS.mediaOut, address), key: inner, value: endpointElement(external), timeoutMs },
+      { set: named(SETS.mediaInternal, address), key: inner, timeoutMs },
+      ...counts,
+      ...sources.map((key) => ({ set: named(SETS.mediaIn, address), key, value: inner, timeoutMs })),
     ];
   });
 }
