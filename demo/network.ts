@@ -44,8 +44,11 @@ export const addresses6 = {
 } as const;
 export const ula = { phone1: 'fd00:1::10', phone2: 'fd00:1::11', routerInternal: 'fd00:1::1' } as const;
 
+/** The router's link to the NAT upstream of it, where there is one. */
+export const upstream = { outside: '100.64.0.2', inside: '100.64.0.1' } as const;
+
 export const hosts = ['phone1', 'phone2', 'pbx', 'router', 'provider'] as const;
-export type Host = (typeof hosts)[number];
+export type Host = (typeof hosts)[number] | 'upstream';
 
 export interface NetworkOptions {
   /** `routed` is a router without NAT whose LAN the provider can reach: there every call must work as it is. */
@@ -54,6 +57,11 @@ export interface NetworkOptions {
   readonly firewall?: boolean;
   /** Lifetime of the router's UDP flows in seconds, unreplied and assured. Default: the kernel's. */
   readonly udpTimeoutSeconds?: number;
+  /**
+   * Another NAT between the router and the provider, as a mobile or fibre operator has one (RFC 6598): the router's external
+   * address is then 100.64.0.2, and a UDP flow is forgotten there after so many seconds without a packet.
+   */
+  readonly upstreamUdpTimeoutSeconds?: number;
   /** The operator forwards UDP port 5060 of the external address to the PBX. */
   readonly forwardToPbx?: boolean;
   /** IPv6 besides IPv4: global addresses that are routed, or ULAs that are masqueraded. Default: none. */
@@ -68,11 +76,13 @@ export class Network {
     this.options = options;
     removeStaleNamespaces();
     for (const host of hosts) this.#spaces.set(host, new Namespace(host));
+    if (this.#hasUpstream) this.#spaces.set('upstream', new Namespace('upstream'));
     try {
       this.#link();
       this.#route();
       if (options.ipv6 !== undefined) this.#addIPv6(options.ipv6);
       this.#filter();
+      if (this.#hasUpstream) this.#translateUpstream();
     } catch (error) {
       this.close();
       throw error;
@@ -113,6 +123,10 @@ export class Network {
     this.#spaces.clear();
   }
 
+  get #hasUpstream(): boolean {
+    return this.options.upstreamUdpTimeoutSeconds !== undefined;
+  }
+
   #link(): void {
     const router = this.space('router');
     router.run('ip', ['-batch', '-'], 'link set lo up\nlink add br0 type bridge forward_delay 0\n');
@@ -141,12 +155,27 @@ export class Network {
       [
         `addr add ${addresses.routerInternal}/24 dev br0`,
         'link set br0 up',
-        `link add eth0 type veth peer name eth0 netns ${this.space('provider').name}`,
-        `addr add ${addresses.routerExternal}/24 dev eth0`,
+        `link add eth0 type veth peer name eth0 netns ${this.space(this.#hasUpstream ? 'upstream' : 'provider').name}`,
+        `addr add ${this.#hasUpstream ? upstream.outside : addresses.routerExternal}/24 dev eth0`,
         'link set eth0 up',
         '',
       ].join('\n'),
     );
+    if (this.#hasUpstream)
+      this.space('upstream').run(
+        'ip',
+        ['-batch', '-'],
+        [
+          'link set lo up',
+          `addr add ${upstream.inside}/24 dev eth0`,
+          'link set eth0 up',
+          `link add eth1 type veth peer name eth0 netns ${this.space('provider').name}`,
+          `addr add ${addresses.routerExternal}/24 dev eth1`,
+          'link set eth1 up',
+          'route add default via 203.0.113.254',
+          '',
+        ].join('\n'),
+      );
     this.space('provider').run(
       'ip',
       ['-batch', '-'],
@@ -170,7 +199,13 @@ export class Network {
 
   #route(): void {
     const router = this.space('router');
-    router.run('ip', ['route', 'add', 'default', 'via', '203.0.113.254']);
+    router.run('ip', [
+      'route',
+      'add',
+      'default',
+      'via',
+      this.#hasUpstream ? upstream.inside : '203.0.113.254',
+    ]);
     const { udpTimeoutSeconds } = this.options;
     router.enter(() => {
       const set = (key: string, value: number): void => writeFileSync(`/proc/sys/net/${key}`, String(value));
@@ -189,6 +224,28 @@ export class Network {
         set('netfilter/nf_conntrack_udp_timeout_stream', udpTimeoutSeconds);
       }
     });
+  }
+
+  #translateUpstream(): void {
+    const space = this.space('upstream');
+    const seconds = String(this.options.upstreamUdpTimeoutSeconds);
+    space.enter(() => {
+      for (const key of ['udp_timeout', 'udp_timeout_stream'])
+        writeFileSync(`/proc/sys/net/netfilter/nf_conntrack_${key}`, seconds);
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+    });
+    space.run(
+      'nft',
+      ['-f', '-'],
+      `table ip nat {
+        chain forward {
+          type filter hook forward priority filter; policy drop;
+          iifname "eth0" accept
+          ct state established,related accept
+        }
+        chain postrouting { type nat hook postrouting priority srcnat; oifname "eth1" masquerade; }
+      }`,
+    );
   }
 
   #addIPv6(how: 'routed' | 'masquerade'): void {

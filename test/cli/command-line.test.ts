@@ -18,7 +18,17 @@ function file(name: string, text: string): string {
 test('without arguments: the help, which names every command', () => {
   const { code, out } = sipalg([]);
   assert.equal(code, 0);
-  for (const command of ['gateway', 'demo', 'preflight', 'rules', 'on', 'off', 'explain', 'diff', 'check-config']) {
+  for (const command of [
+    'gateway',
+    'demo',
+    'preflight',
+    'rules',
+    'on',
+    'off',
+    'explain',
+    'diff',
+    'check-config',
+  ]) {
     assert.match(out, new RegExp(`^  ${command}\\b`, 'm'));
   }
 });
@@ -28,7 +38,17 @@ test('--version', () => {
 });
 
 test('every command has a help of its own', () => {
-  for (const command of ['gateway', 'demo', 'preflight', 'rules', 'on', 'off', 'explain', 'diff', 'check-config']) {
+  for (const command of [
+    'gateway',
+    'demo',
+    'preflight',
+    'rules',
+    'on',
+    'off',
+    'explain',
+    'diff',
+    'check-config',
+  ]) {
     const { code, out } = sipalg([command, '--help']);
     assert.equal(code, 0, command);
     assert.match(out, new RegExp(`^Usage: sipalg ${command}`), command);

@@ -24,6 +24,11 @@ export interface KamailioOptions {
   readonly forks?: boolean;
   /** It does its own NAT handling for everybody, NAT or not; rtpengine has to run beside it. */
   readonly handlesNat?: boolean;
+  /**
+   * What its default configuration does for phones behind NAT: it remembers where a REGISTER came from and calls there, and
+   * Contacts in dialogs get the source beside what the phone wrote. Media is the business of others.
+   */
+  readonly remembersSource?: boolean;
 }
 
 export class Kamailio {
@@ -61,7 +66,13 @@ export class Kamailio {
   }
 }
 
-function configuration({ passwords, handlesNat = false, forks = false }: KamailioOptions): string {
+function configuration({
+  passwords,
+  handlesNat = false,
+  remembersSource = false,
+  forks = false,
+}: KamailioOptions): string {
+  const source = (line: string): string => (remembersSource ? line : '');
   const nat = (line: string): string => (handlesNat ? line : '');
   const users = Object.entries(passwords ?? {});
   const challenge = (method: string, check: string, ask: string): string =>
@@ -95,6 +106,8 @@ loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "xlog.so"
 ${nat('loadmodule "nathelper.so"')}
+${source('loadmodule "nathelper.so"')}
+${source('modparam("nathelper|registrar", "received_avp", "$avp(received)")')}
 ${nat('loadmodule "rtpengine.so"')}
 ${nat(`modparam("rtpengine", "rtpengine_sock", "udp:${RTPENGINE_CONTROL}")`)}
 ${nat('modparam("nathelper|registrar", "received_avp", "$avp(received)")')}
@@ -109,8 +122,10 @@ request_route {
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   ${nat('force_rport();')}
   ${nat('if (is_method("REGISTER")) fix_nated_register(); else if (is_method("INVITE|UPDATE|SUBSCRIBE|REFER")) fix_nated_contact();')}
+  ${source('force_rport(); if (nat_uac_test("19")) { if (is_method("REGISTER")) fix_nated_register(); else set_contact_alias(); }')}
   if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
   if (has_totag()) {
+    ${source('handle_ruri_alias();')}
     if (loose_route()) { ${nat('route(MEDIA);')} t_relay(); exit; }
     if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
     sl_send_reply("404", "Not here");
@@ -138,5 +153,6 @@ onreply_route[MEDIA] {
 }`
     : ''
 }
+${source('onreply_route { if (nat_uac_test("1")) set_contact_alias(); }')}
 `;
 }
