@@ -6,6 +6,7 @@ import type {
   MediaStatus,
   NoticeStatus,
   PhoneStatus,
+  ProfileStatus,
   StatusReport,
 } from '../gateway/status-report.ts';
 
@@ -56,7 +57,7 @@ function phones(report: StatusReport, paint: Paint): string[] {
 }
 
 function phoneLines(phone: PhoneStatus, at: number): string[] {
-  const { aor, peer, expiresAt, lastIncoming } = phone;
+  const { aor, peer, expiresAt, lastIncoming, profile } = phone;
   const path = `${formatEndpoint(phone.internal)} ⇄ ${formatEndpoint(phone.external)}${
     phone.transport === 'udp' ? '' : ` ${phone.transport}`
   }`;
@@ -68,7 +69,15 @@ function phoneLines(phone: PhoneStatus, at: number): string[] {
   return [
     `  ${path}`,
     `    ${what}${peer === undefined ? '' : ` at ${formatEndpoint(peer)}`}${facts.length === 0 ? '' : `, ${facts.join(', ')}`}`,
+    ...(profile === undefined || profile.chosen === 'default' ? [] : profileLines(profile)),
   ];
+}
+
+/** Where it is not the default: who chose it, and what was seen of who keeps the phone reachable. */
+function profileLines({ mode, chosen, evidence }: ProfileStatus): string[] {
+  const what = mode === 'observe' ? 'observed, not a byte changes' : 'translated';
+  const by = chosen === 'configuration' ? 'the configuration says so' : 'by evidence';
+  return [`    ${what}: ${by}`, ...evidence.map((one) => `      ${clean(one.what)}  ${clean(one.source)}`)];
 }
 
 function calls(report: StatusReport, paint: Paint): string[] {

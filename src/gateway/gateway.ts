@@ -222,7 +222,9 @@ class Gateway {
   /** Undefined until it takes traffic. */
   status(): RunningStatus | undefined {
     const plane = this.#opened?.status();
-    return plane === undefined ? undefined : { snapshot: this.#engine.snapshot(), plane };
+    return plane === undefined
+      ? undefined
+      : { snapshot: this.#engine.snapshot(), profiles: this.#engine.profiles(), plane };
   }
 
   #feed(input: Input): void {

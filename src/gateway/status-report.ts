@@ -54,8 +54,20 @@ export interface PhoneStatus {
   /** Who granted the contact binding, or whom the phone sent to last. */
   readonly peer?: Endpoint;
   readonly expiresAt?: TimeMs;
+  /** How it is treated towards this peer, where it has registered. */
+  readonly profile?: ProfileStatus;
   /** When a request last came in for it. */
   readonly lastIncoming?: TimeMs;
+}
+
+export interface ProfileStatus {
+  /** `observe`: not a byte changes; `assist`: translated. */
+  readonly mode: 'observe' | 'assist';
+  /** Who chose it: the operator, evidence, or nobody (assist is the default). */
+  readonly chosen: 'configuration' | 'evidence' | 'default';
+  /** What was seen of who keeps the phone reachable; `source` is the RFC and section where its meaning stands. */
+  readonly evidence: readonly { readonly what: string; readonly source: string; readonly at: TimeMs }[];
+  readonly since: TimeMs;
 }
 
 export interface CallStatus {

@@ -6,6 +6,7 @@
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import type { AlgEvent } from '../core/alg/event.ts';
 import type { MappingId } from '../core/alg/io.ts';
+import type { ProfileView } from '../core/alg/profile.ts';
 import type { EngineSnapshot, MappingSnapshot } from '../core/alg/snapshot.ts';
 import { formatEndpoint } from '../core/net/address.ts';
 import type { Log } from '../observe/log.ts';
@@ -19,6 +20,7 @@ import {
   type MediaStatus,
   type NoticeStatus,
   type PhoneStatus,
+  type ProfileStatus,
   STATUS_ROWS,
   STATUS_VERSION,
   type StatusReport,
@@ -32,6 +34,7 @@ const FRESH_MS = 250;
 /** What runs while the switch is on. */
 export interface RunningStatus {
   readonly snapshot: EngineSnapshot;
+  readonly profiles: readonly ProfileView[];
   readonly plane: PlaneStatus;
 }
 
@@ -98,7 +101,10 @@ export class StatusBoard {
 
   report(config: GatewayConfig, running: RunningStatus | undefined, now = Date.now()): StatusReport {
     const snapshot = running?.snapshot;
-    const phones = (snapshot?.mappings ?? []).flatMap(phoneRows);
+    const profiles = new Map(
+      (running?.profiles ?? []).map((one) => [`${one.phone} ${one.provider}`, profileStatus(one)]),
+    );
+    const phones = (snapshot?.mappings ?? []).flatMap((mapping) => phoneRows(mapping, profiles));
     const dialogs = (snapshot?.dialogs ?? []).filter((one) => one.state !== 'ended');
     return {
       status: STATUS_VERSION,
@@ -131,7 +137,11 @@ function interception(config: GatewayConfig, running: RunningStatus | undefined)
   return { active: resting === undefined, where, ...(resting === undefined ? {} : { why: resting }) };
 }
 
-function phoneRows(mapping: MappingSnapshot): PhoneStatus[] {
+function profileStatus({ mode, chosen, evidence, since }: ProfileView): ProfileStatus {
+  return { mode, chosen, evidence, since };
+}
+
+function phoneRows(mapping: MappingSnapshot, profiles: ReadonlyMap<string, ProfileStatus>): PhoneStatus[] {
   const { transport, internal, external, lastIncoming, lastPeer } = mapping;
   const common = {
     transport,
@@ -141,7 +151,10 @@ function phoneRows(mapping: MappingSnapshot): PhoneStatus[] {
   };
   if (mapping.registrations.length === 0)
     return [{ ...common, ...(lastPeer === undefined ? {} : { peer: lastPeer }) }];
-  return mapping.registrations.map(([, { aor, peer, expiresAt }]) => ({ aor, ...common, peer, expiresAt }));
+  return mapping.registrations.map(([, { aor, peer, expiresAt }]) => {
+    const profile = profiles.get(`${internal.address} ${peer.address}`);
+    return { aor, ...common, peer, expiresAt, ...(profile === undefined ? {} : { profile }) };
+  });
 }
 
 function calls({ snapshot, plane }: RunningStatus): CallStatus[] {

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { SIPALG } from '../../demo/gateway.ts';
 import { addresses } from '../../demo/network.ts';
+import type { StatusReport } from '../../src/gateway/status-report.ts';
 import { Kamailio } from './kamailio.ts';
 import { assertContent, inLab, type Lab, labFile, PROVIDER_HERTZ, scenario } from './lab.ts';
 
@@ -39,6 +41,8 @@ labFile('observe, and keepalives', ['conntrack', 'kamailio'], () => {
       });
       await alice.register();
       await delay(4_500);
+      if (lab.gateway !== undefined)
+        assert.deepEqual(profileOf(lab), ['observe', 'configuration', 'rport', 'contact-received']);
       const call = await bob.call(`sip:alice@${addresses.provider}`);
       const incoming = await alice.incoming(1_500);
       await call.reached('confirmed');
@@ -83,6 +87,14 @@ async function calledAfterAWhile(lab: Lab, upstreamNat: 'auto' | 'no'): Promise<
   await alice.incoming(1_500);
   await call.reached('confirmed');
   assertContent(alice);
+}
+
+/** As `sipalg status --json` shows it. */
+function profileOf(lab: Lab): string[] {
+  const args = ['status', '--json', '--state-dir', lab.gateway?.stateDir ?? ''];
+  const { phones } = JSON.parse(lab.network.run('router', SIPALG, ...args)) as StatusReport;
+  const { mode, chosen, evidence } = phones[0]!.profile!;
+  return [mode, chosen, ...evidence.map(({ what }) => what)];
 }
 
 function assertUntouched(lab: Lab): void {
