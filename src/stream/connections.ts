@@ -68,6 +68,8 @@ interface Crossing {
   /** The one that was used last. */
   current: Leg | undefined;
   early: Uint8Array[];
+  /** When the phone last sent a keepalive of its own. */
+  pingedMs: number;
   /** External endpoints under which it is known. */
   readonly externals: Set<string>;
   activeMs: number;
@@ -126,6 +128,8 @@ export class Connections {
 
   /** Writes to the connection that the flow names, or to one that leads there. False where there is none. */
   send(flow: Flow, bytes: Uint8Array): boolean {
+    if (flow.connection === undefined && flow.side === 'external' && isPing(bytes))
+      return this.#ping(flow, bytes);
     try {
       const leg = flow.side === 'internal' ? this.#phoneLeg(flow) : this.#providerLeg(flow);
       return leg?.write(bytes, this.#reading) ?? false;
@@ -172,6 +176,7 @@ export class Connections {
       providers: new Map(),
       current: undefined,
       early: [],
+      pingedMs: Number.NEGATIVE_INFINITY,
       externals: new Set(),
       activeMs: performance.now(),
       isHalfClosed: false,
@@ -255,6 +260,21 @@ export class Connections {
       own !== undefined && own.phone === undefined ? own : this.#create(flow.remote.address, 'external');
     if (external !== undefined) this.#know(crossing, external);
     return this.#setPhone(crossing, socket, flow.local, flow.remote, () => connect(0));
+  }
+
+  /**
+   * A ping of ours goes over every connection that leads there, where the phone sends none itself; never into a stream that
+   * is not SIP. Its pong is not the phone's (RFC 5626 §4.4.1). Without a connection there is nothing to keep.
+   */
+  #ping(flow: Flow, bytes: Uint8Array): boolean {
+    const now = performance.now();
+    for (const crossing of this.#byExternal.get(endpointKey(flow.local)) ?? []) {
+      if (crossing.phone?.isOpaque === true || now - crossing.pingedMs < PING_MS) continue;
+      for (const leg of crossing.providers.values())
+        if (!leg.isOpaque && sameEndpoint(leg.remote, flow.remote) && leg.write(bytes))
+          leg.pongUntilMs = now + PONG_MS;
+    }
+    return true;
   }
 
   #providerLeg(flow: Flow): Leg | undefined {
@@ -341,7 +361,9 @@ export class Connections {
           return undefined;
         });
       },
-      raw: (leg, bytes, kind) => {
+      raw: (leg, received, kind) => {
+        const bytes = kind === 'keepalive' ? withoutPong(leg, received) : received;
+        if (bytes.length === 0) return;
         if (crossing.phone !== undefined) crossing.phone.write(bytes, leg);
         // Nobody else can answer the keepalives of a connection that ends here (RFC 5626 §4.4.1).
         else if (kind === 'keepalive') {
@@ -378,6 +400,7 @@ export class Connections {
   }
 
   #rawFromPhone(crossing: Crossing, leg: Leg, bytes: Uint8Array, kind: 'keepalive' | 'raw'): void {
+    if (kind === 'keepalive') crossing.pingedMs = performance.now();
     if (crossing.current !== undefined) {
       crossing.current.write(bytes, leg);
       return;
@@ -418,6 +441,21 @@ export class Connections {
 }
 
 const PONG = Buffer.from('\r\n');
+/** RFC 5626 §4.4.1: a phone that pings does so every 95 to 120 s, and a pong comes within 10 s. */
+const PING_MS = 95_000;
+const PONG_MS = 10_000;
+
+/** CRLF twice (RFC 5626 §3.5.1). */
+function isPing(bytes: Uint8Array): boolean {
+  return bytes.length === 4 && bytes.every((octet, i) => octet === PONG[i % 2]);
+}
+
+/** CRLFs without the pong to a ping of ours. Pings have two: where there is no odd one, there is no pong among them. */
+function withoutPong(leg: Leg, bytes: Uint8Array): Uint8Array {
+  if (bytes.length % 4 !== PONG.length || performance.now() > leg.pongUntilMs) return bytes;
+  leg.pongUntilMs = 0;
+  return bytes.subarray(PONG.length);
+}
 
 /** Whether messages of other connections may be written to this one's phone. */
 function leadsToPhone(crossing: Crossing): boolean {

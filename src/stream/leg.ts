@@ -40,6 +40,8 @@ export class Leg {
   /** As the flow has it: to a phone, the provider; to a provider, the mapping's external endpoint. */
   readonly local: Endpoint;
   readonly remote: Endpoint;
+  /** Until then the pong to a ping of ours may come. */
+  pongUntilMs = 0;
   /** Set once what it brings is not framed any more. */
   isOpaque = false;
   readonly #owner: LegOwner;

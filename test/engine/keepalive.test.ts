@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOptions } from '../../src/core/alg/policy.ts';
+import { octetsOf } from '../../src/core/sip/octets.ts';
 import { at, request, respond, sdp, Workbench } from './bench.ts';
 
 const EXTERNAL = '203.0.113.1:5060';
@@ -195,4 +196,37 @@ test('many phones are not kept in one instant, and never more in a second than t
   assert.ok([...seconds.values()].reduce((a, b) => a + b, 0) > 150);
   assert.ok(Math.max(...seconds.values()) <= 10, 'five in any second is ten at most in one of the clock');
   assert.ok(bench.eventsOf('limit.reached').some(({ limit }) => limit === 'keepalives-per-second'));
+});
+
+test('over TCP it is a ping, every 95 to 120 s', () => {
+  const bench = new Workbench(BEHIND);
+  const flow = (side: 'internal' | 'external') => ({ transport: 'tcp' as const, side, connection: 1 });
+  const text = request('REGISTER', { contact: '<sip:alice@192.168.1.50:5060;transport=tcp>' });
+  bench.feed({
+    kind: 'packet',
+    flow: { ...flow('internal'), local: at('198.51.100.5:5060'), remote: at('192.168.1.50:40000') },
+    bytes: octetsOf(text),
+    externalAddress: '203.0.113.1',
+  });
+  const [sent] = bench.sent;
+  assert.ok(sent);
+  const contact = /^Contact: (.*)$/m.exec(sent.text)?.[1]?.trim();
+  bench.feed({
+    kind: 'packet',
+    flow: { ...flow('external'), local: sent.flow.local, remote: sent.flow.remote },
+    bytes: octetsOf(respond(200, sent.text, { to: 'r', extra: [`Contact: ${contact};expires=3600`] })),
+  });
+  const before = bench.sent.length;
+  const gaps = times(bench, 1_000_000)
+    .map((time, index, all) => time - (all[index - 1] ?? time))
+    .slice(1);
+  assert.ok(gaps.length >= 7);
+  for (const gap of gaps) assert.ok(gap >= 95_000 && gap < 120_001, `${gap} ms`);
+  for (const { flow: out, text: ping } of bench.sent.slice(before)) {
+    assert.equal(ping, '\r\n\r\n');
+    assert.deepEqual(
+      [out.transport, out.remote, out.connection],
+      ['tcp', at('198.51.100.5:5060'), undefined],
+    );
+  }
 });

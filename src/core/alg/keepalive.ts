@@ -119,10 +119,8 @@ export class Keepalives {
   answers(now: TimeMs, mapping: SignallingMapping, peer: Endpoint, bytes: Uint8Array): boolean {
     const flow = this.#byKey.get(flowKey(mapping.id, peer));
     if (flow === undefined || !flow.isAnswerDue || now - flow.sentAt > ANSWER_MS) return false;
-    const isAnswer =
-      mapping.transport === 'udp'
-        ? isStunAnswer(bytes, mapping.id, flow.sent)
-        : bytes.length === 2 && bytes[0] === CR && bytes[1] === LF;
+    // The pong of a stream never comes here: whoever holds the connections keeps it.
+    const isAnswer = isStunAnswer(bytes, mapping.id, flow.sent);
     if (isAnswer) flow.isAnswerDue = false;
     return isAnswer;
   }
@@ -153,7 +151,7 @@ export class Keepalives {
     flow.sent++;
     flow.sentAt = now;
     const how = transport === 'tcp' ? 'ping' : this.#facts.answersStun(mapping, peer) ? 'stun' : 'crlf';
-    flow.isAnswerDue = how !== 'crlf';
+    flow.isAnswerDue = how === 'stun';
     out.push({
       kind: 'send',
       flow: { transport, side: 'external', local: external, remote: peer },
