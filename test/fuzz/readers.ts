@@ -4,6 +4,7 @@ import { parseConfig } from '../../src/config/load.ts';
 import { Engine } from '../../src/core/alg/engine.ts';
 import type { Input, Output } from '../../src/core/alg/io.ts';
 import type { EngineOptions } from '../../src/core/alg/policy.ts';
+import { compareMessages } from '../../src/core/detect/compare.ts';
 import { parseAddress, parseEndpoint } from '../../src/core/net/address.ts';
 import type { Flow } from '../../src/core/net/flow.ts';
 import { scanDescription } from '../../src/core/sdp/description.ts';
@@ -138,6 +139,15 @@ export const readers: readonly Reader[] = [
   reader('framer, in segments of 100 octets', streams, (bytes) => inSegments(bytes, 100), 40),
   reader('framer, octet by octet', streams, (bytes) => inSegments(bytes, 1), 100),
   reader('address', addresses, (bytes) => [parseAddress(toText(bytes)), parseEndpoint(toText(bytes))], 40),
+  {
+    name: 'comparison',
+    families: outbound,
+    prepare: (bytes) => {
+      const received = toOctets(toText(bytes).replaceAll(PHONE, EXTERNAL).replace(/;/g, ''));
+      return () => compareMessages(bytes, received, { direction: 'to-server' });
+    },
+    mostPerOctet: 1_000,
+  },
   reader('capture', captures, (bytes) => readCapture(bytes), 100),
   {
     ...reader('configuration', configurations, (bytes) => parseConfig(toText(bytes), 'x'), 2_000),

@@ -3,6 +3,7 @@ import type { Target } from './target.ts';
 import { addressTarget } from './targets/address.ts';
 import { multipartTarget, sdpTarget } from './targets/bodies.ts';
 import { captureTarget } from './targets/capture.ts';
+import { compareTarget } from './targets/compare.ts';
 import { configTarget } from './targets/config.ts';
 import { engineTarget } from './targets/engine.ts';
 import { framerTarget } from './targets/framer.ts';
@@ -27,4 +28,5 @@ export const targets: readonly Target[] = [
   nextHopTarget,
   engineTarget,
   sequenceTarget,
+  compareTarget,
 ];

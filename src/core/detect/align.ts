@@ -6,7 +6,7 @@
 export type Aligned = readonly [sent: number | undefined, received: number | undefined];
 
 /** Beyond so many cells the rest is paired by position: a bound on work, reached by no message that people send. */
-const MAX_CELLS = 40_000;
+const MAX_CELLS = 10_000;
 
 /**
  * `similarity` is 0 (nothing to do with each other) to 1 (the same). Elements that are less than half alike are not paired.
@@ -78,6 +78,9 @@ function byPosition(from: number, sentEnd: number, receivedEnd: number): Aligned
   return result;
 }
 
+/** Of the beginning and of the end of a long text so much is looked at. */
+const MAX_LOOK = 128;
+
 /**
  * How alike two texts are: shared beginning and end over the longer one, 0 to 1. Linear, and enough for values of which
  * a piece was replaced.
@@ -86,12 +89,16 @@ export function likeness(a: string, b: string): number {
   if (a === b) return 1;
   const longer = Math.max(a.length, b.length);
   const shorter = Math.min(a.length, b.length);
+  const most = Math.min(shorter, MAX_LOOK);
   let head = 0;
-  while (head < shorter && a.charCodeAt(head) === b.charCodeAt(head)) head++;
+  while (head < most && a.charCodeAt(head) === b.charCodeAt(head)) head++;
   let tail = 0;
-  while (tail < shorter - head && a.charCodeAt(a.length - 1 - tail) === b.charCodeAt(b.length - 1 - tail))
+  while (
+    tail < Math.min(shorter - head, MAX_LOOK) &&
+    a.charCodeAt(a.length - 1 - tail) === b.charCodeAt(b.length - 1 - tail)
+  )
     tail++;
-  return Math.min((head + tail) / longer, 0.999);
+  return Math.min((head + tail) / Math.min(longer, 2 * MAX_LOOK), 0.999);
 }
 
 /** The smallest pair of ranges outside of which two texts are equal. */

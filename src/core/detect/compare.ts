@@ -313,10 +313,18 @@ function reconcile(ledger: Ledger): void {
 
 /** The offsets that no span holds. */
 function uncovered(length: number, spans: readonly Span[]): Uint32Array {
-  const covered = new Uint8Array(length);
-  for (const { start, end } of spans) covered.fill(1, start, end);
+  // How many spans begin at an octet, less those that end there.
+  const turns = new Int32Array(length + 1);
+  for (const { start, end } of spans) {
+    turns[start]!++;
+    turns[end]!--;
+  }
   const offsets = new Uint32Array(length);
   let count = 0;
-  for (let i = 0; i < length; i++) if (covered[i] === 0) offsets[count++] = i;
+  let open = 0;
+  for (let i = 0; i < length; i++) {
+    open += turns[i]!;
+    if (open === 0) offsets[count++] = i;
+  }
   return offsets.subarray(0, count);
 }

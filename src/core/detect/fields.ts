@@ -247,17 +247,17 @@ function notePure(scene: FieldScene, pair: FieldPair, line: string, before: stri
     return true;
   };
   if (hasNewControl(before, after)) return add('SYN-NUL', 'Control octets stand where text was.');
-  const bare = (value: string): string => value.replace(/[ \t\r\n]+/g, '');
-  if (bare(before) === bare(after)) return add('SYN-ORDER', `${line} was folded or spaced otherwise.`);
-  const without = (value: string, signs: RegExp): string => value.replace(signs, '');
-  if (without(before, /;/g) === without(after, /;/g))
+  const white = ' \t\r\n';
+  if (without(before, white) === without(after, white))
+    return add('SYN-ORDER', `${line} was folded or spaced otherwise.`);
+  if (without(before, ';') === without(after, ';'))
     return add(
       'SYN-SEMI',
       after.length < before.length
         ? 'A semicolon in front of a parameter is lost.'
         : 'A semicolon was put in.',
     );
-  if (without(before, /[<>"]/g) === without(after, /[<>"]/g))
+  if (without(before, '<>"') === without(after, '<>"'))
     return add('SYN-BRACKET', 'An angle bracket or a quotation mark is lost or put in.');
   return false;
 }
@@ -408,6 +408,13 @@ function shrunk(ledger: Ledger, { sent, received }: FieldPair): ValuePair {
     l--;
   }
   return { sent: { start: i, end: k }, received: { start: j, end: l } };
+}
+
+/** The text without these characters. */
+function without(value: string, characters: string): string {
+  let kept = '';
+  for (const c of value) if (!characters.includes(c)) kept += c;
+  return kept;
 }
 
 function text(layout: Layout, span: Span): string {

@@ -9,6 +9,10 @@ export interface PartChange extends Stretch {
   readonly key: string;
   readonly before: string | undefined;
   readonly after: string | undefined;
+  /** The parameter behind it in the value sent. */
+  readonly next: string | undefined;
+  /** Whether the parameter of this name, or the one behind this separator, is there on both sides, or on none. */
+  readonly isKept: boolean;
 }
 
 /** In order. Parts that are equal on both sides are left out; the changes together hold every octet that differs. */
@@ -19,6 +23,12 @@ export function partChanges(
   receivedValue: Span,
 ): PartChange[] {
   const changes: PartChange[] = [];
+  const nexts: (string | undefined)[] = [];
+  for (let i = sent.length - 1, next: string | undefined; i >= 0; i--) {
+    nexts[i] = next;
+    if (sent[i]!.kind === 'parameter') next = sent[i]!.text;
+  }
+  const [olds, news] = [sent, received].map((parts) => new Set(parts.map(({ key }) => key)));
   let sentAt = sentValue.start;
   let receivedAt = receivedValue.start;
   for (const [i, j] of align(sent.length, received.length, (a, b) => alike(sent[a]!, received[b]!))) {
@@ -30,6 +40,8 @@ export function partChanges(
         key: (before ?? after)!.key,
         before: before?.text,
         after: after?.text,
+        next: i === undefined ? undefined : nexts[i],
+        isKept: isKept((before ?? after)!.key, olds!, news!),
         sent: before?.span ?? emptyAt(sentAt),
         received: after?.span ?? emptyAt(receivedAt),
       });
@@ -62,6 +74,11 @@ function joined(changes: readonly PartChange[]): PartChange[] {
       };
   }
   return result;
+}
+
+function isKept(key: string, olds: ReadonlySet<string>, news: ReadonlySet<string>): boolean {
+  const parameter = key.replace('separator', 'parameter');
+  return olds.has(parameter) === news.has(parameter);
 }
 
 function alike(a: Part, b: Part): number {

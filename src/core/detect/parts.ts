@@ -58,7 +58,7 @@ export function splitValues(text: string): Span[] {
 export function viaParts(text: string, offset: number): Part[] {
   const reader = new Reader(text, offset);
   reader.white();
-  reader.take('protocol', /[^\s;,/]+[ \t\r\n]*\/[ \t\r\n]*[^\s;,/]+[ \t\r\n]*\/[ \t\r\n]*[^\s;,]+/y);
+  reader.protocol();
   reader.white();
   reader.hostPort();
   reader.parameters(false);
@@ -68,12 +68,11 @@ export function viaParts(text: string, offset: number): Part[] {
 export function nameAddrParts(text: string, offset: number): Part[] {
   const reader = new Reader(text, offset);
   reader.white();
-  if (!reader.take('display', /"(?:[^"\\]|\\[\s\S])*"/y) && text.includes('<'))
-    reader.take('display', /[^<:;@]+(?=<)/y);
+  reader.display();
   reader.white();
-  const isOpen = reader.take('open', /</y);
+  const isOpen = reader.sign('open', '<');
   reader.uri(isOpen || text.includes('>'));
-  reader.take('close', />/y);
+  reader.sign('close', '>');
   reader.parameters(false);
   return reader.end();
 }
@@ -84,62 +83,112 @@ export function uriParts(text: string, offset: number): Part[] {
   return reader.end();
 }
 
+/** Octet by octet, each looked at a few times at most. */
 class Reader {
   readonly #text: string;
   readonly #offset: number;
   readonly #parts: Part[] = [];
   #at = 0;
+  #isUnclosed = false;
 
   constructor(text: string, offset: number) {
     this.#text = text;
     this.#offset = offset;
   }
 
-  /** `pattern` is sticky. False where it does not match, or matches nothing. */
-  take(kind: PartKind, pattern: RegExp, key: string = kind): boolean {
-    pattern.lastIndex = this.#at;
-    const length = pattern.exec(this.#text)?.[0].length ?? 0;
-    if (length === 0) return false;
-    this.#push(kind, key, length);
+  sign(kind: PartKind, sign: string): boolean {
+    if (this.#text[this.#at] !== sign) return false;
+    this.#push(kind, kind, 1);
     return true;
   }
 
   white(): void {
-    this.take('white', /[ \t\r\n]+/y);
+    this.#take('white', 'white', this.#while(this.#at, isWhite));
+  }
+
+  /** name "/" version "/" transport, with white space around the slashes. */
+  protocol(): void {
+    let i = this.#at;
+    for (let word = 0; word < 3; word++) {
+      const end = this.#while(i, isProtocolCharacter);
+      if (end === i) return;
+      i = end;
+      if (word === 2) break;
+      i = this.#while(i, isWhite);
+      if (this.#text[i] !== '/') return;
+      i = this.#while(i + 1, isWhite);
+    }
+    this.#take('protocol', 'protocol', i);
+  }
+
+  /** A quoted-string, or words that end at a "<". */
+  display(): void {
+    const start = this.#at;
+    if (this.#text[start] === '"') {
+      const end = this.#quotedEnd(start);
+      if (end > 0) return this.#take('display', 'display', end);
+    }
+    const end = this.#while(start, (c) => !'<:;@'.includes(c));
+    if (this.#text[end] === '<') this.#take('display', 'display', end);
   }
 
   hostPort(): void {
-    // An address ends after its four numbers, whatever has been glued to it.
-    if (!this.take('host', /\[[^\]>]*\]?/y) && !this.take('host', /\d{1,3}(?:\.\d{1,3}){3}(?![.\d])/y))
-      this.take('host', /[A-Za-z0-9._-]+/y);
-    this.take('white', /[ \t\r\n]+(?=:)/y);
-    this.take('port', /:[ \t\r\n]*-?\d*/y);
+    const start = this.#at;
+    if (this.#text[start] === '[') {
+      const end = this.#while(start, (c) => c !== ']' && c !== '>');
+      this.#take('host', 'host', this.#text[end] === ']' ? end + 1 : end);
+    } else {
+      // An address ends after its four numbers, whatever has been glued to it.
+      const address = this.#addressEnd(start);
+      this.#take('host', 'host', address > 0 ? address : this.#while(start, isHostCharacter));
+    }
+    const colon = this.#while(this.#at, isWhite);
+    if (this.#text[colon] !== ':') return;
+    this.white();
+    let i = this.#while(this.#at + 1, isWhite);
+    if (this.#text[i] === '-') i++;
+    this.#take('port', 'port', this.#while(i, isDigit));
   }
 
   uri(isBracketed: boolean): void {
-    this.take('scheme', /[A-Za-z][A-Za-z0-9+.-]*:/y);
-    this.take('user', isBracketed ? /[^@>]*@/y : /[^@>;]*@/y);
+    const scheme = this.#while(this.#at, isSchemeCharacter);
+    if (scheme > this.#at && this.#text[scheme] === ':') this.#take('scheme', 'scheme', scheme + 1);
+    const stop = isBracketed ? '@>' : '@>;';
+    const at = this.#while(this.#at, (c) => !stop.includes(c));
+    if (this.#text[at] === '@') this.#take('user', 'user', at + 1);
     this.hostPort();
     if (isBracketed) this.parameters(true);
   }
 
   parameters(inUri: boolean): void {
-    const stop = inUri ? /[>]/y : /$/y;
-    while (this.#at < this.#text.length) {
-      stop.lastIndex = this.#at;
-      if (stop.test(this.#text)) return;
+    const { length } = this.#text;
+    while (this.#at < length && !(inUri && this.#text[this.#at] === '>')) {
       this.white();
-      if (inUri && this.take('headers', /\?[^>]*/y)) continue;
-      const name = /;?[ \t\r\n]*([^;=,<>"\s]*)/y;
-      name.lastIndex = this.#at;
-      const key = (name.exec(this.#text)?.[1] ?? '').toLowerCase();
-      this.take('separator', /;/y, `separator ${key}`);
-      this.white();
-      if (this.take('parameter', inUri ? PARAMETER_IN_URI : PARAMETER, `parameter ${key}`)) continue;
-      if (this.#at < this.#text.length && this.#text[this.#at] !== ';') {
-        stop.lastIndex = this.#at;
-        if (!stop.test(this.#text)) this.#push('other', 'other', 1);
+      if (inUri && this.#text[this.#at] === '?') {
+        this.#take(
+          'headers',
+          'headers',
+          this.#while(this.#at, (c) => c !== '>'),
+        );
+        continue;
       }
+      const semicolon = this.#text[this.#at] === ';';
+      const from = this.#while(semicolon ? this.#at + 1 : this.#at, isWhite);
+      const nameEnd = this.#while(from, inUri ? isNameInUri : isName);
+      const key = this.#text.slice(from, nameEnd).toLowerCase();
+      if (semicolon) this.#push('separator', `separator ${key}`, 1);
+      this.white();
+      if (nameEnd > from) {
+        this.#take('parameter', `parameter ${key}`, this.#valueEnd(nameEnd, inUri));
+        continue;
+      }
+      // Octets that fit nowhere are one part.
+      const fits = (c: string): boolean => isName(c) || isWhite(c) || c === ';' || (inUri && c === '>');
+      this.#take(
+        'other',
+        'other',
+        this.#while(this.#at, (c) => !fits(c)),
+      );
     }
   }
 
@@ -148,23 +197,95 @@ class Reader {
     return this.#parts;
   }
 
+  /** One past the value of a parameter whose name ends at `from`. */
+  #valueEnd(from: number, inUri: boolean): number {
+    if (inUri) return this.#text[from] === '=' ? this.#while(from + 1, isValueInUri) : from;
+    const equals = this.#while(from, isWhite);
+    if (this.#text[equals] !== '=') return from;
+    const start = this.#while(equals + 1, isWhite);
+    const quoted = this.#text[start] === '"' ? this.#quotedEnd(start) : -1;
+    return quoted > 0 ? quoted : this.#while(start, isValue);
+  }
+
+  /** One past the closing quote, or -1. Where one quote does not close, no later one does. */
+  #quotedEnd(start: number): number {
+    if (this.#isUnclosed) return -1;
+    for (let i = start + 1; i < this.#text.length; i++) {
+      if (this.#text[i] === '\\') i++;
+      else if (this.#text[i] === '"') return i + 1;
+    }
+    this.#isUnclosed = true;
+    return -1;
+  }
+
+  #addressEnd(start: number): number {
+    let i = start;
+    for (let number = 0; number < 4; number++) {
+      if (number > 0 && this.#text[i++] !== '.') return -1;
+      const end = this.#while(i, isDigit);
+      if (end === i || end > i + 3) return -1;
+      i = end;
+    }
+    return this.#text[i] === '.' ? -1 : i;
+  }
+
+  #while(from: number, holds: (c: string) => boolean): number {
+    let i = from;
+    while (i < this.#text.length && holds(this.#text[i]!)) i++;
+    return i;
+  }
+
+  #take(kind: PartKind, key: string, end: number): void {
+    if (end > this.#at) this.#push(kind, key, end - this.#at);
+  }
+
   #push(kind: PartKind, key: string, length: number): void {
     const start = this.#offset + this.#at;
     const text = this.#text.slice(this.#at, this.#at + length);
+    this.#parts.push({ kind, key, span: { start, end: start + length }, text });
     this.#at += length;
-    const last = this.#parts.at(-1);
-    if (kind === 'other' && last?.kind === 'other')
-      this.#parts[this.#parts.length - 1] = {
-        ...last,
-        span: { start: last.span.start, end: start + length },
-        text: last.text + text,
-      };
-    else this.#parts.push({ kind, key, span: { start, end: start + length }, text });
   }
 }
 
-const PARAMETER = /[^;=,<>"\s]+(?:[ \t\r\n]*=[ \t\r\n]*(?:"(?:[^"\\]|\\[\s\S])*"|[^;,\s]*))?/y;
-const PARAMETER_IN_URI = /[^;=,<>"\s?]+(?:=[^;>?\s]*)?/y;
+function isWhite(c: string): boolean {
+  return c === ' ' || c === '\t' || c === '\r' || c === '\n';
+}
+
+function isDigit(c: string): boolean {
+  return c >= '0' && c <= '9';
+}
+
+function isLetter(c: string): boolean {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+function isHostCharacter(c: string): boolean {
+  return isLetter(c) || isDigit(c) || c === '.' || c === '_' || c === '-';
+}
+
+function isSchemeCharacter(c: string): boolean {
+  return isLetter(c) || isDigit(c) || c === '+' || c === '.' || c === '-';
+}
+
+function isProtocolCharacter(c: string): boolean {
+  return !isWhite(c) && c !== '/' && c !== ';' && c !== ',';
+}
+
+function isName(c: string): boolean {
+  return !isWhite(c) && !';=,<>"'.includes(c);
+}
+
+function isNameInUri(c: string): boolean {
+  return isName(c) && c !== '?';
+}
+
+function isValue(c: string): boolean {
+  return !isWhite(c) && c !== ';' && c !== ',';
+}
+
+function isValueInUri(c: string): boolean {
+  return !isWhite(c) && c !== ';' && c !== '>' && c !== '?';
+}
 
 /** The host of a list of parts, without brackets of IPv6; undefined where there is none. */
 export function hostOf(parts: readonly Part[]): string | undefined {

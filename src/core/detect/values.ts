@@ -44,7 +44,7 @@ export function compareTopVia(
   const restored = isClients && known.direction === 'to-client' && isRestoredPair(known, before, after);
   for (const change of withoutEndpoint(changes)) {
     const name = parameterName(change);
-    if (noteDamage(scene, change, before, after)) continue;
+    if (noteDamage(scene, change)) continue;
     if (name === 'branch')
       note(scene, change, 'HDR-BRANCH', 'The branch was changed; responses no longer find their request.');
     else if (name === 'rport' || name === 'received' || name === 'maddr') {
@@ -79,10 +79,10 @@ export function compareTopVia(
 
 /** A Via of another hop: nobody but that hop has any business with it. */
 export function compareInnerVia(ledger: Ledger, known: Known, line: string, pair: ValuePair): void {
-  const [before, after, changes] = changesOf(ledger, pair, viaParts);
+  const [, , changes] = changesOf(ledger, pair, viaParts);
   const scene: Scene = { ledger, known, line };
   for (const change of changes) {
-    if (noteDamage(scene, change, before, after)) continue;
+    if (noteDamage(scene, change)) continue;
     const name = parameterName(change);
     if (name === 'branch') note(scene, change, 'HDR-BRANCH', 'The branch of an earlier hop was changed.');
     else if (change.kind === 'white') noteOther(scene, change, 'ADDR-INNERVIA');
@@ -129,7 +129,7 @@ function compareParts(
 ): void {
   noteEndpoint(scene.ledger, scene.known, place, before, after, changes);
   for (const change of withoutEndpoint(changes)) {
-    if (noteDamage(scene, change, before, after)) continue;
+    if (noteDamage(scene, change)) continue;
     const name = parameterName(change);
     if (name === 'tag' && tags)
       note(scene, change, 'HDR-BRANCH', 'The tag was changed; messages no longer find their dialog.');
@@ -160,12 +160,7 @@ function compareParts(
 }
 
 /** What is broken rather than replaced: separators, brackets, quotes, control octets. */
-function noteDamage(
-  scene: Scene,
-  change: PartChange,
-  before: readonly Part[],
-  after: readonly Part[],
-): boolean {
+function noteDamage(scene: Scene, change: PartChange): boolean {
   const { kind } = change;
   if (hasNewControl(change.before, change.after)) {
     note(scene, change, 'SYN-NUL', 'Control octets stand where text was.');
@@ -182,42 +177,25 @@ function noteDamage(
   }
   if (kind === 'separator') {
     const name = parameterName(change);
-    const wasThere = before.some(({ key }) => key === `parameter ${name}`);
-    const isThere = after.some(({ key }) => key === `parameter ${name}`);
-    if (name === '' || wasThere === isThere) {
-      note(
-        scene,
-        change,
-        'SYN-SEMI',
-        change.after === undefined
-          ? `The semicolon in front of "${name}" is lost.`
-          : `A semicolon was put in in front of "${name}".`,
-      );
-      return true;
-    }
-    return false;
+    if (name !== '' && !change.isKept) return false;
+    note(
+      scene,
+      change,
+      'SYN-SEMI',
+      change.after === undefined
+        ? `The semicolon in front of "${name}" is lost.`
+        : `A semicolon was put in in front of "${name}".`,
+    );
+    return true;
   }
-  // A parameter that swallowed the next one, or was cut in two by a semicolon.
-  if (kind === 'parameter' || kind === 'host' || kind === 'user') {
-    if (
-      change.before !== undefined &&
-      change.after !== undefined &&
-      isSwallowed(before, change.before, change.after)
-    ) {
-      note(scene, change, 'SYN-SEMI', `A semicolon behind "${change.before}" is lost.`);
-      return true;
-    }
-    if (change.after !== undefined && change.before === undefined && isSwallowed(before, '', change.after))
-      return false;
-  }
-  return false;
-}
-
-/** Whether `after` is `before` with the parameter behind it glued on. */
-function isSwallowed(parts: readonly Part[], before: string, after: string): boolean {
-  const at = parts.findIndex(({ text }) => text === before);
-  const next = parts.slice(at + 1).find(({ kind }) => kind === 'parameter');
-  return at >= 0 && next !== undefined && after === `${before}${next.text}`;
+  // A value that the parameter behind it was glued to.
+  const isGlued =
+    change.before !== undefined &&
+    change.next !== undefined &&
+    change.after === `${change.before}${change.next}`;
+  if (!isGlued) return false;
+  note(scene, change, 'SYN-SEMI', `The semicolon behind "${change.before}" is lost.`);
+  return true;
 }
 
 function withoutEndpoint(changes: readonly PartChange[]): PartChange[] {
@@ -306,8 +284,16 @@ function parameterName({ key }: PartChange): string {
 
 /** NUL and other control octets, tab and line ends aside, that were not there before. */
 export function hasNewControl(before = '', after = ''): boolean {
-  const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/g;
-  return (after.match(control)?.length ?? 0) > (before.match(control)?.length ?? 0);
+  return controlsIn(after) > controlsIn(before);
+}
+
+function controlsIn(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if ((c < 0x20 && c !== 0x09 && c !== 0x0a && c !== 0x0d) || c === 0x7f) count++;
+  }
+  return count;
 }
 
 function unquoted(text: string): string {
