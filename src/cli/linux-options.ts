@@ -18,6 +18,10 @@ export function rulesetOptions(config: GatewayConfig): RulesetOptions {
     listenPort: SHOWN_LISTEN_PORT,
     excludedPhones: ipv4(config.phones.filter((phone) => phone.mode === 'off').map((phone) => phone.address)),
     excludedProviders: ipv4(off.flatMap((provider) => provider.addresses)),
+    rates: {
+      perPhone: config.limits.messagesPerSecondPerPhone,
+      perProvider: config.limits.messagesPerSecondPerProvider,
+    },
     providers: ipv4(assisted.flatMap((provider) => provider.addresses)),
   };
 }

@@ -2,7 +2,6 @@
 import { formatEndpoint } from '../core/net/address.ts';
 import type {
   CallStatus,
-  LimitStatus,
   MediaStatus,
   NoticeStatus,
   PhoneStatus,
@@ -26,7 +25,7 @@ export function statusText(report: StatusReport, paint: Paint): string {
     ...head(report, paint),
     ...phones(report, paint),
     ...calls(report, paint),
-    ...limits(report.limits, paint),
+    ...limits(report, paint),
     ...notices(report.notices, report.at, paint),
   ]
     .map((line) => `${line.trimEnd()}\n`)
@@ -118,7 +117,7 @@ export function mediaJudgement(
   return fromPhone === 0 ? 'one way, the phone sends nothing' : 'one way, nothing comes back';
 }
 
-function limits(list: readonly LimitStatus[], paint: Paint): string[] {
+function limits({ limits: list, dropped }: StatusReport, paint: Paint): string[] {
   const fill = list
     .filter((one) => one.used !== undefined)
     .map((one) => {
@@ -126,10 +125,14 @@ function limits(list: readonly LimitStatus[], paint: Paint): string[] {
       return one.used! >= one.of * 0.9 ? paint('bad', text) : text;
     });
   const reached = list.filter((one) => one.reached > 0).map((one) => `${one.limit} ${one.reached}×`);
+  const early = Object.entries(dropped)
+    .filter(([, count]) => count > 0)
+    .map(([why, count]) => `${clean(why)} ${count}`);
   return [
     '',
     `${paint('strong', 'limits')}  ${fill.join('  ')}`,
     ...(reached.length === 0 ? [] : [`  ${paint('bad', 'reached')}: ${reached.join(', ')}`]),
+    ...(early.length === 0 ? [] : [`  dropped early: ${early.join(', ')}`]),
   ];
 }
 

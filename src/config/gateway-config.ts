@@ -24,6 +24,12 @@ export interface PhoneConfig {
   readonly proxy: boolean;
 }
 
+/** What one address may send, in packets a second, with twice as many in a burst; the kernel drops what is more. */
+export interface MessageRates {
+  readonly messagesPerSecondPerPhone: number;
+  readonly messagesPerSecondPerProvider: number;
+}
+
 export interface GatewayConfig {
   /** Explicit where `listen` names an endpoint. */
   readonly mode: 'transparent' | 'explicit';
@@ -39,7 +45,7 @@ export interface GatewayConfig {
   readonly media: { readonly ports: PortRange };
   readonly policy: Policy;
   readonly upstreamNat: UpstreamNat;
-  readonly limits: Limits;
+  readonly limits: Limits & MessageRates;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   readonly linux: {
     readonly routeTable: number;
@@ -67,6 +73,12 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       dialogs: values.limits.dialogs,
       media: values.limits.media,
       transactions: values.limits.transactions,
+      mappingsPerPhone: values.limits['mappings-per-phone'],
+      dialogsPerPhone: values.limits['dialogs-per-phone'],
+      mediaPerPhone: values.limits['media-per-phone'],
+      transactionsPerPhone: values.limits['transactions-per-phone'],
+      messagesPerSecondPerPhone: values.limits['messages-per-second-per-phone'],
+      messagesPerSecondPerProvider: values.limits['messages-per-second-per-provider'],
       mediaPerDescription: values.limits['media-per-description'],
       contactsPerMapping: values.limits['contacts-per-mapping'],
       peersPerMapping: values.limits['peers-per-mapping'],

@@ -151,6 +151,41 @@ export const configSchema = v.object({
       'transactions remembered; the oldest goes first',
       10_000_000,
     ),
+    'mappings-per-phone': limit(
+      'mappings-per-phone',
+      defaultLimits.mappingsPerPhone,
+      'signalling mappings of one phone address',
+      60_000,
+    ),
+    'dialogs-per-phone': limit(
+      'dialogs-per-phone',
+      defaultLimits.dialogsPerPhone,
+      'dialogs of one phone address',
+      1_000_000,
+    ),
+    'media-per-phone': limit(
+      'media-per-phone',
+      defaultLimits.mediaPerPhone,
+      'media mappings of one phone address',
+      1_000_000,
+    ),
+    'transactions-per-phone': limit(
+      'transactions-per-phone',
+      defaultLimits.transactionsPerPhone,
+      'transactions remembered of one phone address',
+      10_000_000,
+    ),
+    'messages-per-second-per-phone': key(integerBetween(1, 1_000_000), 1_000, {
+      summary:
+        'What one phone address may send to providers, in the transparent mode; the kernel drops what is more, before it costs anything. A PBX with many lines sends about seven messages for a call.',
+      unit: 'datagrams a second; twice as many at once',
+      example: 'messages-per-second-per-phone = 1000',
+    }),
+    'messages-per-second-per-provider': key(integerBetween(1, 1_000_000), 5_000, {
+      summary: 'What one provider address may send to phones; the kernel drops what is more.',
+      unit: 'datagrams a second; twice as many at once',
+      example: 'messages-per-second-per-provider = 5000',
+    }),
     'media-per-description': limit(
       'media-per-description',
       defaultLimits.mediaPerDescription,

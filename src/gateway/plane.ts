@@ -19,6 +19,8 @@ export interface PlaneStatus {
   readonly resting: string | undefined;
   /** Asked only where there are calls to show. Mappings that nobody counts for are not in it. */
   traffic(): ReadonlyMap<MappingId, MediaTraffic>;
+  /** Packets dropped before they cost anything, by reason. */
+  readonly dropped: Readonly<Record<string, number>>;
 }
 
 export interface OpenPlane {
@@ -50,7 +52,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
     return {
       plane,
       facts: { listen: plane.addresses },
-      status: () => ({ resting: undefined, traffic }),
+      status: () => ({ resting: undefined, traffic, dropped: plane.snapshot().dropped }),
     };
   }
   const { createLinuxPlane } = await import('../linux/plane.ts');
@@ -68,6 +70,10 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
         .flatMap((one) => one.addresses.map(formatPrefix)),
       acceptChains: config.acceptChains,
       routeTable: config.linux.routeTable,
+      rates: {
+        perPhone: config.limits.messagesPerSecondPerPhone,
+        perProvider: config.limits.messagesPerSecondPerProvider,
+      },
       mediaLookMs: Math.min(LONGEST_MEDIA_LOOK_MS, config.limits.callIdleMs / 3),
       ipv6: config.linux.ipv6,
     },
@@ -77,6 +83,18 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
   return {
     plane,
     facts: { internal: config.internal, external: config.external, ports: config.signalling.ports },
-    status: () => ({ resting: plane.resting(), traffic: () => plane.mediaTraffic() }),
+    status: () => {
+      const { shed, dropped } = plane.stats();
+      return {
+        resting: plane.resting(),
+        traffic: () => plane.mediaTraffic(),
+        dropped: {
+          overload: shed,
+          'too-fast-phones': dropped?.tooFastPhones ?? 0,
+          'too-fast-providers': dropped?.tooFastProviders ?? 0,
+          strangers: dropped?.strangers ?? 0,
+        },
+      };
+    },
   };
 }

@@ -32,6 +32,8 @@ export interface StatusReport {
   readonly calls: readonly CallStatus[];
   readonly limits: readonly LimitStatus[];
   readonly messages: { readonly translated: number; readonly passed: number; readonly dropped: number };
+  /** Packets dropped before they cost anything, by reason; only reasons that exist in this mode. */
+  readonly dropped: Readonly<Record<string, number>>;
   /** The newest last. */
   readonly notices: readonly NoticeStatus[];
 }

@@ -122,6 +122,7 @@ export class StatusBoard {
       calls: running === undefined ? [] : calls(running),
       limits: limits(config, snapshot, this.#reached),
       messages: { ...this.#messages },
+      dropped: running?.plane.dropped ?? {},
       notices: [...this.#notices],
     };
   }

@@ -125,6 +125,9 @@ const FEATURES: Readonly<Record<string, string>> = {
   tproxy: 'chain c { udp dport 5060 tproxy ip to 127.0.0.1:5060 }',
   socket: 'chain c { socket transparent 1 socket wildcard 0 accept; }',
   'ct timeout': 'ct timeout t { protocol udp; l3proto ip; policy = { unreplied : 1, replied : 1 }; }',
+  'rates in sets':
+    'set s { type ipv4_addr; size 8; flags dynamic,timeout; timeout 1s; } chain c { update @s { ip saddr limit rate over 1/second burst 2 packets } drop; }',
+  'counters in sets': 'set s { type ipv4_addr; size 8; counter; }',
   fib: 'chain c { fib daddr type != unicast return; }',
   'sets with timeouts': 'set s { type inet_proto; flags timeout; }',
   IPv6: `chain c { udp dport 5060 tproxy ip6 to [::1]:5060; ip6 saddr fe80::/10 log group ${WATCH_GROUP} queue-threshold 1; }`,

@@ -3,6 +3,8 @@ import type { DataPlane, MappingId, PlaneHandler } from '../core/alg/io.ts';
 import type { Address } from '../core/net/address.ts';
 import type { ConnectionLimits } from '../stream/connections.ts';
 import type { ChainName } from './accept-chain.ts';
+import type { Dropped } from './flood-watch.ts';
+import type { Rates } from './rate-rules.ts';
 
 export interface LinuxPlaneOptions {
   readonly internal: readonly string[];
@@ -30,6 +32,8 @@ export interface LinuxPlaneOptions {
   readonly receiveBufferBytes?: number;
   /** How often is looked whether media passes; default 30 s, 3 s at least. */
   readonly mediaLookMs?: number;
+  /** Packets a second that one phone and one provider may send; default 1000 and 5000. */
+  readonly rates?: Partial<Rates>;
   readonly routeTable?: number;
   readonly rulePriority?: number;
 }
@@ -41,6 +45,10 @@ export interface LinuxPlaneStats {
   readonly mediaMappings: number;
   readonly elements: number;
   readonly sendFailures: number;
+  /** Requests dropped because more came than could be handled. */
+  readonly shed: number;
+  /** Packets that the kernel has dropped before they came to us. */
+  readonly dropped: Dropped | undefined;
 }
 
 export interface LinuxPlaneHandler extends PlaneHandler {

@@ -10,15 +10,16 @@ import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
-import { Conntrack, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
-import { ElementStore, signallingOwner as owner, type WantedElement } from './element-store.ts';
+import { IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { signallingOwner as owner, type WantedElement } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
-import { FlowSweep } from './flow-sweep.ts';
 import { forwardsInUse } from './forwarded.ts';
 import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
-import { KernelMedia, MEDIA_TIMEOUT_MS } from './kernel-media.ts';
-import { endpointElement, heartbeats, NftElements, renew, sourceElement } from './nft-elements.ts';
+import { type Kernel, openKernel } from './kernel.ts';
+import { MEDIA_TIMEOUT_MS } from './kernel-media.ts';
+import { endpointElement, heartbeats, renew, sourceElement } from './nft-elements.ts';
 import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
+import { Overload } from './overload.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { addPolicyRoute } from './policy-route.ts';
 import { applyRuleset, readRuleset } from './program.ts';
@@ -69,11 +70,13 @@ class Plane implements LinuxPlane {
   #lastBeatMs = 0;
   #sendFailures = 0;
   readonly #notices: RareNotices;
+  readonly #overload: Overload;
 
   constructor(options: LinuxPlaneOptions, handler: LinuxPlaneHandler) {
     this.#options = options;
     this.#handler = handler;
     this.#notices = new RareNotices((code, text) => handler.notice(code, text));
+    this.#overload = new Overload((text) => this.#tell('linux.overload', text));
     this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
     this.#routed = new RoutedPhones(options, handler, (code, error) => this.#tell(code, error));
@@ -82,6 +85,7 @@ class Plane implements LinuxPlane {
         ...options,
         families: options.ipv6 === 'off' ? [IPV4] : FAMILIES,
         receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        overload: this.#overload,
       },
       {
         packet: (bytes, remote, local) => this.#fromPhone(bytes, remote, local),
@@ -107,11 +111,7 @@ class Plane implements LinuxPlane {
         externalAddress: (provider) => this.#externalAddresses.towards(provider, performance.now()),
         tell: (code, what) => this.#tell(code, what),
       });
-      const elements = new NftElements(TABLE);
-      const conntrack = new Conntrack();
-      const store = new ElementStore(elements);
-      const sweep = new FlowSweep(conntrack, (error) => this.#tell('linux.flows', error));
-      this.#kernel = { elements, conntrack, store, sweep, media: new KernelMedia(store, conntrack, sweep) };
+      this.#kernel = openKernel(this.#providers.families, (code, error) => this.#tell(code, error));
       if (this.#providers.port(IPV6) !== undefined) this.#routed.open();
       this.#install();
       this.#monitor = new AddressMonitor(
@@ -128,6 +128,7 @@ class Plane implements LinuxPlane {
       setInterval(() => this.#beat(), HEARTBEAT_MS),
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
       setInterval(() => this.#look(), LOOK_MS),
+      this.#running().floods.watch((code, what) => this.#tell(code, what)),
       this.#running().media.watch(
         this.#options.mediaLookMs,
         (id, flow) => this.#handler.mediaFlow?.(id, flow),
@@ -144,6 +145,8 @@ class Plane implements LinuxPlane {
       mediaMappings: this.#kernel?.media.size ?? 0,
       elements: this.#kernel?.store.size ?? 0,
       sendFailures: this.#sendFailures,
+      shed: this.#overload.dropped,
+      dropped: this.#kernel?.floods.dropped,
     };
   }
 
@@ -270,6 +273,7 @@ class Plane implements LinuxPlane {
       excludedPhones: excludedPhones ?? [],
       excludedProviders: excludedProviders ?? [],
       providers: providers ?? [],
+      rates: this.#options.rates,
       forwarded,
       learned,
       forwardedHosts: readForwardedHosts(this.#sipPorts),
@@ -396,6 +400,7 @@ class Plane implements LinuxPlane {
         local: external,
         freeBind: true,
         receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        arrivals: this.#overload.queue(),
       },
       this.#receiver((bytes, remote) =>
         this.#handler.packet({ transport: 'udp', side: 'external', local: external, remote }, bytes),
@@ -480,14 +485,6 @@ class Plane implements LinuxPlane {
   #tell(code: string, what: unknown): void {
     this.#notices.tell(code, what);
   }
-}
-
-interface Kernel {
-  readonly elements: NftElements;
-  readonly conntrack: Conntrack;
-  readonly store: ElementStore;
-  readonly sweep: FlowSweep;
-  readonly media: KernelMedia;
 }
 
 /** Where a mapping is reached: at a socket of ours, or at the phone itself. */

@@ -3,7 +3,10 @@
  * before, and one transparent socket for each provider endpoint, bound to its own address and port.
  */
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
+
 import { type Family, familyOf, IPV4 } from './family.ts';
+import type { Overload } from './overload.ts';
+
 import { ERRNO, SystemError } from './system-error.ts';
 import { UdpSocket } from './udp-socket.ts';
 
@@ -16,6 +19,7 @@ export interface ProviderSocketsOptions {
   /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
   readonly maxProviderSockets?: number;
   readonly receiveBufferBytes: number;
+  readonly overload: Overload;
 }
 
 export interface ProviderSocketsHandler {
@@ -87,7 +91,12 @@ export class ProviderSockets {
     }
     try {
       const socket: UdpSocket = new UdpSocket(
-        { local, transparent: true, receiveBufferBytes: this.#options.receiveBufferBytes },
+        {
+          local,
+          transparent: true,
+          receiveBufferBytes: this.#options.receiveBufferBytes,
+          arrivals: this.#options.overload.queue(),
+        },
         {
           datagram: (bytes, remote) => {
             this.#sockets.delete(key);
@@ -112,6 +121,7 @@ export class ProviderSockets {
         transparent: true,
         originalDestination: true,
         receiveBufferBytes: this.#options.receiveBufferBytes,
+        arrivals: this.#options.overload.queue(),
       },
       {
         datagram: (bytes, remote, destination) => {

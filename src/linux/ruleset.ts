@@ -19,6 +19,7 @@
  */
 import { type Address, type Endpoint, formatHost, isIPv6, parseAddress } from '../core/net/address.ts';
 import { FAMILIES, type Family, familyOf, IPV4, IPV6 } from './family.ts';
+import { DEFAULT_RATES, noteContacted, phoneLimit, type Rates, rateChains, rateSets } from './rate-rules.ts';
 import { SystemError } from './system-error.ts';
 
 export const TABLE = 'sipalg';
@@ -80,6 +81,8 @@ export interface RulesetOptions {
   /** The same, learned by the kernel in a former life; forgotten after a day without such traffic. */
   readonly learned?: readonly Endpoint[];
   readonly mediaElements?: number;
+  /** What one address may send; default `DEFAULT_RATES`. */
+  readonly rates?: Partial<Rates> | undefined;
 }
 
 const INTERFACE = /^[A-Za-z0-9_.:@-]{1,15}$/;
@@ -165,6 +168,7 @@ export function renderRuleset(options: RulesetOptions): string {
   const families = options.listenPort6 === undefined ? [IPV4] : FAMILIES;
   const each = (render: (family: Family) => readonly string[]): string[] => families.flatMap(render);
   const accept = `meta mark set meta mark or ${hex(ACCEPT_MARK)}`;
+  const rates = { ...DEFAULT_RATES, ...options.rates };
 
   return `${[
     `table inet ${TABLE}`,
@@ -184,7 +188,15 @@ export function renderRuleset(options: RulesetOptions): string {
       ),
     ]),
     ...set(SETS.heartbeat, 'inet_proto', ['flags timeout']),
-    ...each((family) => sets(family, options)),
+    ...each((family) => [...sets(family, options), ...rateSets(family)]),
+    ...each((family) =>
+      rateChains(
+        family,
+        rates,
+        { providers: 'providers', peers: SETS.peers },
+        take(family, 'sipalg-intercepted'),
+      ),
+    ),
     ...chain('intercept', 'filter hook prerouting priority mangle + 10', [
       `iifname != ${internal} return`,
       'meta l4proto != { udp, tcp } return',
@@ -196,7 +208,7 @@ export function renderRuleset(options: RulesetOptions): string {
       'ct status dnat,snat return comment "the operator\'s port forward, or a flow older than the daemon"',
       'fib daddr type != unicast return comment "the router itself, broadcast, multicast"',
       `fib daddr oifname != ${external} return`,
-      ...each((family) => interception(family, options, ports)),
+      ...each((family) => interception(family, options, ports, rates)),
     ]),
     ...chain('output', 'filter hook output priority mangle + 10', [
       ...each(({ nft, nfproto, suffix }) => [
@@ -204,6 +216,7 @@ export function renderRuleset(options: RulesetOptions): string {
         `oifname ${internal} meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted-tcp${suffix}" return`,
         `${nft} saddr . udp sport @${SETS.signalling}${suffix} ct timeout set "sipalg-registered${suffix}"`,
       ]),
+      ...each((family) => [noteContacted(family, SETS.signalling)]),
     ]),
     ...chain('input', 'filter hook input priority mangle + 10', [
       ...each(({ nft, suffix }) => [
@@ -211,6 +224,9 @@ export function renderRuleset(options: RulesetOptions): string {
         `${nft} saddr . ${nft} daddr . udp dport @${SETS.peers}${suffix} ${accept}`,
         `${nft} daddr . tcp dport @${SETS.signallingTcp}${suffix} ${nft} saddr @providers${suffix} ${accept}`,
         `${nft} saddr . ${nft} daddr . tcp dport @${SETS.peersTcp}${suffix} ${accept}`,
+      ]),
+      ...each(({ nft, suffix }) => [
+        `iifname ${external} ${nft} daddr . udp dport @${SETS.signalling}${suffix} jump arrivals${suffix}`,
       ]),
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
@@ -296,11 +312,13 @@ function sets(family: Family, options: RulesetOptions): string[] {
   ];
 }
 
+function take({ suffix }: Family, policy: string): string {
+  return `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "${policy}${suffix}" accept`;
+}
+
 /** What of one family is taken, of what has come this far: the rules that stand last in the chain. */
-function interception(family: Family, options: RulesetOptions, ports: string): string[] {
+function interception(family: Family, options: RulesetOptions, ports: string, rates: Rates): string[] {
   const { nft, nfproto, suffix } = family;
-  const take = (policy: string): string =>
-    `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "${policy}${suffix}" accept`;
   const at = (port: number): string => `${nft} to ${formatHost(family.loopback)}:${port}`;
   const port = family === IPV6 ? (options.listenPort6 ?? 0) : options.listenPort;
   const tcpPort = family === IPV6 ? options.tcpListenPort6 : options.tcpListenPort;
@@ -321,13 +339,14 @@ function interception(family: Family, options: RulesetOptions, ports: string): s
     `${nft} saddr . udp sport @forwarded_static${suffix} return`,
     `${nft} saddr @off_phones${suffix} return`,
     `${nft} daddr @off_providers${suffix} return`,
-    `meta nfproto ${nfproto} meta l4proto udp socket transparent 1 socket wildcard 0 ${take('sipalg-intercepted')}`,
-    `udp dport ${ports} tproxy ${at(port)} ${take('sipalg-intercepted')}`,
-    `meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 ${take('sipalg-intercepted-tcp')}`,
+    `meta nfproto ${nfproto} meta l4proto udp socket transparent 1 socket wildcard 0 goto bound${suffix}`,
+    `udp dport ${ports} ${phoneLimit(family, rates)}`,
+    `udp dport ${ports} tproxy ${at(port)} ${take(family, 'sipalg-intercepted')}`,
+    `meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 ${take(family, 'sipalg-intercepted-tcp')}`,
     ...(tcpPort === undefined
       ? []
       : [
-          `tcp flags & (fin | syn | rst | ack) == syn tcp dport ${ports} tproxy ${at(tcpPort)} ${take('sipalg-intercepted-tcp')}`,
+          `tcp flags & (fin | syn | rst | ack) == syn tcp dport ${ports} tproxy ${at(tcpPort)} ${take(family, 'sipalg-intercepted-tcp')}`,
         ]),
   ];
 }

@@ -11,6 +11,7 @@
  * - SO_RCVBUFFORCE (33) exceeds net.core.rmem_max with CAP_NET_ADMIN; SO_RCVBUF (8) does not.
  * - IP_MTU_DISCOVER (10) = IP_PMTUDISC_DONT (0): a SIP message larger than the path's MTU is fragmented, without DF, so that it
  *   crosses networks that swallow ICMP (RFC 3261 §18.1.1 leaves no other way for a message that must stay on UDP).
+ * - SO_TIMESTAMPNS (35) delivers the time of arrival as control message of level 1, type 35, a `struct timespec`.
  * - Neither SO_REUSEADDR nor SO_REUSEPORT is set: a port that another program holds must be reported, never shared.
  *
  * All sockets receive into one arena: a datagram is copied out before the receiver sees it, and receivers run one after
@@ -18,6 +19,7 @@
  */
 import { type Endpoint, formatEndpoint, isIPv6 } from '../core/net/address.ts';
 import { familyOf } from './family.ts';
+import type { ArrivalQueue } from './overload.ts';
 import { readSockaddr, SOCKADDR_SIZE } from './sockaddr.ts';
 import * as sys from './sys.ts';
 import { ERRNO } from './system-error.ts';
@@ -48,13 +50,14 @@ const IPV6_V6ONLY = 26;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
+const SO_TIMESTAMPNS = 35;
 
 const BATCH = 32;
 /** Batches in one go before other sockets get their turn. */
 const BUDGET = 8;
 const DATAGRAM_SIZE = 65_536;
 const NAME_SIZE = 32;
-const CONTROL_SIZE = 64;
+const CONTROL_SIZE = 128;
 const MMSGHDR_SIZE = 64;
 const IOVEC_SIZE = 16;
 /** `struct cmsghdr` is length (8), level (4), type (4); data follows. */
@@ -70,6 +73,8 @@ export interface UdpSocketOptions {
   /** Report where each datagram was sent to; otherwise the socket's own endpoint is reported. */
   readonly originalDestination?: boolean;
   readonly receiveBufferBytes?: number;
+  /** Drops what has waited too long (overload.ts). */
+  readonly arrivals?: ArrivalQueue | undefined;
 }
 
 export interface UdpReceiver {
@@ -120,6 +125,7 @@ export class UdpSocket {
   readonly #watch: sys.Watch;
   readonly #receiver: UdpReceiver;
   readonly #originalDestination: boolean;
+  readonly #arrivals: ArrivalQueue | undefined;
   #closed = false;
 
   /** Throws a `SystemError` (`linux/EADDRINUSE`, `linux/EPERM`, …) where the socket cannot be had. */
@@ -127,6 +133,7 @@ export class UdpSocket {
     receiveArena();
     this.#receiver = receiver;
     this.#originalDestination = options.originalDestination === true;
+    this.#arrivals = options.arrivals;
     const fd = open(options.local);
     try {
       const names = optionsOf(options.local);
@@ -136,6 +143,7 @@ export class UdpSocket {
       if (this.#originalDestination)
         sys.setOption(fd, names.level, names.originalDestination, 1, 'IP_RECVORIGDSTADDR');
       sys.trySetOption(fd, names.level, names.mtuDiscover, 0);
+      if (options.arrivals !== undefined) sys.trySetOption(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
       const size = options.receiveBufferBytes;
       if (size !== undefined && sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size) !== 0)
         sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUF, size);
@@ -167,12 +175,13 @@ export class UdpSocket {
   #drain(): void {
     const { arena, headers, names, controls, data } = receiveArena();
     const { view, bytes } = arena;
+    const control = this.#originalDestination || this.#arrivals !== undefined ? CONTROL_LENGTH : 0n;
     for (let batch = 0; batch < BUDGET && !this.#closed; batch++) {
       for (let i = 0; i < BATCH; i++) {
         const header = headers + i * MMSGHDR_SIZE;
         // The kernel writes what it used into these fields; they are offers again only when restored.
         view.setUint32(header + 8, SOCKADDR_SIZE, true);
-        view.setBigUint64(header + 40, this.#originalDestination ? CONTROL_LENGTH : 0n, true);
+        view.setBigUint64(header + 40, control, true);
       }
       const count = sys.receiveMany(this.#fd, arena.address, BATCH);
       if (count <= 0) {
@@ -186,7 +195,16 @@ export class UdpSocket {
         const remote = readSockaddr(view, names + i * NAME_SIZE);
         if (remote === undefined) continue;
         const start = data + i * DATAGRAM_SIZE;
-        const datagram = bytes.slice(start, start + view.getUint32(header + 56, true));
+        const end = start + view.getUint32(header + 56, true);
+        if (this.#arrivals !== undefined) {
+          const ageMs = readAge(
+            view,
+            controls + i * CONTROL_SIZE,
+            Number(view.getBigUint64(header + 40, true)),
+          );
+          if (this.#arrivals.drops(bytes.subarray(start, end), ageMs, performance.now())) continue;
+        }
+        const datagram = bytes.slice(start, end);
         const destination = this.#originalDestination
           ? readDestination(view, controls + i * CONTROL_SIZE, Number(view.getBigUint64(header + 40, true)))
           : this.local;
@@ -204,19 +222,41 @@ export class UdpSocket {
 const CONTROL_LENGTH = BigInt(CONTROL_SIZE);
 
 function readDestination(view: DataView, offset: number, length: number): Endpoint | undefined {
+  let destination: Endpoint | undefined;
+  eachControl(view, offset, length, (level, type, at) => {
+    for (const known of [IP_OPTIONS, IPV6_OPTIONS])
+      if (level === known.level && type === known.originalDestination) destination = readSockaddr(view, at);
+  });
+  return destination;
+}
+
+/** Milliseconds since the datagram arrived; 0 where the kernel does not say. */
+function readAge(view: DataView, offset: number, length: number): number {
+  let ageMs = 0;
+  eachControl(view, offset, length, (level, type, at) => {
+    if (level !== SOL_SOCKET || type !== SO_TIMESTAMPNS) return;
+    const arrivedMs =
+      Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1e6;
+    ageMs = Date.now() - arrivedMs;
+  });
+  return ageMs;
+}
+
+/** Calls `each` with level, type and the place of the data of every control message that is whole. */
+function eachControl(
+  view: DataView,
+  offset: number,
+  length: number,
+  each: (level: number, type: number, at: number) => void,
+): void {
   let at = offset;
   const end = offset + length;
   while (at + CMSG_HEADER <= end) {
     const size = Number(view.getBigUint64(at, true));
-    if (size < CMSG_HEADER) return undefined;
-    const level = view.getInt32(at + 8, true);
-    const type = view.getInt32(at + 12, true);
-    for (const known of [IP_OPTIONS, IPV6_OPTIONS])
-      if (level === known.level && type === known.originalDestination && at + size <= end)
-        return readSockaddr(view, at + CMSG_HEADER);
+    if (size < CMSG_HEADER || at + size > end) return;
+    each(view.getInt32(at + 8, true), view.getInt32(at + 12, true), at + CMSG_HEADER);
     at += (size + 7) & ~7;
   }
-  return undefined;
 }
 
 function optionsOf(local: Endpoint): SocketOptions {

@@ -24,6 +24,11 @@ export interface Limits {
   readonly media: number;
   /** Transactions remembered; the oldest goes first. */
   readonly transactions: number;
+  /** The same four for one phone address: what one phone takes, the others keep. */
+  readonly mappingsPerPhone: number;
+  readonly dialogsPerPhone: number;
+  readonly mediaPerPhone: number;
+  readonly transactionsPerPhone: number;
   /** Media descriptions with a mapping, in one description. */
   readonly mediaPerDescription: number;
   /** Contact bindings remembered for one mapping. */
@@ -56,6 +61,10 @@ export const defaultLimits: Limits = {
   dialogs: 8192,
   media: 4096,
   transactions: 65_536,
+  mappingsPerPhone: 256,
+  dialogsPerPhone: 1024,
+  mediaPerPhone: 1024,
+  transactionsPerPhone: 16_384,
   mediaPerDescription: 16,
   contactsPerMapping: 32,
   peersPerMapping: 64,

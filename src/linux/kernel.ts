@@ -1,0 +1,31 @@
+/** The kernel's tables as the data plane uses them: elements of our nftables table, connections, media, and what was dropped. */
+import { Conntrack } from './conntrack.ts';
+import { ElementStore } from './element-store.ts';
+import type { Family } from './family.ts';
+import { FloodWatch } from './flood-watch.ts';
+import { FlowSweep } from './flow-sweep.ts';
+import { KernelMedia } from './kernel-media.ts';
+import { NftElements } from './nft-elements.ts';
+import { TABLE } from './ruleset.ts';
+
+export interface Kernel {
+  readonly elements: NftElements;
+  readonly conntrack: Conntrack;
+  readonly store: ElementStore;
+  readonly sweep: FlowSweep;
+  readonly media: KernelMedia;
+  readonly floods: FloodWatch;
+}
+
+/** Opens the sockets to the kernel. Throws a `SystemError`. */
+export function openKernel(
+  families: readonly Family[],
+  tell: (code: string, error: unknown) => void,
+): Kernel {
+  const elements = new NftElements(TABLE);
+  const conntrack = new Conntrack();
+  const store = new ElementStore(elements);
+  const sweep = new FlowSweep(conntrack, (error) => tell('linux.flows', error));
+  const media = new KernelMedia(store, conntrack, sweep);
+  return { elements, conntrack, store, sweep, media, floods: new FloodWatch(elements, families) };
+}

@@ -1,0 +1,93 @@
+/**
+ * Parts of the ruleset that keep floods and strangers from the sockets: nothing of them ever reaches JavaScript.
+ *
+ * - Phones: SIP above a rate for each source address is dropped before it is taken. It is not let through to the router's
+ *   ordinary NAT: a flow that once has that NAT keeps it, and the phone's next messages would leave untranslated.
+ * - Providers: the same for each source address that may come in.
+ * - Strangers: what arrives at a signalling port of ours without having been asked for, from an address that is no provider's,
+ *   no registrar's and nobody's to whom that port has sent, is dropped also where the operator's firewall accepts everything.
+ *
+ * Facts relied on (tried on the kernel by the tests):
+ * - A `limit … over` in a dynamic set breaks off its rule while an element is below its rate, and where the set is full: what
+ *   cannot be counted passes.
+ * - A set with `counter` counts for each element how often it was updated or matched.
+ */
+import type { Family } from './family.ts';
+
+/** Packets a second from one source address; the burst is twice as much. */
+export interface Rates {
+  readonly perPhone: number;
+  readonly perProvider: number;
+}
+
+export const DEFAULT_RATES: Rates = { perPhone: 1_000, perProvider: 5_000 };
+
+/** Sets with a counter for each source address that something was dropped of. */
+export const FLOOD_SETS = {
+  phones: 'too_fast_phones',
+  providers: 'too_fast_providers',
+  strangers: 'strangers',
+} as const;
+
+/** Whom our signalling ports have sent to: source, our address, our port. */
+const CONTACTED = 'contacted';
+const SOURCES = 8_192;
+/** Addresses that are counted one by one; what more there are is dropped just so. */
+const COUNTED = 1_024;
+
+export function rateSets({ type, suffix }: Family): string[] {
+  const dynamic = (name: string, of: string, size: number, timeout: string, more = ''): string[] => [
+    `  set ${name}${suffix} {`,
+    `    type ${of}`,
+    `    size ${size}`,
+    '    flags dynamic,timeout',
+    `    timeout ${timeout}`,
+    ...(more === '' ? [] : [`    ${more}`]),
+    '  }',
+  ];
+  return [
+    ...dynamic('rate_phones', type, SOURCES, '30s'),
+    ...dynamic('rate_providers', type, SOURCES, '30s'),
+    ...dynamic(CONTACTED, `${type} . ${type} . inet_service`, 65_536, '10m'),
+    ...Object.values(FLOOD_SETS).flatMap((name) => dynamic(name, type, COUNTED, '1h', 'counter')),
+  ];
+}
+
+/** The chains that rules of base chains go to. `take` is what is done with what a phone's provider socket is there for. */
+export function rateChains(family: Family, rates: Rates, sets: KnownSets, take: string): string[] {
+  const { nft, suffix } = family;
+  const known = `${nft} saddr . ${nft} daddr . udp dport`;
+  const drop = (name: string): string[] =>
+    chain(`drop_${name}${suffix}`, [`update @${name}${suffix} { ${nft} saddr }`, 'drop']);
+  return [
+    ...Object.values(FLOOD_SETS).flatMap(drop),
+    ...chain(`bound${suffix}`, [phoneLimit(family, rates), take]),
+    ...chain(`arrivals${suffix}`, [
+      `ct direction original ${nft} saddr != @${sets.providers}${suffix} ${known} != @${sets.peers}${suffix} ${known} != @${CONTACTED}${suffix} goto drop_${FLOOD_SETS.strangers}${suffix}`,
+      `update @rate_providers${suffix} { ${nft} saddr ${over(rates.perProvider)} } goto drop_${FLOOD_SETS.providers}${suffix}`,
+    ]),
+  ];
+}
+
+export interface KnownSets {
+  readonly providers: string;
+  readonly peers: string;
+}
+
+/** A rule that ends here for what a phone sends too much. */
+export function phoneLimit({ nft, suffix }: Family, rates: Rates): string {
+  return `update @rate_phones${suffix} { ${nft} saddr ${over(rates.perPhone)} } goto drop_${FLOOD_SETS.phones}${suffix}`;
+}
+
+/** For the output chain: whoever is sent to may answer from any port. */
+export function noteContacted({ nft, suffix }: Family, signalling: string): string {
+  return `${nft} saddr . udp sport @${signalling}${suffix} update @${CONTACTED}${suffix} { ${nft} daddr . ${nft} saddr . udp sport }`;
+}
+
+function over(rate: number): string {
+  return `limit rate over ${rate}/second burst ${2 * rate} packets`;
+}
+
+function chain(name: string, rules: readonly string[]): string[] {
+  return [`  chain ${name} {`, ...rules.map((rule) => `    ${rule}`), '  }'];
+}
