@@ -30,6 +30,7 @@ const NOTICES = 20;
 const NOTICE_LENGTH = 500;
 /** An answer is given to everybody who asks within this time. */
 const FRESH_MS = 250;
+const LIMIT_NEWS_MS = 10_000;
 
 /** What runs while the switch is on. */
 export interface RunningStatus {
@@ -44,6 +45,8 @@ export class StatusBoard {
   readonly #startedAt: number;
   readonly #notices: NoticeStatus[] = [];
   readonly #reached = new Map<string, number>();
+  /** Limits are a fixed few, so neither table needs a bound. */
+  readonly #told = new Map<string, number>();
   #messages = { translated: 0, passed: 0, dropped: 0 };
   #since: number;
   #last: { readonly atMs: number; readonly text: string } | undefined;
@@ -87,6 +90,14 @@ export class StatusBoard {
         this.notice(event.kind, eventSentence(event));
         return;
     }
+  }
+
+  /** A limit that is met with every message is told once in a while; how often it was met, status says. */
+  isNews(limit: string, nowMs = performance.now()): boolean {
+    const told = this.#told.get(limit);
+    if (told !== undefined && nowMs - told < LIMIT_NEWS_MS) return false;
+    this.#told.set(limit, nowMs);
+    return true;
   }
 
   /** The answer as one line of JSON. */
@@ -217,7 +228,7 @@ export function boardedLog(log: Log, board: StatusBoard): Log {
     ...log,
     event(event) {
       board.event(event);
-      log.event(event);
+      if (event.kind !== 'limit.reached' || board.isNews(event.limit)) log.event(event);
     },
     notice(code, text, level) {
       board.notice(code, text);

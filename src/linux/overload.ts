@@ -3,7 +3,7 @@
  *
  * A request that waits in a socket's buffer for longer than T1 (500 ms, RFC 3261 §17.1.1.1) is there twice: its sender has
  * sent it again. A queue that is left to grow then holds mostly copies, and nothing is carried at all. So requests that
- * begin something are dropped once they have waited for half of T1 and the queue has not been shorter for a while; their
+ * begin something are dropped once they have waited for most of T1 and the queue has not been shorter for a while; their
  * senders try again by themselves. What belongs to calls and registrations that are there (responses, ACK, BYE, CANCEL, any
  * request with a To tag) is never dropped here, however long it has waited.
  *
@@ -11,8 +11,8 @@
  * is set looks like a strange age, and strange ages drop nothing.
  */
 
-/** Half of T1. */
-export const LATE_MS = 250;
+/** Most of T1: what has waited so long is about to be sent again. */
+export const LATE_MS = 400;
 /** The queue has to have been late for so long: a moment's standstill is no overload. */
 const PERSISTENT_MS = 100;
 /** An age above is a clock that was set. */
@@ -48,7 +48,7 @@ export class Overload {
     return new ArrivalQueue(() => {
       this.dropped++;
       this.#tell(
-        'more comes in than can be handled: new requests that have waited for 250 ms are dropped, and sent again by their senders; calls that are up go on',
+        'more comes in than can be handled: new requests that have waited for 400 ms are dropped, and sent again by their senders; calls that are up go on',
       );
     });
   }

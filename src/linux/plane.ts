@@ -26,7 +26,7 @@ import { applyRuleset, readRuleset } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { RoutedPhones } from './routed-phones.ts';
-import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS, TABLE } from './ruleset.ts';
+import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS } from './ruleset.ts';
 import { isFlowAt, leavesFrom, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';

@@ -55,7 +55,7 @@ export function eventSentence(event: AlgEvent): string {
     case 'keepalive.sent':
       return `keepalive  ${formatEndpoint(event.external)} → ${formatEndpoint(event.peer)}  ${event.how}`;
     case 'limit.reached':
-      return `limit reached  ${event.limit} = ${event.value}: raise it under [limits] if this is ordinary traffic`;
+      return `limit reached  ${event.limit} = ${event.value}${event.phone === undefined ? '' : ` by ${event.phone}`}: raise it under [limits] if this is ordinary traffic`;
     case 'engine.fault':
       return `fault of the gateway, the original message went out  ${event.flow === undefined ? '' : `${path(event.flow)}  `}${event.text}`;
   }

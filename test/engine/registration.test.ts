@@ -229,5 +229,6 @@ test('tables are bounded: the phone beyond the limit is refused with an event, a
     kind: 'limit.reached',
     limit: 'mappings',
     value: 2,
+    phone: '192.168.1.3',
   });
 });

@@ -215,7 +215,7 @@ function tail(gateway: Gateway): string {
 }
 
 /** A file of scenarios. Where the lab cannot be had it is skipped, loudly. */
-export function labFile(title: string, programs: readonly string[], body: () => void): void {
+export function labFile(title: string, programs: readonly string[], body: () => void, concurrency = 4): void {
   const missing = programs.filter((program) => !hasProgram(program));
   const obstacle =
     namespaceObstacle() ?? (missing.length > 0 ? `missing programs: ${missing.join(', ')}` : undefined);
@@ -224,7 +224,7 @@ export function labFile(title: string, programs: readonly string[], body: () => 
     test(`${title} (SKIPPED: ${obstacle})`, { skip: obstacle }, () => {});
     return;
   }
-  describe(title, { concurrency: 4 }, body);
+  describe(title, { concurrency }, body);
 }
 
 function hasProgram(name: string): boolean {

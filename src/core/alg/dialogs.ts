@@ -8,6 +8,7 @@
  * failure of the first INVITE may be followed by another attempt with credentials, with the same tag (§22.2).
  */
 
+import { Tally } from '../nat/tally.ts';
 import { type Due, TimerQueue } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { HOUR_MS, MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
@@ -88,17 +89,26 @@ export interface Dialog extends Due {
 export class Dialogs {
   readonly #byKey = new Map<string, Dialog>();
   readonly #limit: number;
+  readonly #limitPerPhone: number;
+  readonly #perPhone = new Tally();
   readonly #callIdleMs: number;
   readonly timers = new TimerQueue<Dialog>();
 
   /** `callIdleMs`: how soon a call without messages is looked at, whether its media has stopped. */
-  constructor(limit: number, callIdleMs: number) {
+  constructor(limit: number, limitPerPhone: number, callIdleMs: number) {
     this.#limit = limit;
+    this.#limitPerPhone = limitPerPhone;
     this.#callIdleMs = callIdleMs;
   }
 
   get size(): number {
     return this.#byKey.size;
+  }
+
+  /** The limit that keeps a phone from another dialog; undefined where none does. */
+  limitFor(phone: Address): 'dialogs' | 'dialogs-per-phone' | undefined {
+    if (this.#byKey.size >= this.#limit) return 'dialogs';
+    return this.#perPhone.of(phone) >= this.#limitPerPhone ? 'dialogs-per-phone' : undefined;
   }
 
   values(): Iterable<Dialog> {
@@ -127,7 +137,7 @@ export class Dialogs {
     peer: Endpoint,
     now: TimeMs,
   ): Dialog | undefined {
-    if (this.#byKey.size >= this.#limit) return undefined;
+    if (this.limitFor(phone) !== undefined) return undefined;
     const { local, remote } = tagsOf(message, direction);
     // A request begins with whoever sends it, a response with the other one.
     const initiator: Initiator =
@@ -168,12 +178,13 @@ export class Dialogs {
   }
 
   insert(dialog: Dialog): void {
+    if (!this.#byKey.has(dialog.key)) this.#perPhone.add(dialog.phone);
     this.#byKey.set(dialog.key, dialog);
     this.lookAt(dialog, dialog.endsAt);
   }
 
   remove(dialog: Dialog): void {
-    this.#byKey.delete(dialog.key);
+    if (this.#byKey.delete(dialog.key)) this.#perPhone.remove(dialog.phone);
     dialog.dueAt = Number.POSITIVE_INFINITY;
   }
 

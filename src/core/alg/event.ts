@@ -104,6 +104,12 @@ export type AlgEvent =
       /** CRLF, or a ping by CRLF twice on a stream (RFC 5626 §3.5.1), or a STUN Binding request (§3.5.2). */
       readonly how: 'crlf' | 'ping' | 'stun';
     }
-  | { readonly kind: 'limit.reached'; readonly limit: string; readonly value: number }
+  | {
+      readonly kind: 'limit.reached';
+      readonly limit: string;
+      readonly value: number;
+      /** Whose message has met it, where that is known. */
+      readonly phone?: Address;
+    }
   /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
   | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };

@@ -150,7 +150,11 @@ export class Mappings {
     externalAddress: Address,
     routed = false,
   ): SignallingMapping | undefined {
-    if (this.#byId.size >= this.#limits.mappings) return undefined;
+    if (
+      this.#byId.size >= this.#limits.mappings ||
+      this.ofPhone(internal.address).size >= this.#limits.mappingsPerPhone
+    )
+      return undefined;
     const laidDown = routed ? internal : staticExternal(this.#statics, internal);
     const external = laidDown ?? this.#choose(transport, internal, externalAddress, 0);
     if (external === undefined) return undefined;

@@ -7,6 +7,7 @@
  */
 
 import type { PortPool } from '../nat/port-pool.ts';
+import { Tally } from '../nat/tally.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Dialog } from './dialogs.ts';
@@ -26,6 +27,7 @@ export interface MediaRecord {
   /** dialog key → the media descriptions that name it. */
   readonly users: Map<string, Set<number>>;
   readonly callId: string;
+  readonly phone: Address;
   sources: readonly Endpoint[];
   /** What the data plane has told last; undefined before it has told anything. */
   flow: MediaFlow | undefined;
@@ -61,6 +63,7 @@ const ATTEMPTS = 4;
 
 export class MediaTable {
   readonly #byId = new Map<MappingId, MediaRecord>();
+  readonly #perPhone = new Tally();
   /** Kernel: each internal port → its record. */
   readonly #byInternal = new Map<string, MediaRecord>();
   readonly #byExternal = new Map<string, MediaRecord>();
@@ -131,7 +134,15 @@ export class MediaTable {
     if (this.#byId.size >= this.#limits.media) {
       out.push({
         kind: 'event',
-        event: { kind: 'limit.reached', limit: 'media', value: this.#limits.media },
+        event: { kind: 'limit.reached', limit: 'media', value: this.#limits.media, phone: dialog.phone },
+      });
+      return undefined;
+    }
+    if (this.#perPhone.of(dialog.phone) >= this.#limits.mediaPerPhone) {
+      const value = this.#limits.mediaPerPhone;
+      out.push({
+        kind: 'event',
+        event: { kind: 'limit.reached', limit: 'media-per-phone', value, phone: dialog.phone },
       });
       return undefined;
     }
@@ -302,11 +313,13 @@ export class MediaTable {
       routed: !this.#relay && where.internal !== undefined && sameEndpoint(where.internal, where.external),
       users,
       callId: dialog.callId,
+      phone: dialog.phone,
       sources: [],
       flow: undefined,
       flowSince: 0,
     };
     this.#byId.set(record.id, record);
+    this.#perPhone.add(record.phone);
     if (!this.#relay && record.internal !== undefined)
       for (let k = 0; k < record.ports; k++) this.#byInternal.set(portKey(record.internal, k), record);
     for (let k = 0; k < record.ports; k++) this.#byExternal.set(portKey(record.external, k), record);
@@ -332,7 +345,7 @@ export class MediaTable {
   }
 
   #forget(record: MediaRecord): void {
-    this.#byId.delete(record.id);
+    if (this.#byId.delete(record.id)) this.#perPhone.remove(record.phone);
     for (let k = 0; k < record.ports; k++) {
       if (record.internal !== undefined && this.#byInternal.get(portKey(record.internal, k)) === record)
         this.#byInternal.delete(portKey(record.internal, k));

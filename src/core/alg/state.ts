@@ -96,8 +96,8 @@ export class EngineState {
       options.mappings ?? [],
       this.limits,
     );
-    this.dialogs = new Dialogs(this.limits.dialogs, this.limits.callIdleMs);
-    this.transactions = new Transactions(this.limits.transactions);
+    this.dialogs = new Dialogs(this.limits.dialogs, this.limits.dialogsPerPhone, this.limits.callIdleMs);
+    this.transactions = new Transactions(this.limits.transactions, this.limits.transactionsPerPhone);
     this.waiting = new Waiting(this.limits.pending);
     this.profiles = new Profiles(options.choose, (phone) => options.isProxy?.(phone) === true, this.limits);
     this.keepalives = new Keepalives(
@@ -136,7 +136,10 @@ export class EngineState {
     if (old !== undefined) return old;
     const mapping = this.mappings.create(this.nextId(), now, transport, internal, address, this.watching);
     if (mapping === undefined) {
-      this.event({ kind: 'limit.reached', limit: 'mappings', value: this.mappings.size });
+      const mine = this.mappings.ofPhone(internal.address).size;
+      const limit = mine >= this.limits.mappingsPerPhone ? 'mappings-per-phone' : 'mappings';
+      const value = limit === 'mappings' ? this.mappings.size : mine;
+      this.event({ kind: 'limit.reached', limit, value, phone: internal.address });
       return undefined;
     }
     this.openSignalling(mapping);
@@ -254,8 +257,9 @@ export class EngineState {
       descriptions.length > 0,
     );
     if (dialog === undefined) {
-      if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE'))
-        this.event({ kind: 'limit.reached', limit: 'dialogs', value: this.dialogs.size });
+      const limit = this.dialogs.limitFor(phone);
+      if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE') && limit)
+        this.event({ kind: 'limit.reached', limit, value: this.dialogs.size, phone });
       return { edits: [], leave, waitsFor: NOTHING };
     }
     // What is retransmitted after the end belongs to nothing that lives.
@@ -378,16 +382,12 @@ export class EngineState {
       // A sent-by with folds cannot be written back as one edit of printable text; its host and port can.
       mapping.sentBy = /^[\x21-\x7e]+$/.test(text) ? text : text.replace(/\s+/g, '');
     }
-    if (
-      this.transactions.open(
-        message,
-        initiator,
-        mapping.internal.address,
-        { mapping: mapping.id, sentBy: mapping.sentBy, peer, connection: flow.connection, observed },
-        now,
-      )
-    )
-      this.event({ kind: 'limit.reached', limit: 'transactions', value: this.limits.transactions });
+    const phone = mapping.internal.address;
+    const { connection } = flow;
+    const transaction = { mapping: mapping.id, phone, sentBy: mapping.sentBy, peer, connection, observed };
+    const limit = this.transactions.open(message, initiator, transaction, now);
+    if (limit !== undefined)
+      this.event({ kind: 'limit.reached', limit, value: this.transactions.size, phone });
   }
 
   /** Makes the edits and sends; returns what was sent. */

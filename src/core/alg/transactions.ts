@@ -7,6 +7,7 @@
  */
 
 import { ExpiringMap } from '../nat/expiring-map.ts';
+import { Tally } from '../nat/tally.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import type { ConnectionId } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
@@ -14,6 +15,7 @@ import type { Message } from '../sip/message.ts';
 import type { MappingId } from './io.ts';
 
 export interface Transaction {
+  readonly phone: Address;
   readonly mapping: MappingId;
   /** Sent by the phone: the sent-by of its topmost Via, as written. */
   readonly sentBy: string;
@@ -36,6 +38,8 @@ export const OWN_BRANCH = 'z9hG4bK-sipalg-';
 export class Transactions {
   readonly #invite: ExpiringMap<Transaction>;
   readonly #other: ExpiringMap<Transaction>;
+  readonly #perPhone = new Tally();
+  readonly #limitPerPhone: number;
   #last:
     | {
         readonly message: Message;
@@ -45,24 +49,33 @@ export class Transactions {
       }
     | undefined;
 
-  constructor(limit: number) {
-    this.#invite = new ExpiringMap(INVITE_MS, limit);
-    this.#other = new ExpiringMap(OTHER_MS, limit);
+  constructor(limit: number, limitPerPhone: number) {
+    const gone = ({ phone }: Transaction): void => this.#perPhone.remove(phone);
+    this.#invite = new ExpiringMap(INVITE_MS, limit, gone);
+    this.#other = new ExpiringMap(OTHER_MS, limit, gone);
+    this.#limitPerPhone = limitPerPhone;
   }
 
   get size(): number {
     return this.#invite.size + this.#other.size;
   }
 
-  /** Remembers a request; true where the oldest had to go for it. */
+  /** Remembers a request; the limit that was met, for which the oldest had to go, or which this phone has reached. */
   open(
     message: Message,
     initiator: 'internal' | 'external',
-    phone: Address,
     transaction: Transaction,
     now: TimeMs,
-  ): boolean {
-    return this.#table(message).set(this.#key(message, initiator, phone), transaction, now);
+  ): 'transactions' | 'transactions-per-phone' | undefined {
+    const { phone } = transaction;
+    const table = this.#table(message);
+    if (this.#perPhone.of(phone) >= this.#limitPerPhone) {
+      // What has ended and was not looked at since makes room.
+      table.expire(now);
+      if (this.#perPhone.of(phone) >= this.#limitPerPhone) return 'transactions-per-phone';
+    }
+    this.#perPhone.add(phone);
+    return table.set(this.#key(message, initiator, phone), transaction, now) ? 'transactions' : undefined;
   }
 
   /** The transaction that a response belongs to; a provisional response to INVITE keeps it. */
@@ -75,8 +88,10 @@ export class Transactions {
     const key = this.#key(message, initiator, phone);
     const table = this.#table(message);
     const found = table.get(key, now);
-    if (found !== undefined && message.method === 'INVITE' && message.status < 200)
+    if (found !== undefined && message.method === 'INVITE' && message.status < 200) {
+      this.#perPhone.add(phone);
       table.set(key, found, now);
+    }
     return found;
   }
 

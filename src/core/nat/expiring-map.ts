@@ -8,10 +8,13 @@ export class ExpiringMap<Value> {
   readonly #entries = new Map<string, { value: Value; expiresAt: TimeMs }>();
   readonly #lifetimeMs: number;
   readonly #limit: number;
+  readonly #gone: (value: Value) => void;
 
-  constructor(lifetimeMs: number, limit: number) {
+  /** `gone` is told of every entry that expires, is evicted, or is set again. */
+  constructor(lifetimeMs: number, limit: number, gone: (value: Value) => void = () => {}) {
     this.#lifetimeMs = lifetimeMs;
     this.#limit = limit;
+    this.#gone = gone;
   }
 
   get size(): number {
@@ -25,12 +28,17 @@ export class ExpiringMap<Value> {
 
   /** Sets or refreshes an entry; true where another had to go for it. */
   set(key: string, value: Value, now: TimeMs): boolean {
-    this.#entries.delete(key);
+    const before = this.#entries.get(key);
+    if (before !== undefined) {
+      this.#entries.delete(key);
+      this.#gone(before.value);
+    }
     this.#entries.set(key, { value, expiresAt: now + this.#lifetimeMs });
     this.expire(now);
     if (this.#entries.size <= this.#limit) return false;
-    for (const oldest of this.#entries.keys()) {
+    for (const [oldest, { value: evicted }] of this.#entries) {
       this.#entries.delete(oldest);
+      this.#gone(evicted);
       break;
     }
     return true;
@@ -41,6 +49,7 @@ export class ExpiringMap<Value> {
     for (const [key, entry] of this.#entries) {
       if (entry.expiresAt > now) return;
       this.#entries.delete(key);
+      this.#gone(entry.value);
     }
   }
 }
