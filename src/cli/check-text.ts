@@ -2,6 +2,7 @@
 import { styleText } from 'node:util';
 import type { CheckFinding, CheckReport } from '../core/detect/check-report.ts';
 import type { Evidence } from '../core/detect/evidence.ts';
+import type { Span } from '../core/net/span.ts';
 import { textOf } from '../core/sip/octets.ts';
 
 type Style = Parameters<typeof styleText>[0];
@@ -66,16 +67,31 @@ function wayOf({ direction, portKinds, places }: CheckFinding): string {
 
 const PORTS = { sip: 'port 5060', other: 'other SIP ports', control: 'a port that is not SIP' } as const;
 
-/** The lines that differ, as they were sent and as they arrived. */
-function evidenceLines({ what, sent, received }: Evidence): string[] {
+/** The lines in which it stands, as they were sent and as they arrived; all that differ where it stands in none. */
+function evidenceLines({ what, sent, received, where }: Evidence): string[] {
   if (received === undefined) return [`${what}: sent, and never arrived`];
-  const before = linesOf(sent);
-  const after = linesOf(received);
-  const gone = before.filter((line) => !after.includes(line)).slice(0, MOST_LINES);
-  const come = after.filter((line) => !before.includes(line)).slice(0, MOST_LINES);
+  const gone = where === undefined ? otherLines(sent, received) : linesAt(sent, where.sent);
+  const come = where === undefined ? otherLines(received, sent) : linesAt(received, where.received);
   return [`${what}:`, ...gone.map((line) => `- ${line}`), ...come.map((line) => `+ ${line}`)];
 }
 
+function otherLines(bytes: Uint8Array, others: Uint8Array): string[] {
+  const known = new Set(linesOf(others));
+  return linesOf(bytes)
+    .filter((line) => !known.has(line))
+    .slice(0, MOST_LINES);
+}
+
+/** The whole lines that a span touches. */
+function linesAt(bytes: Uint8Array, span: Span): string[] {
+  const start = span.start === 0 ? 0 : bytes.lastIndexOf(LF, span.start - 1) + 1;
+  const end = bytes.indexOf(LF, Math.max(span.end - 1, start));
+  return linesOf(bytes.subarray(start, end < 0 ? bytes.length : end + 1))
+    .filter((line) => line !== '')
+    .slice(0, MOST_LINES);
+}
+
+const LF = 0x0a;
 const MOST_LINES = 8;
 
 /** What came from the wire may hold anything; a terminal gets nothing of it that is not printable. */

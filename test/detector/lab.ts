@@ -9,6 +9,7 @@
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Namespace, removeStaleNamespaces } from '../../demo/namespace.ts';
@@ -62,24 +63,37 @@ export class BoxLab {
 
   /** Starts a reflector; gives its invitation. */
   async reflector(...options: string[]): Promise<string> {
-    const child = this.start(this.server, [
-      'reflector',
-      '--json',
-      '--state-dir',
-      this.#directory,
-      ...options,
-    ]);
-    const lines = createInterface({ input: child.stdout! });
+    const args = ['reflector', '--json', '--state-dir', this.#directory, ...options];
+    const ready = await this.#ready(this.server, args);
+    return ready.invitation as string;
+  }
+
+  /** Starts sipalg's own gateway in the box. */
+  async gateway(...options: string[]): Promise<void> {
+    const state = join(this.#directory, 'gateway');
+    const args = ['gateway', '--internal', 'lan', '--external', 'wan', '--json', '--state-dir', state];
+    await this.#ready(this.box, [...args, ...options]);
+  }
+
+  /** Starts sipalg and waits until it says that it is ready. */
+  async #ready(space: Namespace, args: readonly string[]): Promise<Record<string, unknown>> {
+    const child = this.start(space, args);
+    let stderr = '';
+    child.stderr!.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
     const timer = setTimeout(() => child.kill('SIGKILL'), READY_MS);
+    const lines = createInterface({ input: child.stdout! });
+    const { promise, resolve, reject } = Promise.withResolvers<Record<string, unknown>>();
+    lines.on('line', (line) => {
+      const said = JSON.parse(line) as Record<string, unknown>;
+      if (said.msg === 'ready') resolve(said);
+    });
+    child.once('exit', () => reject(new Error(`sipalg ${args[0]} ended: ${stderr}`)));
     try {
-      for await (const line of lines) {
-        const said = JSON.parse(line) as { msg: string; invitation?: string };
-        if (said.msg === 'ready') return said.invitation!;
-      }
-      throw new Error('the reflector ended before it was ready');
+      return await promise;
     } finally {
       clearTimeout(timer);
-      child.stdout!.resume();
     }
   }
 

@@ -4,7 +4,7 @@
  * Guards against false alarms: only octets and losses count, never the translation of a packet's source; a loss counts
  * only where the same message passes on another port or another method passes on the same one, and after three tries.
  */
-import { sameEndpoint } from '../net/address.ts';
+import { endpointKey, sameEndpoint } from '../net/address.ts';
 import {
   type BehaviourObservation,
   type CheckFinding,
@@ -14,8 +14,8 @@ import {
   REPORT_SCHEMA,
 } from './check-report.ts';
 import { compareMessages } from './compare.ts';
-import type { Comparison, Finding } from './comparison.ts';
-import type { EngineGuess } from './engine-fingerprint.ts';
+import type { Comparison, Finding, KnownMapping } from './comparison.ts';
+import { guessEngine } from './engine-fingerprint.ts';
 import { evidenceOf } from './evidence.ts';
 import { faultById } from './faults.ts';
 import { type LossObservation, lossesOf } from './losses.ts';
@@ -27,7 +27,8 @@ export function assess(record: CheckRecord): CheckReport {
   const { passages } = record;
   const arrived = passages.filter((passage) => passage.received !== undefined);
   const altered = arrived.filter((passage) => isUnaltered(passage) === false);
-  const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, passages) }));
+  const mappings = mappingsOf(passages);
+  const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, mappings) }));
   const all = [
     ...groupFindings(compared, arrived),
     ...lossesOf(passages).map((loss) => behaviour(loss)),
@@ -49,7 +50,7 @@ export function assess(record: CheckRecord): CheckReport {
     verdict,
     headline: headlineOf(verdict, nat, findings, altered.length),
     nat,
-    engine: engineOf(compared.map(({ comparison }) => comparison)),
+    engine: guessEngine(compared.flatMap(({ comparison }) => comparison.findings)),
     findings,
     edits,
     advice: adviceFor(findings),
@@ -60,18 +61,27 @@ export function assess(record: CheckRecord): CheckReport {
   };
 }
 
-/** A comparison knows all mappings that the check has seen: what is written by an ALG may be any of them. */
-function compareOne(passage: Passage, passages: readonly Passage[]): Comparison {
-  const mappings = new Map<string, { inside: Passage['inside']; outside: Passage['inside'] }>();
-  for (const { inside, outside } of passages)
-    if (outside !== undefined)
-      mappings.set(`${inside.port} ${outside.address} ${outside.port}`, { inside, outside });
+/**
+ * All mappings that the check has seen: what an ALG writes may be any of them. Where a message came in at another socket
+ * than its flow's (a phone that listens elsewhere than it sends from), that is a mapping as well.
+ */
+function mappingsOf(passages: readonly Passage[]): KnownMapping[] {
+  const mappings = new Map<string, KnownMapping>();
+  for (const { inside, outside, deliveredTo } of passages) {
+    if (outside === undefined) continue;
+    for (const one of [inside, ...(deliveredTo === undefined ? [] : [deliveredTo])])
+      mappings.set(`${endpointKey(one)} ${endpointKey(outside)}`, { inside: one, outside });
+  }
+  return [...mappings.values()];
+}
+
+function compareOne(passage: Passage, mappings: readonly KnownMapping[]): Comparison {
   return compareMessages(passage.sent, passage.received!, {
     direction: passage.direction,
     transport: passage.transport,
     inside: passage.inside,
     ...(passage.outside === undefined ? {} : { outside: passage.outside }),
-    mappings: [...mappings.values()],
+    mappings,
     confidence: 'A',
   });
 }
@@ -114,7 +124,7 @@ function groupFindings(compared: readonly Compared[], arrived: readonly Passage[
       seen: passages.length,
       of: arrived.filter((one) => one.direction === passage.direction).length,
       repeated: [...kinds.values()].some((count) => count > 1),
-      evidence: evidenceOf(passage),
+      evidence: evidenceOf(passage, finding.where),
     };
   });
 }
@@ -145,22 +155,6 @@ function natOf(arrived: readonly Passage[]): CheckReport['nat'] {
   if (seen.length === 0) return 'not-checked';
   return seen.some(({ inside, outside }) => !sameEndpoint(inside, outside!)) ? 'yes' : 'no';
 }
-
-/** The guess that most messages support, with all that is said for it. */
-function engineOf(comparisons: readonly Comparison[]): EngineGuess | undefined {
-  const votes = new Map<EngineGuess['kind'], { count: number; evidence: Set<string> }>();
-  for (const { engine } of comparisons) {
-    if (engine === undefined) continue;
-    const vote = votes.get(engine.kind) ?? { count: 0, evidence: new Set() };
-    vote.count++;
-    for (const line of engine.evidence) if (vote.evidence.size < MOST_EVIDENCE) vote.evidence.add(line);
-    votes.set(engine.kind, vote);
-  }
-  const [best] = [...votes].sort(([, a], [, b]) => b.count - a.count);
-  return best === undefined ? undefined : { kind: best[0], evidence: [...best[1].evidence] };
-}
-
-const MOST_EVIDENCE = 8;
 
 /** The first REGISTER on the SIP port as it arrived, seen with a registrar's eyes. */
 function registrarOf(arrived: readonly Passage[]): CheckReport['registrar'] {

@@ -1,5 +1,5 @@
 /** What shows a fault: the octets of both ends. */
-import type { Direction } from './comparison.ts';
+import type { Direction, Place } from './comparison.ts';
 import type { Passage } from './passage.ts';
 
 /** Both ends' octets of one message that shows it. */
@@ -11,9 +11,11 @@ export interface Evidence {
   readonly sent: Uint8Array;
   /** Undefined where nothing arrived. */
   readonly received: Uint8Array | undefined;
+  /** Where in them; undefined where it is the message as a whole. */
+  readonly where: Place | undefined;
 }
 
-export function evidenceOf(passage: Passage): Evidence {
+export function evidenceOf(passage: Passage, where?: Place): Evidence {
   const { what, direction, transport, portKind, server, sent, received } = passage;
-  return { what, direction, transport, server: `${portKind} port ${server.port}`, sent, received };
+  return { what, direction, transport, server: `${portKind} port ${server.port}`, sent, received, where };
 }

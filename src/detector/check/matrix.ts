@@ -174,7 +174,7 @@ class LaneRun {
   }
 
   #responseOut(what: string, method: Method, request: Passage): Promise<Passage> {
-    const { phone, place, media } = this.#lane;
+    const { phone, place, media, listener } = this.#lane;
     return this.#stand.sendOut(
       phone,
       place,
@@ -185,7 +185,7 @@ class LaneRun {
           request: request.received!,
           status: 200,
           reason: 'OK',
-          own: phone.local,
+          own: (listener ?? phone).local,
           transport: 'UDP',
           media: DESCRIBED.includes(method) ? [media] : undefined,
         }),
