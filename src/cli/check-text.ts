@@ -30,6 +30,12 @@ export function reportText(report: CheckReport, colour: boolean): string {
       lines.push(`  ${i + 1}. ${what}`, `     ${why}`);
     lines.push('');
   }
+  if (report.workarounds.length > 0) {
+    lines.push(paint('bold', 'What gets through here'));
+    for (const { what, works, result } of report.workarounds)
+      lines.push(`  ${WORKS[works]} ${what}: ${result}`);
+    lines.push('');
+  }
   lines.push(paint('bold', 'What was looked at'));
   for (const { title, state, result } of report.steps)
     lines.push(`  ${state === 'done' ? '' : 'not checked: '}${title}: ${result}`);
@@ -38,6 +44,7 @@ export function reportText(report: CheckReport, colour: boolean): string {
   return lines.join('\n');
 }
 
+const WORKS = { yes: 'works      ', no: 'does not   ', 'not-checked': 'not checked' } as const;
 const MOST_ADVICE = 5;
 const SEVERITY = ['', 'a clue', 'some features', 'serious', 'calls fail'] as const;
 

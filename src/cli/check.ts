@@ -1,7 +1,7 @@
 /** `sipalg check REFLECTOR`: does anything between here and there alter SIP, what, and what helps. */
 import { writeFileSync } from 'node:fs';
 import type { CheckedStep, CheckReport } from '../core/detect/check-report.ts';
-import { Check, type CheckOptions, defaultPace } from '../detector/check/run.ts';
+import { Check, type CheckOptions, defaultPace, idleTimes } from '../detector/check/run.ts';
 import { parseInvitation } from '../detector/control/invitation.ts';
 import { passagesJson, reportJson } from './check-json.ts';
 import { reportText } from './check-text.ts';
@@ -14,6 +14,7 @@ export interface RawCheckOptions {
   readonly long?: boolean;
   readonly patience?: string;
   readonly trace?: string;
+  readonly idle?: string;
   readonly redact?: boolean;
 }
 
@@ -24,8 +25,10 @@ export async function check(target: string, raw: RawCheckOptions): Promise<numbe
       `${target}: not what a reflector prints`,
       'run `sipalg reflector` on a host on the Internet; it prints the line HOST:PORT/TOKEN/PIN that belongs here',
     );
+  const mode = raw.long === true ? 'long' : raw.quick === true ? 'quick' : 'standard';
   const options: CheckOptions = {
-    mode: raw.long === true ? 'long' : raw.quick === true ? 'quick' : 'standard',
+    mode,
+    idleTimesMs: raw.idle === undefined ? idleTimes[mode] : readSeconds('--idle', raw.idle),
     pace: {
       ...defaultPace,
       ...(raw.patience === undefined ? {} : { patienceMs: readMilliseconds('--patience', raw.patience) }),
@@ -52,6 +55,14 @@ function readMilliseconds(option: string, text: string): number {
   if (!/^\d{1,6}$/.test(text) || value < 50)
     throw new UsageError(`${option} ${text}: not a time`, 'milliseconds, 50 or more');
   return value;
+}
+
+/** `15,30,65`; `0` alone is none. */
+function readSeconds(option: string, text: string): number[] {
+  const values = text.split(',').map(Number);
+  if (!/^\d{1,4}(?:\.\d)?(?:,\d{1,4}(?:\.\d)?){0,15}$/.test(text))
+    throw new UsageError(`${option} ${text}: not a list of times`, 'seconds, such as 15,30,65; 0 for none');
+  return values.filter((value) => value > 0).map((value) => value * 1000);
 }
 
 function wantsColour(): boolean {

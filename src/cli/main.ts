@@ -250,6 +250,10 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
   .option('--quick', 'the most telling messages only (15 s)')
   .option('--long', 'with long idle times (up to 20 minutes)')
   .option('--json', 'the report as JSON, and nothing else')
+  .option(
+    '--idle <seconds>',
+    'pauses before calls come in, such as 15,30,65; 0 for none (default: up to 65 s)',
+  )
   .option('--trace <file>', 'writes every message as both ends saw it, one JSON object a line')
   .option(
     '--patience <ms>',

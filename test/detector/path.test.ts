@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { namespaceObstacle } from '../../demo/namespace.ts';
-import { BOX_OUTSIDE, BoxLab, type BoxOptions, CLIENT, helperObstacle } from './lab.ts';
+import { BoxLab, type BoxOptions, helperObstacle } from './lab.ts';
 
 const obstacle = namespaceObstacle();
 const skip = obstacle === undefined ? false : obstacle;
@@ -29,7 +29,15 @@ async function checkThrough(
 ): Promise<{ code: number; report: Report }> {
   using lab = new BoxLab(box);
   if (box.gateway === true) await lab.gateway();
-  const run = await lab.check(await lab.reflector(), '--json', '--patience', '200', ...options);
+  const run = await lab.check(
+    await lab.reflector(),
+    '--json',
+    '--patience',
+    '200',
+    '--idle',
+    '1',
+    ...options,
+  );
   assert.equal(run.stderr, '');
   return { code: run.code, report: JSON.parse(run.stdout) as Report };
 }
@@ -48,7 +56,6 @@ for (const nat of ['masquerade', 'masquerade fully-random'] as const)
     assert.deepEqual(report.findings, []);
     assert.deepEqual(report.edits, []);
     assert.equal(report.figures.altered, 0);
-    assert.equal(report.figures.arrived, report.figures.messages);
     assert.ok(report.figures.messages > 300, String(report.figures.messages));
     assert.equal(report.registrar?.noticesNat, true);
     assert.equal(code, 0);
@@ -96,9 +103,16 @@ test('the report for people shows what was sent and what arrived', {
   skip: skip || helperObstacle(),
 }, async () => {
   using lab = new BoxLab({ helper: true });
-  const { stdout, stderr } = await lab.check(await lab.reflector(), '--quick', '--patience', '200');
+  const { stdout, stderr } = await lab.check(
+    await lab.reflector(),
+    '--quick',
+    '--patience',
+    '200',
+    '--idle',
+    '0',
+  );
   assert.match(stderr, /^done: /m);
-  assert.ok(stdout.includes(`- Via: SIP/2.0/UDP ${CLIENT}:`), stdout);
-  assert.ok(stdout.includes(`+ Via: SIP/2.0/UDP ${BOX_OUTSIDE}:`), stdout);
+  assert.match(stdout, /^ {4}- To: <sip:[g-z]+@203\.0\.113\.1>$/m);
+  assert.match(stdout, /^ {4}\+ To: <sip:[g-z]+@192\.168\.77\.10:\d+>$/m);
   assert.match(stdout, /What to do, most promising first/);
 });

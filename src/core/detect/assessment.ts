@@ -12,6 +12,7 @@ import {
   type CheckReport,
   type CheckVerdict,
   REPORT_SCHEMA,
+  type Workaround,
 } from './check-report.ts';
 import { compareMessages } from './compare.ts';
 import type { Comparison, Finding, KnownMapping } from './comparison.ts';
@@ -21,7 +22,7 @@ import { faultById } from './faults.ts';
 import { type LossObservation, lossesOf } from './losses.ts';
 import { isUnaltered, type Passage } from './passage.ts';
 import { registrarView } from './registrar-view.ts';
-import { adviceFor } from './verdict.ts';
+import { type Advice, adviceFor } from './verdict.ts';
 
 export function assess(record: CheckRecord): CheckReport {
   const { passages } = record;
@@ -53,7 +54,8 @@ export function assess(record: CheckRecord): CheckReport {
     engine: guessEngine(compared.flatMap(({ comparison }) => comparison.findings)),
     findings,
     edits,
-    advice: adviceFor(findings),
+    advice: provenAdvice(findings, record.workarounds),
+    workarounds: record.workarounds,
     registrar: registrarOf(arrived),
     facts: record.facts,
     steps: record.steps,
@@ -154,6 +156,20 @@ function natOf(arrived: readonly Passage[]): CheckReport['nat'] {
   const seen = arrived.filter(({ outside }) => outside !== undefined);
   if (seen.length === 0) return 'not-checked';
   return seen.some(({ inside, outside }) => !sameEndpoint(inside, outside!)) ? 'yes' : 'no';
+}
+
+/** Advice that was tried here and does not work is no advice; what was tried and works comes first. */
+function provenAdvice(findings: readonly CheckFinding[], workarounds: readonly Workaround[]): Advice[] {
+  const advice = adviceFor(findings).filter(({ id }) => {
+    const tried = workarounds.filter(({ remedy, works }) => remedy === id && works !== 'not-checked');
+    return tried.length === 0 || tried.some(({ works }) => works === 'yes');
+  });
+  const isProven = ({ id }: Advice): boolean =>
+    workarounds.some(({ remedy, works }) => remedy === id && works === 'yes');
+  const [first, ...rest] = advice;
+  if (first === undefined) return [];
+  // The remedy at the root stays in front of the ways round it.
+  return [first, ...rest.filter(isProven), ...rest.filter((one) => !isProven(one))];
 }
 
 /** The first REGISTER on the SIP port as it arrived, seen with a registrar's eyes. */

@@ -7,7 +7,8 @@ import type { EngineGuess } from './engine-fingerprint.ts';
 import type { Evidence } from './evidence.ts';
 import type { Passage, PortKind } from './passage.ts';
 import type { RegistrarView } from './registrar-view.ts';
-import type { Advice, Observation } from './verdict.ts';
+import type { RemedyId } from './remedies.ts';
+import type { Advice, Answer, Observation } from './verdict.ts';
 
 export const REPORT_SCHEMA = 'sipalg-check/1';
 
@@ -49,6 +50,14 @@ export interface Fact {
   readonly text: string;
 }
 
+/** A way round that was tried with SIP, all the way and back. */
+export interface Workaround {
+  readonly remedy: RemedyId;
+  readonly what: string;
+  readonly works: Answer;
+  readonly result: string;
+}
+
 export interface CheckReport {
   readonly schema: typeof REPORT_SCHEMA;
   readonly verdict: CheckVerdict;
@@ -61,6 +70,7 @@ export interface CheckReport {
   /** Edits that are consistent: told, and no fault. */
   readonly edits: readonly CheckFinding[];
   readonly advice: readonly Advice[];
+  readonly workarounds: readonly Workaround[];
   readonly registrar: RegistrarView | undefined;
   readonly facts: readonly Fact[];
   readonly steps: readonly CheckedStep[];
@@ -77,6 +87,7 @@ export interface CheckRecord {
   readonly observations: readonly BehaviourObservation[];
   readonly steps: readonly CheckedStep[];
   readonly facts: readonly Fact[];
+  readonly workarounds: readonly Workaround[];
 }
 
 /** A fault that shows in behaviour, by the step that saw it. */

@@ -3,7 +3,13 @@
  * being done, and the loss of the control channel ends all of them.
  */
 import { assess } from '../../core/detect/assessment.ts';
-import type { BehaviourObservation, CheckedStep, CheckReport, Fact } from '../../core/detect/check-report.ts';
+import type {
+  BehaviourObservation,
+  CheckedStep,
+  CheckReport,
+  Fact,
+  Workaround,
+} from '../../core/detect/check-report.ts';
 import type { Passage } from '../../core/detect/passage.ts';
 import { isUnaltered } from '../../core/detect/passage.ts';
 import { formatEndpoint } from '../../core/net/address.ts';
@@ -11,25 +17,33 @@ import type { Invitation } from '../control/invitation.ts';
 import type { Place } from '../control/protocol.ts';
 import { measureBaseline } from './baseline.ts';
 import { Control } from './control.ts';
+import { measureIdle } from './idle.ts';
+import { climbLadder, ladderSizes } from './ladder.ts';
 import { type Lane, namedMatrix, quickMatrix, runLane, wholeMatrix } from './matrix.ts';
+import { measureNat } from './nat.ts';
 import type { Phone } from './phone.ts';
 import { type Pace, Stand } from './stand.ts';
+import { NotChecked, type StepResult } from './step.ts';
+import { checkStreams } from './streams.ts';
+import { tryWorkarounds } from './workaround.ts';
 
 export interface CheckOptions {
   readonly mode: 'quick' | 'standard' | 'long';
   readonly pace: Pace;
+  /** For how long mappings are left alone before a call comes in. */
+  readonly idleTimesMs: readonly number[];
   /** Told as the check goes on, for people who wait. */
   readonly tell: (step: CheckedStep) => void;
 }
 
-export const defaultPace: Pace = { patienceMs: 1_000, tries: 3, gapMs: 5 };
+/** Within the time that each kind of check has. */
+export const idleTimes: Readonly<Record<CheckOptions['mode'], readonly number[]>> = {
+  quick: [8_000],
+  standard: [15_000, 30_000, 45_000, 65_000],
+  long: [15_000, 30_000, 45_000, 65_000, 95_000, 125_000, 185_000, 305_000, 605_000],
+};
 
-/** What a step leaves behind. */
-export interface StepResult {
-  readonly result: string;
-  readonly observations?: readonly BehaviourObservation[];
-  readonly facts?: readonly Fact[];
-}
+export const defaultPace: Pace = { patienceMs: 1_000, tries: 3, gapMs: 5 };
 
 export interface CheckResult {
   readonly report: CheckReport;
@@ -37,25 +51,26 @@ export interface CheckResult {
   readonly passages: readonly Passage[];
 }
 
-/** Thrown by a step that cannot be done here; its text says why. */
-export class NotChecked extends Error {}
-
 export class Check {
   readonly stand: Stand;
   readonly options: CheckOptions;
   readonly #steps: CheckedStep[] = [];
   readonly #observations: BehaviourObservation[] = [];
   readonly #facts: Fact[] = [];
+  readonly #workarounds: Workaround[] = [];
 
-  private constructor(stand: Stand, options: CheckOptions) {
+  readonly #pin: string | undefined;
+
+  private constructor(stand: Stand, options: CheckOptions, pin: string | undefined) {
     this.stand = stand;
+    this.#pin = pin;
     this.options = options;
   }
 
   static async run(invitation: Invitation, options: CheckOptions): Promise<CheckResult> {
     const control = await Control.open(invitation);
     const stand = new Stand(control, options.pace);
-    const check = new Check(stand, options);
+    const check = new Check(stand, options, invitation.pin);
     try {
       const lost = control.lost.then((error) => {
         throw error;
@@ -67,6 +82,7 @@ export class Check {
         observations: check.#observations,
         steps: check.#steps,
         facts: check.#facts,
+        workarounds: check.#workarounds,
       });
       return { report, passages };
     } finally {
@@ -77,7 +93,7 @@ export class Check {
 
   async #sequence(): Promise<void> {
     const { stand } = this;
-    const { mode } = this.options;
+    const { mode, idleTimesMs } = this.options;
     const phone = await stand.phone();
     await this.#step('baseline', 'The path, with nothing on it that looks like SIP', async () => {
       const { clock, sent, lost } = await measureBaseline(stand, phone);
@@ -92,7 +108,22 @@ export class Check {
       const delay = clock === undefined ? '' : `, ${clock.roundTripMs.toFixed(1)} ms there and back`;
       return { result: `${lost} of ${sent} datagrams lost${delay}`, facts };
     });
+    // Waiting takes the longest, so it begins first and goes on beside the rest.
+    const idle = this.#step('idle', 'A call that comes in after a pause', () =>
+      measureIdle(stand, idleTimesMs),
+    );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
+    await this.#step('size', 'Large messages', () =>
+      climbLadder(stand, mode === 'quick' ? [500, 1400, 2000] : ladderSizes),
+    );
+    await this.#step('tcp', 'SIP over TCP', () => checkStreams(stand, mode === 'quick'));
+    await this.#step('workaround', 'Ways round', async () => {
+      const { workarounds, ...rest } = await tryWorkarounds(stand, this.#pin);
+      this.#workarounds.push(...workarounds);
+      return rest;
+    });
+    await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
+    await idle;
   }
 
   async #matrix(mode: CheckOptions['mode']): Promise<StepResult> {

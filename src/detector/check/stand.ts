@@ -49,6 +49,11 @@ export class Stand {
     this.pace = pace;
   }
 
+  /** The reflector's address that was dialled. */
+  get address(): string {
+    return this.control.welcome.places[0]!.address;
+  }
+
   newId(): string {
     const id = this.control.welcome.tag + serialLetters(this.#serial++);
     this.#ids.add(id);

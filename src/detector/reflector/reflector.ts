@@ -22,6 +22,7 @@ import {
   writeLine,
 } from '../control/protocol.ts';
 import type { Identity } from './certificate.ts';
+import { type ControlPlaces, introduce, remoteOf } from './introduction.ts';
 import type { Limits } from './limits.ts';
 import { onlySessionOf, Session, type Sockets, type Stream, sessionNamed } from './session.ts';
 
@@ -149,7 +150,8 @@ export class Reflector {
     const { addresses, ports, controlPorts } = this.#options;
     for (const own of addresses) {
       const first = own === addresses[0];
-      await this.#openControl(own, first ? controlPorts : [this.controlPort], first);
+      const control = { tls: -1, wss: -1 };
+      await this.#openControl(own, first ? controlPorts : [this.controlPort], first, control);
     }
     const plan: [Role, number][] = [
       ['sip', ports.sip],
@@ -226,12 +228,20 @@ export class Reflector {
     else session.datagram(place, from, bytes, named !== undefined);
   }
 
-  async #openControl(own: OwnAddress, ports: readonly number[], isVital: boolean): Promise<void> {
+  async #openControl(
+    own: OwnAddress,
+    ports: readonly number[],
+    isVital: boolean,
+    control: ControlPlaces,
+  ): Promise<void> {
     let last: Error | undefined;
     for (const port of ports) {
       try {
-        await this.#openTls(own, port, (socket) => this.#onStranger(socket, undefined));
+        await this.#openTls(own, port, (socket) => this.#onStranger(socket, control));
         if (isVital) this.controlPort = port;
+        // The same port serves SIP over TLS and over WebSocket, as providers do on 443.
+        control.tls = this.#addPlace(own, 'tls', 'other', port);
+        control.wss = this.#addPlace(own, 'wss', 'other', port);
         return;
       } catch (error) {
         last = error as Error;
@@ -287,54 +297,25 @@ export class Reflector {
     });
   }
 
-  /**
-   * A connection that has not said whose it is. `place` is undefined on the control port, where a hello is expected. It has
-   * some seconds to name a session, and until then nothing is written to it.
-   */
-  #onStranger(socket: TcpSocket, place: number | undefined): void {
+  #onStranger(socket: TcpSocket, at: number | ControlPlaces): void {
     socket.on('error', () => {});
     const from = remoteOf(socket);
-    if (from === undefined || this.#strangers.size >= this.#options.limits.strangers) {
-      if (from !== undefined) this.#options.tell({ event: 'limit.reached', limit: 'strangers' });
-      socket.destroy();
-      return;
-    }
-    if (place === undefined && !this.#mayTry(from.address)) {
+    const isFull = this.#strangers.size >= this.#options.limits.strangers;
+    if (from !== undefined && isFull) this.#options.tell({ event: 'limit.reached', limit: 'strangers' });
+    if (from === undefined || isFull || (typeof at !== 'number' && !this.#mayTry(from.address))) {
       socket.destroy();
       return;
     }
     this.#strangers.add(socket);
-    const timer = setTimeout(() => {
-      this.unclaimed++;
-      socket.destroy();
-    }, this.#options.limits.introductionMs);
-    const introduced = (): void => {
-      clearTimeout(timer);
-      this.#strangers.delete(socket);
-      socket.removeListener('data', read);
-      socket.removeListener('close', introduced);
-    };
-    const chunks: Buffer[] = [];
-    const read = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      const head = Buffer.concat(chunks);
-      if (place === undefined) {
-        if (head.includes(0x0a) || head.length > MOST_BEFORE_NAME) {
-          introduced();
-          this.#onHello(socket, from, head);
-        }
-        return;
-      }
-      const session =
-        sessionNamed(this.#sessions, head) ??
-        (head.length >= MOST_BEFORE_NAME ? onlySessionOf(this.#sessions, from.address) : undefined);
-      if (session !== undefined) {
-        introduced();
-        joinStream(session, socket, place, from, chunks);
-      } else if (head.length >= MOST_BEFORE_NAME) socket.destroy();
-    };
-    socket.on('data', read);
-    socket.once('close', introduced);
+    introduce(socket, from, at, {
+      withinMs: this.#options.limits.introductionMs,
+      sessions: this.#sessions,
+      onHello: (head) => this.#onHello(socket, from, head),
+      onNobody: () => {
+        this.unclaimed++;
+      },
+      onEnd: () => this.#strangers.delete(socket),
+    });
   }
 
   #mayTry(address: Address): boolean {
@@ -441,51 +422,10 @@ export class Reflector {
   }
 }
 
-function joinStream(
-  session: Session,
-  socket: TcpSocket,
-  place: number,
-  from: Endpoint,
-  chunks: readonly Buffer[],
-): void {
-  const stream: Stream = {
-    write: (bytes, end) => {
-      // A client that has much written and reads nothing would fill our memory.
-      if (socket.writableLength > MOST_UNREAD) socket.destroy();
-      else if (end) socket.end(bytes);
-      else socket.write(bytes);
-    },
-    destroy: () => void socket.destroy(),
-  };
-  const connection = session.connected(place, from, stream);
-  if (connection === undefined) {
-    socket.destroy();
-    return;
-  }
-  for (const chunk of chunks) session.chunk(connection, chunk);
-  let how = 'closed';
-  socket.on('data', (chunk: Buffer) => session.chunk(connection, chunk));
-  socket.once('error', (error: NodeJS.ErrnoException) => {
-    how = error.code ?? error.message;
-  });
-  socket.once('close', () => session.closed(connection, how));
-}
-
-function remoteOf(socket: TcpSocket): Endpoint | undefined {
-  const address = parseAddress(socket.remoteAddress ?? '');
-  return address === undefined || socket.remotePort === undefined
-    ? undefined
-    : { address, port: socket.remotePort };
-}
-
 function sameText(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-/** Octets within which a connection has to name its session: a message whose tag stands behind a long first line. */
-const MOST_BEFORE_NAME = 4_096;
-/** Octets that may wait to be read in one connection. */
-const MOST_UNREAD = 256 * 1024;
 /** Addresses whose attempts are counted at a time; beyond, new ones wait for the next minute. */
 const MOST_ATTEMPTING = 4_096;

@@ -1,0 +1,182 @@
+/**
+ * Why do calls stop ringing? Mappings are left alone for some time, and then the server calls: an INVITE to a phone that
+ * has registered on the SIP port, and a plain datagram on the control port beside it. Each idle time has a socket of its
+ * own, all of them wait at the same time, while other steps go on.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BehaviourObservation, Fact } from '../../core/detect/check-report.ts';
+import { evidenceOf } from '../../core/detect/evidence.ts';
+import { faultById } from '../../core/detect/faults.ts';
+import { describeLifetime, type IdleSample, type Lifetime, lifetimeOf } from '../../core/detect/lifetime.ts';
+import type { Passage } from '../../core/detect/passage.ts';
+import { contactUri, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
+import { endpointOf, registrarView } from '../../core/detect/registrar-view.ts';
+import { isPrivate, sameEndpoint } from '../../core/net/address.ts';
+import { octetsOf } from '../../core/sip/octets.ts';
+import type { Place } from '../control/protocol.ts';
+import type { Stand } from './stand.ts';
+import { NotChecked, type StepResult } from './step.ts';
+
+const STEP = 'idle';
+/** RFC 4787 REQ-5 asks for two minutes at least; phones and servers refresh within one, mostly. */
+const SHORT_MS = 60_000;
+/** What registrars grant: a call within this time has to come in. */
+const REGISTERED_MS = 300_000;
+
+interface Trial extends IdleSample {
+  readonly passage: Passage;
+  /** The REGISTER before the pause, as it arrived. */
+  readonly register?: Passage;
+}
+
+export async function measureIdle(stand: Stand, idleTimesMs: readonly number[]): Promise<StepResult> {
+  const [sip] = stand.udp('sip');
+  const [control] = stand.udp('control');
+  if (sip === undefined) throw new NotChecked('the reflector has no UDP port 5060');
+  if (idleTimesMs.length === 0) throw new NotChecked('it takes longer than a quick check');
+  const all = <T>(work: (idleMs: number) => Promise<T>): Promise<T[]> => Promise.all(idleTimesMs.map(work));
+  const [registered, twoWay, oneWay] = await Promise.all([
+    all((idleMs) => tryRegistered(stand, sip, idleMs)),
+    control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, true)),
+    control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, false)),
+  ]);
+  const known = (trials: readonly (Trial | undefined)[]): Trial[] =>
+    trials.filter((trial) => trial !== undefined);
+  const calls = known(registered);
+  if (calls.length === 0) throw new NotChecked('no REGISTER arrived');
+  const onSip = lifetimeOf(calls);
+  const onControl = lifetimeOf(known(twoWay));
+  const unanswered = lifetimeOf(known(oneWay));
+  const facts: Fact[] = [
+    {
+      id: 'lifetime-sip',
+      text: `Without traffic a registered phone can be called for ${describeLifetime(onSip)}.`,
+    },
+    ...(control === undefined
+      ? []
+      : [
+          {
+            id: 'lifetime-control',
+            text: `A mapping that has nothing to do with SIP lives ${describeLifetime(onControl)}; one that was never answered ${describeLifetime(unanswered)}.`,
+          },
+        ]),
+  ];
+  return {
+    result: `a registered phone can be called for ${describeLifetime(onSip)}`,
+    facts,
+    observations: observationsOf(calls, onSip, onControl),
+  };
+}
+
+function observationsOf(
+  calls: readonly Trial[],
+  onSip: Lifetime,
+  onControl: Lifetime,
+): BehaviourObservation[] {
+  if (onSip.deadMs === undefined || onSip.contradictory) return [];
+  const missed = calls.find(({ alive, idleMs }) => !alive && idleMs === onSip.deadMs);
+  const evidence = missed === undefined ? {} : { evidence: evidenceOf(missed.passage) };
+  const seconds = Math.round(onSip.deadMs / 1000);
+  const register = missed?.register;
+  const isHidden =
+    register?.outside !== undefined && !registrarView(register.received!, register.outside).noticesNat;
+  const observe = (fault: 'TIME-UDP-SHORT' | 'TIME-ALG-SIGNAL' | 'SRV-DEFEAT', explanation: string) => ({
+    fault,
+    severity: faultById(fault).severity,
+    consistent: false,
+    confidence: 'A' as const,
+    explanation,
+    portKinds: ['sip' as const],
+    ...evidence,
+  });
+  const found: BehaviourObservation[] = [];
+  if (onControl.aliveMs !== undefined && onControl.aliveMs >= onSip.deadMs)
+    found.push(
+      observe(
+        'TIME-ALG-SIGNAL',
+        `After ${seconds} s without traffic an INVITE to port 5060's mapping no longer comes in, while a mapping of another port still lives: something ends SIP flows on a timer of its own.`,
+      ),
+    );
+  else if (onSip.deadMs <= SHORT_MS)
+    found.push(
+      observe(
+        'TIME-UDP-SHORT',
+        `A call that comes in ${seconds} s after the phone has registered does not reach it: the mapping is gone by then.`,
+      ),
+    );
+  if (isHidden && onSip.deadMs < REGISTERED_MS)
+    found.push(
+      observe(
+        'SRV-DEFEAT',
+        `The REGISTER arrives with the public address in Via and Contact, so that a registrar notices no NAT and sends no keepalives; and without them the phone cannot be called after ${seconds} s.`,
+      ),
+    );
+  return found;
+}
+
+async function tryRegistered(stand: Stand, place: Place, idleMs: number): Promise<Trial | undefined> {
+  const phone = await stand.phone();
+  const register = await stand.sendOut(phone, place, { step: STEP, what: 'REGISTER, before a pause' }, (id) =>
+    phoneRequest({
+      id,
+      method: 'REGISTER',
+      transport: 'UDP',
+      dress: 'plain',
+      inside: phone.local,
+      server: place,
+    }),
+  );
+  const { received, outside } = register;
+  if (received === undefined || outside === undefined) return undefined;
+  const contact = contactUri(received);
+  await stand.sendIn(phone, place, { step: STEP, what: '200 to REGISTER, before a pause' }, (id) =>
+    responseTo({
+      ...{ id, request: received, status: 200, reason: 'OK', own: place, source: outside, transport: 'UDP' },
+      bindings: contact === undefined ? undefined : [contact],
+    }),
+  );
+  await sleep(idleMs);
+  // Where a provider calls: at the Contact, if it is one that can be reached, and where the REGISTER came from otherwise.
+  const named = endpointOf(contact);
+  const to =
+    named === undefined || isPrivate(named.address) || sameEndpoint(named, outside) ? outside : named;
+  const call = await stand.sendIn(
+    phone,
+    place,
+    { step: STEP, what: `INVITE after ${Math.round(idleMs / 1000)} s of silence` },
+    (id) =>
+      serverRequest({
+        ...{ id, method: 'INVITE', transport: 'UDP', dress: 'plain', server: place, outside },
+        requestUri: contact ?? `sip:phone@${outside.address}:${outside.port}`,
+      }),
+    to,
+  );
+  return call === undefined
+    ? undefined
+    : { idleMs, alive: call.received !== undefined, passage: call, register };
+}
+
+async function tryPlain(
+  stand: Stand,
+  place: Place,
+  idleMs: number,
+  answered: boolean,
+): Promise<Trial | undefined> {
+  const phone = await stand.phone();
+  const label = { step: STEP, what: 'a datagram, before a pause' };
+  const out = await stand.sendOut(phone, place, label, (id) => octetsOf(id));
+  if (out.received === undefined) return undefined;
+  if (answered) {
+    await stand.sendIn(phone, place, label, (id) => octetsOf(id));
+    // Connection tracking takes a flow for established at the third packet.
+    await stand.sendOut(phone, place, label, (id) => octetsOf(id));
+  }
+  await sleep(idleMs);
+  const back = await stand.sendIn(
+    phone,
+    place,
+    { step: STEP, what: `a datagram after ${Math.round(idleMs / 1000)} s of silence` },
+    (id) => octetsOf(id),
+  );
+  return back === undefined ? undefined : { idleMs, alive: back.received !== undefined, passage: back };
+}
