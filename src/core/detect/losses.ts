@@ -13,7 +13,9 @@ export type LossObservation = BehaviourObservation;
 /** A message has to be lost so often before anything is concluded. */
 const ENOUGH_TRIES = 3;
 
-export function lossesOf(passages: readonly Passage[]): LossObservation[] {
+export function lossesOf(all: readonly Passage[]): LossObservation[] {
+  // Other steps judge what they lose themselves: there silence is what is measured.
+  const passages = all.filter(({ step }) => step === 'matrix');
   const found: LossObservation[] = [];
   const out = passages.filter(({ direction, transport }) => direction === 'to-server' && transport === 'udp');
   const into = passages.filter(

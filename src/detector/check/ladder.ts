@@ -31,20 +31,30 @@ export async function climbLadder(stand: Stand, sizes: readonly number[]): Promi
     const controlLost = smallestLost(onControl, direction);
     if (sipLost === undefined) continue;
     const way = direction === 'to-server' ? 'to the provider' : 'to the phone';
-    const alsoElsewhere = controlLost !== undefined && controlLost.sent.length <= sipLost.sent.length + 200;
     if (sipLost.sent.length <= ONE_PACKET) continue;
+    const size = sipLost.sent.length;
+    const largerPasses = onSip.some(
+      (one) => one.direction === direction && one.received !== undefined && one.sent.length > size,
+    );
+    const alsoElsewhere = controlLost !== undefined && controlLost.sent.length <= size + 200;
     observations.push(
-      alsoElsewhere
+      largerPasses && !alsoElsewhere
         ? observe(
             'DROP-FRAG',
-            `Datagrams from about ${sipLost.sent.length} octets on do not arrive on their way ${way}, on any port: fragments of IP packets are dropped.`,
+            `A SIP message of ${size} octets does not arrive on its way ${way}, while larger ones do, and other datagrams of that size: it just fits into one packet, and editing makes it too long.`,
             sipLost,
           )
-        : observe(
-            'DROP-MALFORMED',
-            `SIP messages from about ${sipLost.sent.length} octets on do not arrive on their way ${way}, while other datagrams of that size do.`,
-            sipLost,
-          ),
+        : alsoElsewhere
+          ? observe(
+              'DROP-FRAG',
+              `Datagrams from about ${size} octets on do not arrive on their way ${way}, on any port: fragments of IP packets are dropped.`,
+              sipLost,
+            )
+          : observe(
+              'DROP-MALFORMED',
+              `SIP messages from about ${size} octets on do not arrive on their way ${way}, while other datagrams of that size do.`,
+              sipLost,
+            ),
     );
   }
   const largest = (passages: readonly Passage[]): number =>

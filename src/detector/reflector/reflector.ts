@@ -24,7 +24,7 @@ import {
 import type { Identity } from './certificate.ts';
 import { type ControlPlaces, introduce, remoteOf } from './introduction.ts';
 import type { Limits } from './limits.ts';
-import { onlySessionOf, Session, type Sockets, type Stream, sessionNamed } from './session.ts';
+import { onlySessionOf, Session, type Sockets, sessionNamed } from './session.ts';
 
 /** One address of this machine, and how it is seen from the Internet (a cloud's 1:1 NAT makes them differ). */
 export interface OwnAddress {
