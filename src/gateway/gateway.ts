@@ -177,12 +177,13 @@ class Gateway {
 
   async start(): Promise<void> {
     const handler: GatewayHandler = {
-      packet: (flow, bytes, externalAddress, innerAddress, watched) =>
+      packet: (flow, bytes, externalAddress, innerAddress, watched, otherAddresses) =>
         this.#feed({
           kind: 'packet',
           flow,
           bytes,
           ...(externalAddress === undefined ? {} : { externalAddress }),
+          ...(otherAddresses === undefined ? {} : { otherAddresses }),
           ...(innerAddress === undefined ? {} : { innerAddress }),
           ...(watched === true ? { watched } : {}),
         }),

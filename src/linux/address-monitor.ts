@@ -19,6 +19,7 @@ import {
   NLM_F_REQUEST,
 } from './netlink.ts';
 import { systemError } from './system-error.ts';
+import { type UplinkChoice, Uplinks } from './uplinks.ts';
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
@@ -53,6 +54,7 @@ export class AddressMonitor {
   readonly #requests = new NetlinkSocket(NETLINK_ROUTE);
   readonly #messages: NetlinkSocket;
   readonly #writer = new NetlinkWriter();
+  readonly #uplinks = new Uplinks();
   #known: readonly ExternalAddress[] = [];
   #timer: NodeJS.Timeout | undefined;
 
@@ -74,6 +76,16 @@ export class AddressMonitor {
     this.#look();
   }
 
+  /** Which address a phone's packet leaves by, and which others would do; undefined where there is no choice. */
+  choose(
+    phone: Address,
+    provider: Address,
+    preferred: Address | undefined,
+    nowMs: number,
+  ): UplinkChoice | undefined {
+    return this.#uplinks.choose(phone, provider, preferred, this.#known, nowMs);
+  }
+
   /** What is there, also on interfaces that are down. */
   get addresses(): readonly ExternalAddress[] {
     return this.#known;
@@ -82,6 +94,7 @@ export class AddressMonitor {
   close(): void {
     clearTimeout(this.#timer);
     this.#messages.close();
+    this.#uplinks.close();
     this.#requests.close();
   }
 
@@ -101,6 +114,7 @@ export class AddressMonitor {
     });
     const before = this.#known;
     this.#known = [...found.values()];
+    this.#uplinks.clear();
     return !sameAddresses(before, this.#known);
   }
 

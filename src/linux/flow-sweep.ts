@@ -5,8 +5,8 @@
  * would make calls dear on a busy router. What is known exactly (the endpoints that an SDP names) is removed at once by
  * its tuple; what is not (media from another port than was named) is found here, a moment later, for all calls together.
  */
-import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
-import type { Conntrack, ConntrackEntry } from './conntrack.ts';
+import { type Endpoint, endpointKey } from '../core/net/address.ts';
+import { type Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 
 /** Whether a flow has to go. */
 export type FlowJudgement = (entry: ConntrackEntry) => boolean;
@@ -23,10 +23,14 @@ export class FlowSweep {
   readonly #conntrack: Conntrack;
   readonly #fault: (error: unknown) => void;
   readonly #judgements = new Map<string, FlowJudgement>();
+  /** Our endpoints that are closed: a set, because thousands may close at once. */
+  readonly #closed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #delayMs = DELAY_MS;
   #recent: readonly ConntrackEntry[] = [];
   #recentAtMs = Number.NEGATIVE_INFINITY;
+  /** The recent list by each end of its entries; made when it is asked for. */
+  #byEnd: Map<string, ConntrackEntry[]> | undefined;
 
   constructor(conntrack: Conntrack, fault: (error: unknown) => void) {
     this.#conntrack = conntrack;
@@ -36,6 +40,16 @@ export class FlowSweep {
   /** Removes what the judgement says, soon. A later one of the same owner takes its place. */
   later(owner: string, judge: FlowJudgement): void {
     this.#judgements.set(owner, judge);
+    this.#arm();
+  }
+
+  /** Removes the flows of an endpoint of ours that is closed, started from either end, soon. */
+  laterAt(closed: Endpoint): void {
+    this.#closed.add(endpointKey(closed));
+    this.#arm();
+  }
+
+  #arm(): void {
     this.#timer ??= setTimeout(() => {
       try {
         this.run();
@@ -49,19 +63,30 @@ export class FlowSweep {
   run(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#judgements.size === 0) return;
+    if (this.#judgements.size === 0 && this.#closed.size === 0) return;
     const judgements = [...this.#judgements.values()];
+    const closed = new Set(this.#closed);
     this.#judgements.clear();
+    this.#closed.clear();
+    const isAtClosed = ({ original }: ConntrackEntry): boolean =>
+      closed.size > 0 &&
+      (closed.has(endpointKey(original.source)) || closed.has(endpointKey(original.destination)));
     const before = performance.now();
     for (const entry of this.#list())
-      if (judgements.some((judge) => judge(entry))) this.#conntrack.remove(entry);
+      if (isAtClosed(entry) || judgements.some((judge) => judge(entry))) this.#conntrack.remove(entry);
     const tookMs = performance.now() - before;
     this.#delayMs = Math.min(Math.max(DELAY_MS, tookMs * REST), MAX_DELAY_MS);
   }
 
-  /** Removes at once, from a list that may be a second old: what was made since is not there yet to be in the way. */
-  removeRecent(judge: FlowJudgement): void {
-    for (const entry of this.recent()) if (judge(entry)) this.#conntrack.remove(entry);
+  /**
+   * An endpoint of ours opens: what has NAT of somebody else and sits there is removed at once, from a list that may be a
+   * second old (what was made since is not there yet to be in the way); what was to be removed later may stay.
+   */
+  makeRoom(opened: Endpoint): void {
+    const key = endpointKey(opened);
+    this.#closed.delete(key);
+    for (const entry of this.#ends().get(key) ?? [])
+      if ((entry.status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0) this.#conntrack.remove(entry);
   }
 
   /** The table as it is now, or was a second ago at most. */
@@ -73,22 +98,40 @@ export class FlowSweep {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#judgements.clear();
+    this.#closed.clear();
     this.#recent = [];
+    this.#byEnd = undefined;
+  }
+
+  /** Whether these two had a flow a second ago or less. */
+  knows(local: Endpoint, peer: Endpoint): boolean {
+    const key = endpointKey(peer);
+    return (this.#ends().get(endpointKey(local)) ?? []).some(
+      ({ original }) => endpointKey(original.source) === key || endpointKey(original.destination) === key,
+    );
+  }
+
+  #ends(): ReadonlyMap<string, readonly ConntrackEntry[]> {
+    const list = this.recent();
+    if (this.#byEnd !== undefined) return this.#byEnd;
+    const ends = new Map<string, ConntrackEntry[]>();
+    for (const entry of list) {
+      const { original, reply } = entry;
+      for (const end of [original.source, original.destination, reply.destination]) {
+        const key = endpointKey(end);
+        const known = ends.get(key);
+        if (known === undefined) ends.set(key, [entry]);
+        else known.push(entry);
+      }
+    }
+    this.#byEnd = ends;
+    return ends;
   }
 
   #list(): readonly ConntrackEntry[] {
     this.#recent = this.#conntrack.list();
     this.#recentAtMs = performance.now();
+    this.#byEnd = undefined;
     return this.#recent;
   }
-}
-
-/** Flows of a socket of ours, started from either end. */
-export function isFlowAt(e: Endpoint): FlowJudgement {
-  return ({ original }) => sameEndpoint(original.source, e) || sameEndpoint(original.destination, e);
-}
-
-/** Flows of somebody else that leave by an endpoint of ours. */
-export function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
-  return sameEndpoint(reply.destination, e);
 }

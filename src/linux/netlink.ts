@@ -76,6 +76,13 @@ export class NetlinkWriter {
     this.#length += (size + 3) & ~3;
   }
 
+  /** Octets of a header that is longer than the common one. A multiple of 4. */
+  raw(octets: Uint8Array): void {
+    this.#reserve(octets.byteLength);
+    this.#bytes.set(octets, this.#length);
+    this.#length += octets.byteLength;
+  }
+
   string(type: number, text: string): void {
     this.attribute(type, Buffer.from(`${text}\0`, 'latin1'));
   }

@@ -10,7 +10,6 @@ import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
-import { IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { signallingOwner as owner, type WantedElement } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
 import { forwardsInUse } from './forwarded.ts';
@@ -27,7 +26,7 @@ import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { RoutedPhones } from './routed-phones.ts';
 import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS } from './ruleset.ts';
-import { isFlowAt, leavesFrom, staleSignalling } from './signalling-flows.ts';
+import { isFlowAt, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 import { TcpSignalling } from './tcp-signalling.ts';
@@ -220,7 +219,7 @@ class Plane implements LinuxPlane {
       // The flows of a routed phone are those of plain routing, before us and after us.
       if (socket === undefined) continue;
       socket.close();
-      this.#kernel?.sweep.later(`at ${endpointKey(external)}`, isFlowAt(external));
+      this.#kernel?.sweep.laterAt(external);
     }
     this.#kernel?.sweep.run();
     this.#kernel?.sweep.close();
@@ -375,11 +374,12 @@ class Plane implements LinuxPlane {
   }
 
   #fromPhone(bytes: Uint8Array, remote: Endpoint, local: Endpoint): void {
-    this.#handler.packet(
-      { transport: 'udp', side: 'internal', local, remote },
-      bytes,
-      this.#externalAddresses.towards(local.address, performance.now()),
-    );
+    const now = performance.now();
+    const flow: Flow = { transport: 'udp', side: 'internal', local, remote };
+    const ours = this.#externalAddresses.towards(local.address, now);
+    const choice = this.#monitor?.choose(remote.address, local.address, ours, now);
+    if (choice === undefined) this.#handler.packet(flow, bytes, ours);
+    else this.#handler.packet(flow, bytes, choice.preferred, undefined, undefined, choice.others);
   }
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
@@ -409,11 +409,7 @@ class Plane implements LinuxPlane {
     try {
       store.put(owner(id), [endpointOf(external, socket)]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
-      const isAt = isFlowAt(external);
-      sweep.removeRecent(
-        (entry) =>
-          (entry.status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0 && (isAt(entry) || leavesFrom(entry, external)),
-      );
+      sweep.makeRoom(external);
     } catch (error) {
       socket.close();
       throw error;
@@ -425,11 +421,11 @@ class Plane implements LinuxPlane {
 
   #hold(id: MappingId, peer: Endpoint, lifetimeMs: number): void {
     const mapping = this.#signalling.get(id);
-    const { store, conntrack } = this.#running();
+    const { store, conntrack, sweep } = this.#running();
     if (mapping === undefined) return this.#tcp?.hold(id, peer, lifetimeMs, store);
     if (lifetimeMs <= 0) return;
     const { external, socket, peers } = mapping;
-    conntrack.hold(external, peer, lifetimeMs);
+    conntrack.hold(external, peer, lifetimeMs, peers.size === 0 && !sweep.knows(external, peer));
     const now = performance.now();
     for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
     peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
@@ -458,7 +454,7 @@ class Plane implements LinuxPlane {
     } finally {
       for (const { peer } of mapping.peers.values())
         conntrack.remove({ original: { source: mapping.external, destination: peer } });
-      sweep.later(`at ${endpointKey(mapping.external)}`, isFlowAt(mapping.external));
+      sweep.laterAt(mapping.external);
     }
   }
 

@@ -1,5 +1,5 @@
 /** Connections of SIP that were made while the gateway was away, and that would go on past it. */
-import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
+import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import { type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { inPrefix } from './family.ts';
 import type { FlowJudgement } from './flow-sweep.ts';
@@ -35,9 +35,4 @@ export function isFlowAt(...endpoints: readonly Endpoint[]): FlowJudgement {
   const keys = new Set(endpoints.map(endpointKey));
   return ({ original }) =>
     keys.has(endpointKey(original.source)) || keys.has(endpointKey(original.destination));
-}
-
-/** Flows of somebody else that leave by an endpoint of ours. */
-export function leavesFrom({ reply }: ConntrackEntry, e: Endpoint): boolean {
-  return sameEndpoint(reply.destination, e);
 }

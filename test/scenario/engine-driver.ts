@@ -17,6 +17,7 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
   const { gateway } = scenario;
   const bench = new Workbench(engineOptions(gateway));
   let externalAddress: string | undefined = gateway.get('external') ?? EXTERNAL;
+  let otherAddresses: string[] = [];
   const innerAddress = gateway.get('inner');
   const outcome = (run: () => void): Promise<Outcome> => {
     const sent = bench.sent.length;
@@ -40,13 +41,14 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
           flow: { transport: 'udp', side, local: to, remote: from },
           bytes,
           ...(side === 'internal' && externalAddress !== undefined ? { externalAddress } : {}),
+          ...(side === 'internal' && otherAddresses.length > 0 ? { otherAddresses } : {}),
           ...(side === 'internal' && innerAddress !== undefined ? { innerAddress } : {}),
         }),
       ),
     pass: (ms) => outcome(() => bench.pass(ms)),
     readdress: (addresses) =>
       outcome(() => {
-        [externalAddress] = addresses;
+        [externalAddress, ...otherAddresses] = addresses;
         bench.feed({ kind: 'external-address-changed', addresses });
       }),
     media: () => openMedia(bench),

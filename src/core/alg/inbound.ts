@@ -16,6 +16,7 @@ import type { Packet } from './waiting.ts';
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
   if (mapping.state !== 'open') return state.wait(mapping, packet);
+  mapping.silentSince = undefined;
   const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
   const reply = (to: Endpoint, connection: ConnectionId | undefined): Flow =>

@@ -20,6 +20,8 @@ export type Input =
       readonly bytes: Uint8Array;
       /** Internal side only: our own address on the route to `flow.local`, which new mappings get. */
       readonly externalAddress?: Address;
+      /** Several uplinks: the other addresses of ours that lead to `flow.local`; left out where there is none. */
+      readonly otherAddresses?: readonly Address[];
       /** Internal side, with a relay: our own address towards the phone, to which the phone's media is told to go. */
       readonly innerAddress?: Address;
       /**
@@ -126,6 +128,7 @@ export interface PlaneHandler {
     externalAddress?: Address,
     innerAddress?: Address,
     watched?: boolean,
+    otherAddresses?: readonly Address[],
   ): void;
   opened(id: MappingId): void;
   failed(id: MappingId, reason: string): void;

@@ -53,6 +53,8 @@ export interface SignallingMapping extends Due {
   readonly dialogs: Set<string>;
   /** Connections over which the phone has sent, which keep it too (RFC 5382 §5: a live connection keeps its mapping). */
   readonly connections: Set<ConnectionId>;
+  /** Since when the phone's requests have gone out and nothing has come in; undefined while they are answered. */
+  silentSince: TimeMs | undefined;
   lastUsed: TimeMs;
   /** When a request last came in from outside. */
   lastIncoming: TimeMs | undefined;
@@ -177,6 +179,7 @@ export class Mappings {
       dialogs: new Set(),
       connections: new Set(),
       lastUsed: now,
+      silentSince: undefined,
       lastIncoming: undefined,
       keepUntil: 0,
       dueAt: Number.POSITIVE_INFINITY,
@@ -267,6 +270,7 @@ export class Mappings {
       dialogs: new Set(),
       connections: new Set(),
       lastUsed: row.lastUsed,
+      silentSince: undefined,
       lastIncoming: undefined,
       keepUntil: row.keepUntil,
       dueAt: Number.POSITIVE_INFINITY,

@@ -19,14 +19,16 @@ import { routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
 import type { EngineState } from './state.ts';
 import type { Transaction } from './transactions.ts';
+import { externalAddressFor } from './uplinks.ts';
 import type { Packet } from './waiting.ts';
 
 export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone: Address): void {
   const { flow, bytes } = packet;
-  const externalAddress = packet.externalAddress;
-  if (externalAddress === undefined) return state.drop(flow, 'no external address towards the provider');
+  if (packet.externalAddress === undefined)
+    return state.drop(flow, 'no external address towards the provider');
   const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
+  const externalAddress = externalAddressFor(state, now, packet, message) ?? packet.externalAddress;
 
   if (packet.innerAddress !== undefined) state.rememberInner(phone, packet.innerAddress);
   const asked =

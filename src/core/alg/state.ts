@@ -284,7 +284,7 @@ export class EngineState {
         policy: this.policy,
         limits: this.limits,
         phone,
-        externalAddress: mapping.external.address,
+        externalAddress: mediaAddress(mapping, direction, packet),
         innerAddress: packet.innerAddress ?? this.innerAddress(phone),
         routed: mapping.routed,
       };
@@ -370,6 +370,7 @@ export class EngineState {
     flow: Flow,
     observed: boolean,
   ): void {
+    if (initiator === 'internal' && message.method !== 'ACK') mapping.silentSince ??= now;
     const { sentBy, rport } = message.via;
     // Without rport the response goes to the port of the sent-by, not to the one that sent (RFC 3261 §18.2.2).
     const peer =
@@ -465,6 +466,12 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
+}
+
+/** Where there are several uplinks, media follows the route; signalling may stay with another one (uplinks.ts). */
+function mediaAddress(mapping: SignallingMapping, direction: 'out' | 'in', packet: Packet): Address {
+  const follows = direction === 'out' && packet.otherAddresses !== undefined && !mapping.routed;
+  return (follows ? packet.externalAddress : undefined) ?? mapping.external.address;
 }
 
 function summaryOf(message: Message): string {
