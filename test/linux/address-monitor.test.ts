@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readAddress, readLink } from '../../src/linux/address-monitor.ts';
+import { readInterface } from '../../src/linux/uplinks.ts';
 
 /** `struct ifaddrmsg`: family, prefix length, flags, scope, index. */
 function addressMessage(fields: { flags?: number; scope?: number; index: number }, ...attributes: Buffer[]) {
@@ -83,4 +84,13 @@ test('messages that are cut short anywhere are read as far as they go, and throw
     const odd = addressMessage({ index: 1 }, attribute(IFA_ADDRESS, Buffer.alloc(length, 1)));
     assert.equal(readAddress(odd)?.address, length === 4 ? '1.1.1.1' : undefined);
   }
+});
+
+test('the interface of a route is read from its answer, and from nothing less', () => {
+  const answer = Buffer.concat([Buffer.alloc(12), attribute(4, Buffer.from([7, 0, 0, 0]))]);
+  assert.equal(readInterface(answer), 7);
+  for (let end = 0; end < answer.length; end++)
+    assert.equal(readInterface(answer.subarray(0, end)), undefined);
+  const short = Buffer.concat([Buffer.alloc(12), attribute(4, Buffer.from([7, 0]))]);
+  assert.equal(readInterface(short), undefined);
 });
