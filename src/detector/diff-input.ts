@@ -60,9 +60,9 @@ export function readDiffInput(file: string, ports: ReadonlySet<number>): Message
 }
 
 function readMessage(file: string, head: Uint8Array, rest: Iterable<Uint8Array>): MessageInput {
-  const parts = [head];
-  let length = head.length;
-  for (const chunk of rest) {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (const chunk of chain(head, rest)) {
     parts.push(chunk);
     length += chunk.length;
     if (length > MAX_MESSAGE_BYTES)
@@ -72,6 +72,11 @@ function readMessage(file: string, head: Uint8Array, rest: Iterable<Uint8Array>)
       );
   }
   return { kind: 'message', file, bytes: new Uint8Array(Buffer.concat(parts)) };
+}
+
+function* chain(head: Uint8Array, rest: Iterable<Uint8Array>): Generator<Uint8Array> {
+  yield head;
+  yield* rest;
 }
 
 function readCaptured(

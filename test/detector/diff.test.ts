@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { DiffReport } from '../../src/core/detect/diff-report.ts';
 import { type DiffOptions, diffCaptures } from '../../src/detector/diff.ts';
-import { type CaptureInput, readDiffInput } from '../../src/detector/diff-input.ts';
+import { type CaptureInput, DiffInputError, readDiffInput } from '../../src/detector/diff-input.ts';
 import { diffSingle } from '../../src/detector/diff-single.ts';
 import { fragments, pcapFile } from '../capture/files.ts';
 import { invite, message, register, translated, withLength } from '../detect/pairs.ts';
@@ -270,4 +270,42 @@ test('one side alone: signs of an ALG outside, nothing where there is none, and 
   assert.deepEqual(named(diffSingle(capture(inside))), ['ADDR-REVERSE']);
   const plain = new TwoSides().out(invite).back(answer(invite)).files();
   for (const file of [plain.inside, plain.outside]) assert.deepEqual(named(diffSingle(capture(file))), []);
+});
+
+test('a capture cut at any octet is read as far as it goes, or refused with a reason', () => {
+  const { inside, outside } = new TwoSides().out(register, translated).out(invite, translated).files();
+  const wan = capture(outside);
+  let refused = 0;
+  for (let at = 24; at < inside.length; at += 7) {
+    try {
+      const report = diffCaptures(capture(inside.subarray(0, at)), wan);
+      assert.ok(report.compared <= 2);
+    } catch (error) {
+      assert.ok(error instanceof DiffInputError, String(error));
+      refused++;
+    }
+  }
+  assert.ok(refused > 10);
+});
+
+test('many messages cost as much more as they are more', () => {
+  const cost = (count: number): number => {
+    const sides = new TwoSides();
+    for (let i = 0; i < count; i++) {
+      const one = register.replaceAll('r1', `r${i}`);
+      sides.out(one, translated);
+      // Nothing identifies these on both sides.
+      sides.out(options.replaceAll('o1', `o${i}`), (text) =>
+        text.replace(/branch=\S+/, 'branch=x').replace(/Call-ID.*/, 'Call-ID: y'),
+      );
+    }
+    const [inside, outside] = [capture(sides.files().inside), capture(sides.files().outside)];
+    const start = process.cpuUsage().user;
+    diffCaptures(inside, outside);
+    return (process.cpuUsage().user - start) / 1_000;
+  };
+  cost(200);
+  const [small, large] = [cost(1_000), cost(4_000)];
+  // Four times as many; quadratic would be sixteen times.
+  assert.ok(large < 10 * small + 200, `${small} ms, ${large} ms`);
 });
