@@ -8,6 +8,7 @@
  * - `accept` ends only its own base chain; a packet passes a hook when no base chain of any table drops it.
  * - What iptables-nft writes appears as `xt` expressions without their content.
  */
+import { type Family, IPV4 } from './family.ts';
 import { containsPort } from './forwarded.ts';
 import { field, type Json, list } from './json.ts';
 import { ACCEPT_MARK, TABLE } from './ruleset.ts';
@@ -22,6 +23,8 @@ export interface Probe {
   readonly oif?: string;
   readonly port: number;
   readonly dnat: boolean;
+  /** Default IPv4. */
+  readonly family?: Family;
 }
 
 export interface BaseChain {
@@ -59,12 +62,12 @@ function readChains(ruleset: Json): Map<string, Chain> {
   return chains;
 }
 
-/** Base chains (IPv4 or inet) that would surely drop the probe. */
+/** Base chains (of the probe's family, or inet) that would surely drop it. */
 export function droppingChains(ruleset: Json, probe: Probe): BaseChain[] {
   const chains = readChains(ruleset);
   return [...chains.values()]
     .filter((chain) => chain.hook === probe.hook && chain.table !== TABLE)
-    .filter((chain) => chain.family === 'inet' || chain.family === 'ip')
+    .filter((chain) => chain.family === 'inet' || chain.family === (probe.family ?? IPV4).nft)
     .filter((chain) => {
       const fate = walk(chain, chains, probe, 0) ?? (chain.policy === 'drop' ? 'drop' : 'accept');
       return fate === 'drop';
@@ -182,7 +185,7 @@ function judgeMatch(match: Json, probe: Probe): Match {
     case 'l4proto':
       return decide(among('udp') === true || among('17') === true);
     case 'nfproto':
-      return decide(among('ipv4'));
+      return decide(among((probe.family ?? IPV4).nfproto));
   }
   switch (field(left, 'ct', 'key')) {
     case 'state':
@@ -191,7 +194,8 @@ function judgeMatch(match: Json, probe: Probe): Match {
       return decide(among('dnat') === true ? probe.dnat : names(right) === undefined ? undefined : false);
   }
   const protocol = field(left, 'payload', 'protocol');
-  if (protocol === 'tcp' || protocol === 'icmp' || protocol === 'icmpv6' || protocol === 'ip6') return 'no';
+  const other = (probe.family ?? IPV4) === IPV4 ? 'ip6' : 'ip';
+  if (protocol === 'tcp' || protocol === 'icmp' || protocol === 'icmpv6' || protocol === other) return 'no';
   if (protocol === 'udp' && field(left, 'payload', 'field') === 'dport')
     return typeof right === 'string' ? 'maybe' : decide(containsPort(right, probe.port));
   if (protocol === 'ip' && field(left, 'payload', 'field') === 'protocol') return decide(among('udp'));

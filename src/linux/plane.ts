@@ -13,6 +13,7 @@ import { AddressMonitor } from './address-monitor.ts';
 import { signallingOwner as owner, type WantedElement } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6, named } from './family.ts';
 import { forwardsInUse } from './forwarded.ts';
+import { install } from './install.ts';
 import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import { MEDIA_TIMEOUT_MS } from './kernel-media.ts';
@@ -20,12 +21,11 @@ import { endpointElement, heartbeats, renew, sourceElement } from './nft-element
 import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
 import { Overload } from './overload.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
-import { addPolicyRoute } from './policy-route.ts';
-import { applyRuleset, readRuleset } from './program.ts';
+import { readRuleset } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { RoutedPhones } from './routed-phones.ts';
-import { HEARTBEAT_S, type RulesetOptions, renderRuleset, SETS } from './ruleset.ts';
+import { HEARTBEAT_S, type RulesetOptions, SETS } from './ruleset.ts';
 import { isFlowAt, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
@@ -243,14 +243,16 @@ class Plane implements LinuxPlane {
     this.#routed.look(readRuleset());
     this.#routed.lookAtBridges();
     const learned = [...readLearnedForwards(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
-    addPolicyRoute({
-      internal: this.#options.internal,
+    const { internal, acceptChains = [], routeTable, rulePriority } = this.#options;
+    const route = {
+      internal,
       families: this.#providers.families,
-      ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
-      ...(this.#options.rulePriority === undefined ? {} : { priority: this.#options.rulePriority }),
-    });
-    applyRuleset(renderRuleset(this.#rulesetOptions(forwards, learned)));
-    addAcceptRules(this.#options.acceptChains ?? []);
+      ...(routeTable === undefined ? {} : { table: routeTable }),
+      ...(rulePriority === undefined ? {} : { priority: rulePriority }),
+    };
+    install(this.#rulesetOptions(forwards, learned), route, acceptChains, (code, error) =>
+      this.#tell(code, error),
+    );
     store.restoreAll();
     this.#pulse();
     this.#removeStale([...forwards, ...learned]);

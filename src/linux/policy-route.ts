@@ -63,7 +63,10 @@ export function addPolicyRoute(options: PolicyRouteOptions): void {
   const table = String(options.table ?? ROUTE_TABLE);
   removePolicyRoute(options.table);
   for (const { option, all } of options.families ?? [IPV4]) {
-    run('ip', [option, 'route', 'replace', 'local', all, 'dev', 'lo', 'table', table]);
+    const route = [option, 'route', 'replace', 'local', all, 'dev', 'lo', 'table', table];
+    // Where IPv6 is switched off (disable_ipv6) there is no such route, and no packet that would need it.
+    if (option === '-6' && tryRun('ip', route).status !== 0) continue;
+    if (option === '-4') run('ip', route);
     for (const iif of options.internal)
       run('ip', [
         ...[option, 'rule', 'add', 'iif', iif, 'fwmark', mark],

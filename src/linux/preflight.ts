@@ -9,6 +9,7 @@ import { type BaseChain, droppingChains, flowtables, type Probe, sipHelpers } fr
 import { BRIDGE_REMEDY } from './interfaces.ts';
 import { gatherFacts, type MachineFacts } from './machine-facts.ts';
 import { isOurs, ROUTE_TABLE } from './policy-route.ts';
+import { ipv6Obstacles } from './preflight-ipv6.ts';
 import { ACCEPT_MARK, INTERCEPT_MARK } from './ruleset.ts';
 
 export interface Obstacle {
@@ -43,6 +44,7 @@ export function findObstacles(options: PreflightOptions, facts: MachineFacts): O
     ...sysctls(options, facts),
     ...helpers(facts),
     ...firewalls(options, facts),
+    ...ipv6Obstacles(options, facts),
     ...ports(options, facts),
     ...marks(options, facts),
   ];
@@ -70,7 +72,13 @@ function* programs(facts: MachineFacts): Iterable<Obstacle> {
   if (!facts.programs.nft)
     yield error('linux/no-nft', 'the program nft is missing', 'apt-get install nftables');
   if (!facts.programs.ip) yield error('linux/no-ip', 'the program ip is missing', 'apt-get install iproute2');
-  for (const { feature, problem } of facts.missingFeatures)
+  for (const { feature, problem } of facts.missingFeatures.filter((one) => one.feature === 'IPv6'))
+    yield warning(
+      'linux/kernel-feature',
+      `the kernel does not take what IPv6 needs (${problem}): phones have plain routing or NAT66`,
+      `load or build the module for it (modprobe ${MODULES[feature]})`,
+    );
+  for (const { feature, problem } of facts.missingFeatures.filter((one) => one.feature !== 'IPv6'))
     yield error(
       'linux/kernel-feature',
       `the kernel does not take ${feature}: ${problem}`,

@@ -5,6 +5,7 @@ import { multipartTarget, sdpTarget } from './targets/bodies.ts';
 import { captureTarget } from './targets/capture.ts';
 import { compareTarget } from './targets/compare.ts';
 import { configTarget } from './targets/config.ts';
+import { copyTarget } from './targets/copy.ts';
 import { engineTarget } from './targets/engine.ts';
 import { framerTarget } from './targets/framer.ts';
 import { nameAddrTarget, uriTarget, viaTarget } from './targets/header-values.ts';
@@ -25,6 +26,7 @@ export const targets: readonly Target[] = [
   rewriteTarget,
   captureTarget,
   configTarget,
+  copyTarget,
   nextHopTarget,
   engineTarget,
   sequenceTarget,
