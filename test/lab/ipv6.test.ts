@@ -3,26 +3,45 @@
  * phones stay reachable, and media comes in before the phone has sent any. And IPv6 that is translated (NAT66).
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hostPortOf } from '../../demo/message.ts';
 import { addresses6 } from '../../demo/network.ts';
 import type { SipSocket } from '../../demo/transport.ts';
-import { assertContent, labFile, PROVIDER_HERTZ, scenario, talk } from './lab.ts';
+import { Kamailio } from './kamailio.ts';
+import { assertContent, inLab, type Lab, labFile, PROVIDER_HERTZ, scenario, talk } from './lab.ts';
 
 const CHAIN = 'inet firewall forward';
 const BOB = `sip:bob@[${addresses6.provider}]`;
 const gateway = { args: ['--accept-chain', CHAIN] };
 
-/** All that one side sent has arrived at the other as it was sent. */
-function assertUntouched(a: SipSocket, b: SipSocket): void {
+/** All that one side sent arrives at the other as it was sent. */
+async function untouched(a: SipSocket, b: SipSocket): Promise<void> {
   const texts = (socket: SipSocket, direction: 'in' | 'out'): string[] =>
     socket.journal.entries.filter((e) => e.direction === direction).map((e) => e.bytes.toString('latin1'));
-  assert.ok(texts(a, 'out').length > 0 && texts(b, 'out').length > 0);
-  assert.deepEqual(texts(b, 'in'), texts(a, 'out'));
-  assert.deepEqual(texts(a, 'in'), texts(b, 'out'));
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const sent = texts(from, 'out');
+    assert.ok(sent.length > 0);
+    await to.journal.until(() => texts(to, 'in').length >= sent.length, 2000, 'all that was sent');
+    assert.deepEqual(texts(to, 'in'), sent);
+  }
 }
 
-labFile('IPv6', ['conntrack'], () => {
+function configFile(lab: Lab, text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'sipalg-lab-'));
+  lab.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'gateway.toml');
+  writeFileSync(file, text);
+  return file;
+}
+
+labFile('IPv6', ['conntrack', 'kamailio'], () => {
   scenario(
     'routed: a phone is called after it was idle for longer than the router keeps a flow, and not a byte is changed',
     { network: { ipv6: 'routed', udpTimeoutSeconds: 2 }, gateway, without: /an incoming call/, only: 'nat' },
@@ -37,7 +56,7 @@ labFile('IPv6', ['conntrack'], () => {
       await talk(inside, call);
       await call.hangup();
       assertContent(alice);
-      assertUntouched(alice.wire, provider.agent.wire);
+      await untouched(alice.wire, provider.agent.wire);
     },
   );
 
@@ -94,6 +113,86 @@ labFile('IPv6', ['conntrack'], () => {
     },
   );
 
+  scenario(
+    'routed: a phone registers at Kamailio with digest, idles, and is called through it; its own call goes out through it',
+    { network: { ipv6: 'routed', udpTimeoutSeconds: 2 }, gateway, without: /an incoming call/, only: 'nat' },
+    async (lab) => {
+      await lab.own(Kamailio.start(lab.network, { ipv6: true, passwords: { alice: 'wonderland' } }));
+      const options = { domain: `[${addresses6.provider}]`, onCall: 'answer' } as const;
+      const proxy = { address: addresses6.provider, port: 5060 };
+      const bob = await lab.outsider('bob', addresses6.farEnd, { ...options, outbound: proxy });
+      const alice = await lab.phone6({ password: 'wonderland', rport: true, onCall: 'answer' });
+      await Promise.all([alice.register(), bob.register()]);
+      await delay(4500);
+      const outside = await bob.call(`sip:alice@[${addresses6.provider}]`);
+      const inside = await alice.incoming(1500);
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+      await outside.hangup();
+      const call = await alice.call(BOB);
+      const rung = await bob.incoming();
+      await call.reached('confirmed');
+      await talk(call, rung);
+      await call.hangup();
+      assertContent(alice, bob);
+    },
+  );
+
+  for (const how of ['routed', 'masquerade'] as const)
+    scenario(
+      `an INVITE of three kilobytes, which is fragmented, is followed like any (${how})`,
+      { network: { ipv6: how }, gateway, only: 'gateway' },
+      async (lab) => {
+        const provider = await lab.provider6({ onCall: 'nothing' });
+        const alice = await lab.phone6({ talk: false });
+        await alice.register();
+        const inside = await alice.call(BOB, { size: 3000, talk: false });
+        const outside = await provider.agent.incoming();
+        outside.earlyMedia();
+        await inside.media.hear(PROVIDER_HERTZ);
+        const back = await provider.call('alice', { size: 3000 });
+        (await alice.incoming(3000)).answer();
+        await back.reached('confirmed');
+        assertContent(alice);
+        if (how === 'routed') await untouched(alice.wire, provider.agent.wire);
+      },
+    );
+
+  for (const [about, table] of [
+    ['phone', `[[phone]]\naddress = "${addresses6.phone1}"\nmode = "off"\n`],
+    ['provider', `[[provider]]\nname = "p"\naddresses = ["2001:db8:5::/64"]\nmode = "off"\n`],
+    ['family', '[linux]\nipv6 = "off"\n'],
+  ] as const)
+    test(`routed: a ${about} that is off is not followed`, () =>
+      inLab({ ipv6: 'routed', udpTimeoutSeconds: 2 }, async (lab) => {
+        await lab.startGateway({ args: [...gateway.args, '--config', configFile(lab, table)] });
+        const provider = await lab.provider6();
+        const alice = await lab.phone6({ onCall: 'answer' });
+        const carol = await lab.phone({ host: 'phone2', onCall: 'answer', rport: true });
+        const provider4 = await lab.provider();
+        await Promise.all([alice.register(), carol.register()]);
+        await delay(4500);
+        await provider.call('alice');
+        const call = await provider4.call('carol');
+        await call.reached('confirmed');
+        assert.equal(alice.calls.entries.length, 0, 'the firewall has forgotten it, as without us');
+      }));
+
+  test('routed: a provider that is configured may call from an address that the phone never spoke to', () =>
+    inLab({ ipv6: 'routed' }, async (lab) => {
+      const table = `[[provider]]\nname = "trunk"\naddresses = ["${addresses6.stranger}"]\n`;
+      await lab.startGateway({ args: [...gateway.args, '--config', configFile(lab, table)] });
+      const provider = await lab.provider6();
+      const alice = await lab.phone6({ onCall: 'answer' });
+      await alice.register();
+      const trunk = await lab.outsider('trunk', addresses6.stranger, { domain: `[${addresses6.stranger}]` });
+      const contact = provider.contactOf('alice') ?? '';
+      const outside = await trunk.call(contact, { to: hostPortOf(contact) });
+      const inside = await alice.incoming();
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+    }));
+
   for (const [how, signal] of [
     ['killed (-9)', 'SIGKILL'],
     ['stopped', 'SIGTERM'],
@@ -118,7 +217,7 @@ labFile('IPv6', ['conntrack'], () => {
         const last = await alice.incoming(1500, 1);
         await Promise.all([again.reached('confirmed'), last.reached('confirmed')]);
         assertContent(alice);
-        assertUntouched(alice.wire, provider.agent.wire);
+        await untouched(alice.wire, provider.agent.wire);
       },
     );
 

@@ -8,7 +8,7 @@
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { addresses, type Network } from '../../demo/network.ts';
+import { addresses, addresses6, type Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
 import { newDirectory } from '../../demo/run.ts';
 
@@ -18,6 +18,8 @@ export const RTPENGINE_CONTROL = '127.0.0.1:22222';
 const RTPENGINE_FLAGS = 'replace-origin replace-session-connection SIP-source-address';
 
 export interface KamailioOptions {
+  /** It listens at its IPv6 address instead. */
+  readonly ipv6?: boolean;
   /** Passwords by user: with them, REGISTER and INVITE of these users are challenged. */
   readonly passwords?: Readonly<Record<string, string>>;
   /** Every phone of an address-of-record rings; without it the one that registered last. */
@@ -71,7 +73,9 @@ function configuration({
   handlesNat = false,
   remembersSource = false,
   forks = false,
+  ipv6 = false,
 }: KamailioOptions): string {
+  const own = ipv6 ? `[${addresses6.provider}]` : addresses.provider;
   const source = (line: string): string => (remembersSource ? line : '');
   const nat = (line: string): string => (handlesNat ? line : '');
   const users = Object.entries(passwords ?? {});
@@ -89,8 +93,8 @@ debug=1
 log_stderror=yes
 children=1
 auto_aliases=no
-listen=udp:${addresses.provider}:5060
-alias="${addresses.provider}:5060"
+listen=udp:${own}:5060
+alias="${own}:5060"
 disable_tcp=yes
 mpath="${MODULES}"
 loadmodule "kex.so"
