@@ -13,6 +13,8 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { newDirectory, noteProcess } from '../../demo/run.ts';
+import type { StatusReport } from '../../src/gateway/status-report.ts';
+import { askStatus } from '../../src/gateway/status-socket.ts';
 import { type Memory, memory, processTime, sleep } from './machine.ts';
 import type { BenchNetwork } from './network.ts';
 
@@ -36,34 +38,64 @@ function bundle(): string {
 }
 
 export class Daemon {
-  readonly #child: ChildProcess;
+  #child: ChildProcess;
+  readonly #network: BenchNetwork;
+  readonly #logLevel: 'info' | 'warn';
   readonly #stateDir: string;
   readonly #logFile: string;
 
-  private constructor(child: ChildProcess, stateDir: string, logFile: string) {
-    this.#child = child;
-    this.#stateDir = stateDir;
-    this.#logFile = logFile;
+  private constructor(network: BenchNetwork, logLevel: 'info' | 'warn') {
+    this.#network = network;
+    this.#logLevel = logLevel;
+    this.#stateDir = newDirectory('state');
+    this.#logFile = join(this.#stateDir, 'log.json');
+    writeFileSync(this.#logFile, '');
+    this.#child = this.#spawn();
   }
 
   static async start(network: BenchNetwork, logLevel: 'info' | 'warn'): Promise<Daemon> {
-    const stateDir = newDirectory('state');
-    const logFile = join(stateDir, 'log.json');
-    writeFileSync(logFile, '');
-    const log = openSync(logFile, 'a');
-    const child = network.router.spawn(
+    const daemon = new Daemon(network, logLevel);
+    await daemon.#ready(network);
+    return daemon;
+  }
+
+  /** `kill -9`; the state stays. */
+  async kill(): Promise<void> {
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Starts it again on the state that is there; until it answers. */
+  async startAgain(): Promise<void> {
+    this.#child = this.#spawn();
+    const deadline = performance.now() + READY_MS;
+    while ((await this.status()) === undefined) {
+      if (performance.now() > deadline || this.#child.exitCode !== null)
+        throw new Error(`the gateway did not come back: ${this.#tail()}`);
+      await sleep(20);
+    }
+  }
+
+  /** What it says of itself; undefined while it does not answer. */
+  async status(): Promise<StatusReport | undefined> {
+    const answer = await askStatus(this.#stateDir);
+    return answer.kind === 'answer' ? (JSON.parse(answer.text) as StatusReport) : undefined;
+  }
+
+  #spawn(): ChildProcess {
+    const log = openSync(this.#logFile, 'a');
+    const child = this.#network.router.spawn(
       process.execPath,
       [
         ...[bundle(), 'gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
-        ...['--state-dir', stateDir, '--log-level', logLevel],
+        ...['--state-dir', this.#stateDir, '--log-level', this.#logLevel],
       ],
       { stdio: ['ignore', log, log] },
     );
     closeSync(log);
-    noteProcess(stateDir, child.pid);
-    const daemon = new Daemon(child, stateDir, logFile);
-    await daemon.#ready(network);
-    return daemon;
+    noteProcess(this.#stateDir, child.pid);
+    return child;
   }
 
   get pid(): number {

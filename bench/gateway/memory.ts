@@ -1,11 +1,10 @@
 /**
- * Memory of the gateway process as it grows and shrinks with what it serves, and whether it goes on growing with what it has
- * served. Resident size: what the machine has to have. Node gives back late, so that there is a wait before each "after".
+ * Memory of the gateway process as it grows and shrinks with what it serves. Resident size: what the machine has to have. Node gives back late, so that there is a wait before each "after".
  */
 import { Daemon } from './daemon.ts';
 import { sleep } from './machine.ts';
 import { BenchNetwork } from './network.ts';
-import { Load, MESSAGES, runLoad } from './sipp.ts';
+import { Load, runLoad } from './sipp.ts';
 
 const PHONES = 1_000;
 const CALLS_AT_A_TIME = 200;
@@ -65,64 +64,6 @@ export async function measureMemory(told: (row: MemoryRow) => void): Promise<Mem
     return rows;
   } finally {
     await daemon.stop();
-    network.close();
-  }
-}
-
-const SOAK_RATE = 50;
-const MINUTE_MS = 60_000;
-
-export interface SoakRow {
-  readonly minute: number;
-  readonly residentMb: number;
-  readonly cpuUsPerMessage: number;
-}
-
-export interface SoakResult {
-  readonly rate: number;
-  readonly calls: number;
-  readonly failed: number;
-  readonly retransmissions: number;
-  readonly rows: readonly SoakRow[];
-}
-
-/**
- * Short calls at one rate for longer than the gateway remembers anything of them (an INVITE transaction: five minutes), minute by
- * minute. What still grows in the last minutes is a leak.
- */
-export async function measureSoak(minutes: number, told: (row: SoakRow) => void): Promise<SoakResult> {
-  const network = new BenchNetwork(PHONES, 'nat');
-  let daemon: Daemon | undefined;
-  let load: Load | undefined;
-  try {
-    daemon = await Daemon.start(network, 'warn');
-    const calls = SOAK_RATE * 60 * minutes;
-    load = await Load.start(network, {
-      kind: 'call',
-      calls,
-      rate: SOAK_RATE,
-      phones: PHONES,
-      translated: true,
-    });
-    const rows: SoakRow[] = [];
-    const from = performance.now();
-    for (let minute = 1; minute <= minutes; minute++) {
-      const cpu = daemon.cpuS();
-      await sleep(from + minute * MINUTE_MS - performance.now());
-      const messages = SOAK_RATE * 60 * MESSAGES.call;
-      const row = {
-        minute,
-        residentMb: daemon.memory().residentMb,
-        cpuUsPerMessage: ((daemon.cpuS() - cpu) / messages) * 1e6,
-      };
-      rows.push(row);
-      told(row);
-    }
-    const { failed, retransmissions } = await load.done();
-    return { rate: SOAK_RATE, calls, failed, retransmissions, rows };
-  } finally {
-    await load?.close();
-    await daemon?.stop();
     network.close();
   }
 }

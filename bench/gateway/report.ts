@@ -2,8 +2,9 @@
 
 import { median } from './machine.ts';
 import type { FloodResult, MediaResult, PacedResult } from './media.ts';
-import type { MemoryRow, SoakResult } from './memory.ts';
+import type { MemoryRow } from './memory.ts';
 import type { CapacityResult, FixedResult, GrowthRow, Variant } from './signalling.ts';
+import { JUDGED_MINUTES, type SoakResult } from './soak.ts';
 
 export interface Results {
   readonly facts: Readonly<Record<string, string | number>>;
@@ -180,14 +181,40 @@ function memoryTable({ memory }: Results): string[] {
   ]);
 }
 
-function soakTable({ rate, calls, failed, retransmissions, rows }: SoakResult): string[] {
-  return titled(
-    `Soak: ${rate} calls/s from 1000 phones, ${calls} calls, ${failed} failed, ${retransmissions} messages sent again`,
-    [
-      ['minute', 'resident MB', 'gateway µs/msg'],
-      ...rows.map((row) => [String(row.minute), number(row.residentMb, 1), number(row.cpuUsPerMessage)]),
-    ],
-  );
+function soakTable(soak: SoakResult): string[] {
+  const { minutes, phones, calls, failed, retransmissions, reasons, disturbances, rows, grownMb } = soak;
+  const why = Object.entries(reasons).map(([name, count]) => `${name} ${count}`);
+  return [
+    ...titled(
+      `Soak: ${minutes} min, ${phones} phones, ${calls} calls, ${failed} lost${why.length === 0 ? '' : ` (${why.join(', ')})`}, ${retransmissions} messages sent again`,
+      [
+        ['minute', 'resident MB', 'gateway CPU s', 'phones', 'calls', 'dropped'],
+        ...rows.map((row) => [
+          number(row.minute, 1),
+          number(row.residentMb, 1),
+          number(row.cpuS, 1),
+          number(row.phones),
+          number(row.calls),
+          number(row.dropped),
+        ]),
+      ],
+    ),
+    ...titled('What was done to it', [
+      ['', 'minute', 'calls up', 'ms', 'audio of one call after it'],
+      ...disturbances.map((one) => [
+        one.what,
+        number(one.minute, 1),
+        String(one.callsUp),
+        number(one.tookMs),
+        one.audio,
+      ]),
+    ]),
+    '',
+    `memory from the last disturbance to the end: ${grownMb >= 0 ? '+' : ''}${number(grownMb, 1)} MB`,
+    soak.held
+      ? `held: no call was lost${minutes < JUDGED_MINUTES ? '; too short to say anything of memory' : ', and memory is flat'}`
+      : `NOT HELD: ${soak.complaints.join('; ')}`,
+  ];
 }
 
 function number(value: number, digits = 0): string {

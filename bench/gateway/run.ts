@@ -1,10 +1,10 @@
 /**
  * Measures the gateway against plain NAT and against the kernel's own SIP helper, in network namespaces, with real sockets.
  *
- *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory,soak] [--json FILE]
+ *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory,soak] [--minutes N] [--json FILE]
  *
  * Needs root, SIPp, tcpdump, and the bundle (`npm run build`). About fifteen minutes; `soak`, which
- * is not among the defaults, takes seven more. Variants take turns within a round, so that a
+ * is not among the defaults, takes `--minutes` (20) more. Variants take turns within a round, so that a
  * busy machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
  */
 import { execFileSync } from 'node:child_process';
@@ -15,15 +15,15 @@ import { namespaceObstacle } from '../../demo/namespace.ts';
 import { removeStaleDirectories } from '../../demo/run.ts';
 import { facts, median } from './machine.ts';
 import { measureMedia } from './media.ts';
-import { measureMemory, measureSoak } from './memory.ts';
+import { measureMemory } from './memory.ts';
 import { type Results, render } from './report.ts';
 import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signalling.ts';
+import { measureSoak } from './soak.ts';
 
 const SECTIONS = ['signalling', 'capacity', 'growth', 'media', 'memory', 'soak'] as const;
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
 const FLOWS = [0, 5_000, 20_000];
 const HELD = [500, 2_000];
-const SOAK_MINUTES = 7;
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -31,14 +31,18 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     only: { type: 'string', default: SECTIONS.filter((section) => section !== 'soak').join(',') },
+    minutes: { type: 'string', default: '20' },
     json: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds);
+const minutes = Number(values.minutes);
 const wanted = new Set(values.only.split(','));
 for (const name of wanted)
-  if (!SECTIONS.some((section) => section === name) || !(rounds >= 1)) {
-    process.stderr.write(`--only takes ${SECTIONS.join(', ')}; --rounds takes a number from 1\n`);
+  if (!SECTIONS.some((section) => section === name) || !(rounds >= 1) || !(minutes >= 1)) {
+    process.stderr.write(
+      `--only takes ${SECTIONS.join(', ')}; --rounds and --minutes take a number from 1\n`,
+    );
     process.exit(2);
   }
 
@@ -96,10 +100,7 @@ if (wanted.has('memory')) {
 }
 if (wanted.has('soak')) {
   progress('soak');
-  const soak = await measureSoak(SOAK_MINUTES, (row) =>
-    progress(`  minute ${row.minute}: ${row.residentMb} MB`),
-  );
-  results.soak.push(soak);
+  results.soak.push(await measureSoak(minutes, (text) => progress(`  ${text}`)));
 }
 
 save();

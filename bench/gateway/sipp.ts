@@ -26,6 +26,8 @@ export interface LoadOptions {
   readonly firstPhone?: number;
   /** The provider's address. Default: the one of the network. */
   readonly server?: string;
+  /** The external address may change while a call is up; then the offer is not looked at. */
+  readonly renumbered?: boolean;
   /** Whether the offer has to be translated. */
   readonly translated: boolean;
 }
@@ -49,6 +51,8 @@ export const MESSAGES = { register: 2, call: 6 } as const;
 /** Time for retransmissions after the last call should have ended; then what is open counts as failed. */
 const GRACE_MS = 8_000;
 const MEDIA_PORT = 10_000;
+/** SIPp listens there for commands of one letter. */
+const CONTROL_PORT = 8_890;
 const SCENARIOS = fileURLToPath(new URL('scenarios/', import.meta.url));
 
 export class Load {
@@ -58,8 +62,11 @@ export class Load {
   readonly #startedMs: number;
   readonly #directory: string;
 
-  private constructor(options: LoadOptions, directory: string, uas: Side, uac: Side) {
+  readonly #phones: Namespace;
+
+  private constructor(options: LoadOptions, phones: Namespace, directory: string, uas: Side, uac: Side) {
     this.options = options;
+    this.#phones = phones;
     this.#directory = directory;
     this.#uas = uas;
     this.#uac = uac;
@@ -76,7 +83,8 @@ export class Load {
       return `${phoneAddress(phone)};phone${phone};${port}`;
     });
     writeFileSync(users, `SEQUENTIAL\n${lines.join('\n')}\n`);
-    const callee = options.kind === 'call' ? 'callee' : 'registrar';
+    const answers = options.renumbered === true ? 'callee-renumbered' : 'callee';
+    const callee = options.kind === 'call' ? answers : 'registrar';
     const scenario = join(directory, `${callee}.xml`);
     writeFileSync(
       scenario,
@@ -94,13 +102,21 @@ export class Load {
       ...['-sf', join(SCENARIOS, options.kind === 'call' ? 'caller.xml' : 'register.xml')],
       ...['-t', 'ui', '-inf', users, '-ip_field', '0', '-i', phoneAddress(firstPhone), '-p', '5060'],
       ...['-m', String(calls), '-r', String(rate), '-l', String(calls), '-d', String(holdMs)],
+      ...(options.kind === 'call' ? ['-cp', String(CONTROL_PORT)] : []),
     ]);
-    return new Load(options, directory, uas, uac);
+    return new Load(options, network.phones, directory, uas, uac);
   }
 
   /** How many calls are up now, as SIPp said last. */
   up(): number {
     return this.#uac.statistics().get('CurrentCall') ?? 0;
+  }
+
+  /** Begins no new calls, or begins them again; those that are up go on. */
+  async togglePause(): Promise<void> {
+    const socket = await this.#phones.socket('127.0.0.1', 0);
+    await new Promise((resolve) => socket.send('p', CONTROL_PORT, '127.0.0.1', resolve));
+    socket.close();
   }
 
   /** Waits for the end, or for the time by which it should have come. */

@@ -155,6 +155,38 @@ labFile('softphones', [...SOFTPHONE, 'sipp', 'linphonec'], () => {
   );
 
   scenario(
+    'the provider is restarted in the middle of a call: audio goes on, the BYE arrives, who registers anew is called',
+    { without: /an incoming call|RTP packets/ },
+    async (lab) => {
+      const first = await Kamailio.start(lab.network);
+      const alice = await lab.phone({ rport: true });
+      const bob = await lab.outsider('bob', addresses.farEnd, {
+        domain: addresses.provider,
+        outbound: { address: addresses.provider, port: 5060 },
+      });
+      await Promise.all([alice.register(), bob.register()]);
+      const calling = await alice.call(bob.aor);
+      const called = await bob.incoming();
+      called.answer();
+      await calling.reached('confirmed');
+      await talk(calling, called);
+      await first.close();
+      await talk(calling, called);
+      await lab.own(Kamailio.start(lab.network));
+      await called.hangup();
+      await calling.reached('ended');
+      await alice.register();
+      const again = await bob.call(alice.aor);
+      const incoming = await alice.incoming();
+      incoming.answer();
+      await again.reached('confirmed');
+      await talk(incoming, again);
+      await again.hangup();
+      assertContent(alice, bob);
+    },
+  );
+
+  scenario(
     'fifty SIPp calls go out through Kamailio, and their BYE comes in',
     { without: /receive timeout on message calls and is hung up:5/ },
     async (lab) => {
