@@ -89,6 +89,21 @@ describe('a call through the relay', () => {
     assert.equal(stream?.external.bytes, 12);
   });
 
+  test('says of a call when its media begins and when it stops, once each', async () => {
+    const phone = await peer(PHONE);
+    const provider = await peer(PROVIDER);
+    const { inner, external } = await call(1, phone, provider);
+    assert.deepEqual([...relay.look()], [[1, 'idle']]);
+    assert.deepEqual([...relay.look()], []);
+    provider.send(rtp('in'), external);
+    await phone.receive();
+    assert.deepEqual([...relay.look()], [[1, 'flowing']]);
+    phone.send(rtp('out'), inner);
+    await provider.receive();
+    assert.deepEqual([...relay.look()], []);
+    assert.deepEqual([...relay.look()], [[1, 'idle']]);
+  });
+
   test('carries RTCP on the port after RTP', async () => {
     const phone = await peer(PHONE, (await freePorts(PHONE, 2)).port);
     const phoneRtcp = await peer(PHONE, phone.at.port + 1);

@@ -11,7 +11,7 @@
  * one that it knows.
  */
 import type { RemoteInfo } from 'node:dgram';
-import type { MappingId, MediaCommand, MediaMapping } from '../../core/alg/io.ts';
+import type { MappingId, MediaCommand, MediaFlow, MediaMapping } from '../../core/alg/io.ts';
 import {
   type Address,
   type Endpoint,
@@ -67,6 +67,9 @@ interface OpenMapping {
   readonly inner: Endpoint;
   readonly streams: readonly Stream[];
   closed: boolean;
+  /** As it was looked at last. */
+  packets: number;
+  flow: MediaFlow | undefined;
 }
 
 export class MediaRelay {
@@ -107,6 +110,22 @@ export class MediaRelay {
     }));
   }
 
+  /** The mappings on which packets pass now and did not when it was looked last, or the other way round. */
+  look(): Map<MappingId, MediaFlow> {
+    const news = new Map<MappingId, MediaFlow>();
+    for (const open of this.#mappings.values()) {
+      const packets = open.streams.reduce((sum, { relay }) => {
+        const { internal, external } = relay.report();
+        return sum + internal.packets + external.packets;
+      }, 0);
+      const flow: MediaFlow = packets > open.packets ? 'flowing' : 'idle';
+      if (flow !== open.flow) news.set(open.mapping.id, flow);
+      open.packets = packets;
+      open.flow = flow;
+    }
+    return news;
+  }
+
   async stop(): Promise<void> {
     for (const id of [...this.#mappings.keys()]) this.#close(id);
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
@@ -127,7 +146,7 @@ export class MediaRelay {
         sockets: undefined,
         phone: undefined,
       });
-    const open: OpenMapping = { mapping, inner, streams, closed: false };
+    const open: OpenMapping = { mapping, inner, streams, closed: false, packets: 0, flow: undefined };
     this.#mappings.set(id, open);
     this.#findPhones(open);
     this.#wait(this.#bindAll(open));

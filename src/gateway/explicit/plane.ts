@@ -46,6 +46,8 @@ export interface ExplicitPlaneOptions {
   /** Instead of the DNS. */
   readonly resolve?: Lookup;
   readonly limits?: Partial<ExplicitLimits>;
+  /** How often is looked whether media passes; default 30 s. */
+  readonly mediaLookMs?: number;
 }
 
 export interface ExplicitLimits {
@@ -91,6 +93,8 @@ export interface ExplicitSnapshot {
 
 /** Longer than registrars grant, and every packet renews it. */
 const PHONE_LIFETIME_MS = 24 * 3_600_000;
+/** How often is looked whether media passes. */
+const MEDIA_LOOK_MS = 30_000;
 /** A phone may ring for minutes before it answers; proxies give up after three (timer C, RFC 3261 §16.6). */
 const TRANSACTION_LIFETIME_MS = 10 * 60_000;
 
@@ -126,6 +130,7 @@ class Plane implements ExplicitPlane {
   readonly #resolver: Resolver;
   readonly #local = new LocalAddresses();
   readonly #media: MediaRelay;
+  readonly #mediaTimer: NodeJS.Timeout;
   readonly #listening: UdpSocket[] = [];
   readonly #phones: ExpiringMap<Phone>;
   readonly #transactions: ExpiringMap<Endpoint>;
@@ -145,6 +150,9 @@ class Plane implements ExplicitPlane {
       maxMappings: this.#limits.media,
       bindAt: (advertised) => this.#bindAt(advertised),
     });
+    this.#mediaTimer = setInterval(() => {
+      for (const [id, flow] of this.#media.look()) handler.mediaFlow?.(id, flow);
+    }, options.mediaLookMs ?? MEDIA_LOOK_MS);
     this.#phones = new ExpiringMap(PHONE_LIFETIME_MS, this.#limits.phones);
     this.#transactions = new ExpiringMap(TRANSACTION_LIFETIME_MS, this.#limits.transactions);
   }
@@ -212,6 +220,7 @@ class Plane implements ExplicitPlane {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearInterval(this.#mediaTimer);
     const sockets = [...this.#listening, ...[...this.#externals.values()].flatMap((e) => e.socket ?? [])];
     this.#externals.clear();
     this.#byLocal.clear();
