@@ -199,7 +199,14 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
   [3911, 'Join', [['4', 'Join is never touched.']]],
   [3959, 'Early sessions', [['3', 'A description of an early session is one like any other.']]],
   [3966, 'tel: URIs', [['3', 'tel: URIs are opaque.']]],
-  [4028, 'Session timers', [['8', 'Session-Expires and Min-SE are for the two ends.']]],
+  [
+    4028,
+    'Session timers',
+    [
+      ['8', 'Session-Expires and Min-SE are for the two ends.'],
+      ['8.3', 'A session that nobody refreshes is forgotten, and nobody is sent a BYE.'],
+    ],
+  ],
   [4145, 'Media over TCP', [['4', 'Media over TCP is left alone.']]],
   [4474, 'Identity (obsolete)', [['9', 'What the signature covers, Contact and body, stays.']]],
   [4475, 'Torture messages', [['3.1.2', 'A message with a defect passes both ways, byte for byte.']]],
