@@ -134,10 +134,16 @@ export class Load {
       ['provider', uas],
     ] as const)
       for (const [name, count] of statistics)
-        if (/^Failed\w+\(C\)$/.test(name) && name !== 'FailedCall(C)' && count > 0)
+        if (
+          /^Failed\w+\(C\)$/.test(name) &&
+          name !== 'FailedCall(C)' &&
+          count > 0 &&
+          !(side === 'provider' && this.options.renumbered === true)
+        )
           reasons[`${side} ${name.slice(6, -3)}`] = count;
     const succeeded = uac.get('SuccessfulCall(C)') ?? 0;
-    const refused = uas.get('FailedCall(C)') ?? 0;
+    // Who waits for a BYE that may come again is always left waiting.
+    const refused = this.options.renumbered === true ? 0 : (uas.get('FailedCall(C)') ?? 0);
     return {
       calls,
       succeeded: Math.max(0, Math.min(succeeded, calls - refused)),

@@ -7,7 +7,14 @@
 import assert from 'node:assert/strict';
 import { Engine } from '../../src/core/alg/engine.ts';
 import type { AlgEvent } from '../../src/core/alg/event.ts';
-import type { Input, MappingId, MediaMapping, Output, RecordTable } from '../../src/core/alg/io.ts';
+import type {
+  Input,
+  MappingId,
+  MediaFlow,
+  MediaMapping,
+  Output,
+  RecordTable,
+} from '../../src/core/alg/io.ts';
 import type { EngineOptions, Limits } from '../../src/core/alg/policy.ts';
 import { type Endpoint, endpointKey, parseEndpoint } from '../../src/core/net/address.ts';
 import type { Flow } from '../../src/core/net/flow.ts';
@@ -88,6 +95,13 @@ export class Driver {
       flow: { transport: 'udp', side: 'external', local: to, remote: at(from) },
       bytes,
     });
+  }
+
+  /** The data plane has seen something of one of its media mappings. */
+  mediaFlow(choice: number, flow: MediaFlow): void {
+    const ids = [...this.#media.keys()];
+    const id = ids[choice % Math.max(1, ids.length)];
+    if (id !== undefined) this.#feed({ kind: 'media', id, flow });
   }
 
   /** Answers what has waited longest. */

@@ -108,7 +108,8 @@ function step(program: Program, driver: Driver): void {
   else if (operation === 14) driver.restart();
   else {
     const what = program.next();
-    if (what < 192) driver.phone(toOctets(NO_SIP[what % NO_SIP.length] ?? ''), program.pick(PHONES));
+    if (what < 128) driver.phone(toOctets(NO_SIP[what % NO_SIP.length] ?? ''), program.pick(PHONES));
+    else if (what < 192) driver.mediaFlow(what >> 1, what % 2 === 0 ? 'idle' : 'flowing');
     else driver.readdress(ADDRESSES[what % ADDRESSES.length] ?? []);
   }
 }
@@ -173,6 +174,7 @@ function response(program: Program, driver: Driver, from: 'external' | 'internal
       ...kept,
       to.includes(';tag=') ? to : `${to};tag=${tag}`,
       ...(external && (status === 200 || tag === 'b2') ? ['Require: outbound'] : []),
+      ...(external && tag === 'b1' ? [`Session-Expires: 90;refresher=ua${status === 200 ? 'c' : 's'}`] : []),
       ...(external && contacts.length > 0
         ? contacts
         : [`Contact: <sip:alice@${external ? PROVIDER : PHONES[0]}>`]),
@@ -195,6 +197,7 @@ function withBody(program: Program, lines: readonly string[], address: string): 
       'm=image 4010 udptl t38',
     );
   if ((more & 31) === 3) extra.push(`a=candidate:1 1 UDP 9 ${host} ${port} typ host`);
+  if ((more & 15) === 7) extra.push(`a=${['sendonly', 'inactive', 'recvonly', 'sendrecv'][more >> 6]}`);
   if (more > 250) extra.push('a=ice-ufrag:x');
   return message([...lines, 'Content-Type: application/sdp'], description(host, port, extra));
 }
