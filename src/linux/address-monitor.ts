@@ -91,6 +91,10 @@ export class AddressMonitor {
     return this.#known;
   }
 
+  has(address: Address): boolean {
+    return this.#known.some((one) => one.address === address);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#messages.close();

@@ -108,6 +108,7 @@ class Plane implements LinuxPlane {
         limits: this.#options.connections,
         families: this.#providers.families,
         externalAddress: (provider) => this.#externalAddresses.towards(provider, performance.now()),
+        isOurs: (address) => this.#monitor?.has(address) ?? true,
         tell: (code, what) => this.#tell(code, what),
       });
       this.#kernel = openKernel(this.#providers.families, (code, error) => this.#tell(code, error));

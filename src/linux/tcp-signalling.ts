@@ -20,6 +20,8 @@ export interface TcpSignallingOptions {
   readonly families: readonly Family[];
   readonly limits: Partial<ConnectionLimits> | undefined;
   externalAddress(provider: Address): Address | undefined;
+  /** Whether an external address is there. */
+  isOurs(address: Address): boolean;
   tell(code: string, what: unknown): void;
 }
 
@@ -117,12 +119,13 @@ export class TcpSignalling {
     store.put(owner(id), elements(mapping));
   }
 
-  /** Connections of the mapping live on: they belong to the phone. */
+  /** Connections of the mapping live on: they belong to the phone. But those from an address that is gone are dead. */
   close(id: MappingId, store: ElementStore): void {
     const mapping = this.#mappings.get(id);
     if (mapping === undefined) return;
     this.#mappings.delete(id);
-    this.#connections.unmap(mapping.internal);
+    this.#connections.unmap(mapping.internal, mapping.external);
+    if (!this.#options.isOurs(mapping.external.address)) this.#connections.leave(mapping.external.address);
     mapping.listener.close();
     store.drop(owner(id));
   }

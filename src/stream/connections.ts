@@ -104,8 +104,18 @@ export class Connections {
     this.#externals.set(endpointKey(internal), endpointKey(external));
   }
 
-  unmap(internal: Endpoint): void {
-    this.#externals.delete(endpointKey(internal));
+  /** The mapping is closed. With `external`, another one of the same phone endpoint at another address stays. */
+  unmap(internal: Endpoint, external?: Endpoint): void {
+    const key = endpointKey(internal);
+    if (external === undefined || this.#externals.get(key) === endpointKey(external))
+      this.#externals.delete(key);
+  }
+
+  /** The address is not ours any more: phones see their connections by it break, and make new ones. */
+  leave(address: Address): void {
+    for (const { id, providers } of [...this.#crossings.values()])
+      if ([...providers.values()].some(({ local }) => local.address === address))
+        this.#breakOff(id, new Error(`${address} is not ours any more`));
   }
 
   /** A phone has connected. `local`: our end, which in the transparent mode is the provider's endpoint. */

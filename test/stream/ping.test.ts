@@ -107,7 +107,8 @@ async function crossing(first = message('first')) {
   const [socket] = await arrived;
   const provider = new End(socket);
   await provider.gets(first);
-  return { phone, provider, ping: () => connections.send(outside(), Buffer.from(PING)) };
+  const ping = (): boolean => connections.send(outside(), Buffer.from(PING));
+  return { phone, provider, ping, connections };
 }
 
 function message(callId: string): string {
@@ -170,4 +171,13 @@ test('nothing is put into a stream that is not SIP', { timeout: 10_000 }, async 
   assert.equal(ping(), true);
   phone.socket.write('more of it');
   assert.equal(await provider.gets('more of it'), 'more of it');
+});
+
+test('a phone whose connection goes on from an address that is lost sees it break; others do not', async () => {
+  const { phone, connections } = await crossing();
+  connections.leave('127.0.0.9');
+  assert.equal(connections.size, 1);
+  const broken = assert.rejects(once(phone.socket, 'end'), /ECONNRESET/);
+  connections.leave('127.0.0.1');
+  await broken;
 });
