@@ -163,6 +163,8 @@ labFile('dialogs that change', ['conntrack', 'sipp'], () => {
       offer.reply('200 OK', { body: sdpOf(media), fields: [timer] });
       await again;
       assert.equal(offer.sdp.port, invite.sdp.port, 'the same port as before');
+      const advertised = `${invite.sdp.address}:${invite.sdp.port}`;
+      assert.deepEqual(media.sources(), [advertised], 'a relay that latches finds what the SDP says');
       const reInvite = far.send('INVITE', invite, tag, sdpOf(media), [timer]);
       const ok = await reInvite.final();
       assert.equal(statusOf(ok), 200);

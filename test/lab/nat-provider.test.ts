@@ -94,6 +94,13 @@ labFile('a provider with its own NAT handling', ['conntrack', 'kamailio', 'rtpen
       await called.hangup();
       await calling.reached('ended');
     }
+    if (lab.gateway !== undefined) {
+      const { entries } = lab.gateway.log;
+      assert.ok(
+        entries.some(({ msg, summary }) => msg === 'message.translated' && /^INVITE/.test(String(summary))),
+        'all of it in assist, which is the default',
+      );
+    }
     assertContent(alice, carol);
   });
 
