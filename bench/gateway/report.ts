@@ -210,7 +210,7 @@ function soakTable(soak: SoakResult): string[] {
       ]),
     ]),
     '',
-    `memory from the last disturbance to the end: ${grownMb >= 0 ? '+' : ''}${number(grownMb, 1)} MB`,
+    `memory in the undisturbed part, its last third against its first: ${grownMb >= 0 ? '+' : ''}${number(grownMb, 1)} MB`,
     soak.held
       ? `held: no call was lost${minutes < JUDGED_MINUTES ? '; too short to say anything of memory' : ', and memory is flat'}`
       : `NOT HELD: ${soak.complaints.join('; ')}`,

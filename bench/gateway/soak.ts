@@ -216,11 +216,14 @@ class Soak {
     );
   }
 
-  /** Of the process that ran to the end, from the last disturbance. */
+  /**
+   * Of the process that ran to the end, in the undisturbed part: the least of its last third against the least of its first.
+   * Node gives memory back in leaps, so that two single readings compare nothing.
+   */
   grownMb(): number {
-    const first = this.rows[this.#undisturbedFrom];
-    const last = this.rows.at(-1);
-    return first === undefined || last === undefined ? Number.NaN : last.residentMb - first.residentMb;
+    const rows = this.rows.slice(this.#undisturbedFrom).map((row) => row.residentMb);
+    const third = Math.max(1, Math.floor(rows.length / 3));
+    return Math.min(...rows.slice(-third)) - Math.min(...rows.slice(0, third));
   }
 
   #minute(): number {

@@ -215,6 +215,17 @@ test('a session that expired while the gateway was down is judged when its media
   assert.equal(ended(after), undefined);
 });
 
+test('a clock that was set back between two lives makes no call eternal', () => {
+  const bench = answered(['Session-Expires: 1800;refresher=uac']);
+  const after = new Workbench();
+  after.now = 1_000;
+  after.take(after.engine.restore(after.now, bench.records.values()));
+  flow(after, 'idle');
+  assert.equal(ended(after), undefined);
+  after.pass(10 * MINUTE);
+  assert.equal(ended(after), 'no media');
+});
+
 test('two calls on one port: the end of the silent one is not the end of the other', () => {
   const bench = answered();
   const sent = invite(bench, { callId: 'second', from: 'a2' });

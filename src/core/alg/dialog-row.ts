@@ -2,7 +2,6 @@
 import type { Address, Endpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Dialog, Initiator, RemoteMedia, SessionTimer } from './dialogs.ts';
-import { CONFIRMED_MS } from './dialogs.ts';
 import type { MappingId } from './io.ts';
 import type { MediaRow, MediaTable } from './media.ts';
 
@@ -91,10 +90,10 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     why: row.why,
     confirmedTag: row.confirmedTag,
     inviteCSeq: row.inviteCSeq,
-    // Rows of earlier versions have none of these.
-    lastMessageAt: row.lastMessageAt ?? row.endsAt - CONFIRMED_MS,
+    lastMessageAt: row.lastMessageAt,
     endsAt: row.endsAt,
     session: row.session,
+    // Rows of earlier versions do not say.
     held: row.held ?? false,
     holds: { out: row.held ?? false, in: row.held ?? false },
     observed: row.observed === true,

@@ -33,8 +33,7 @@ export function readRows(rows: Iterable<Row>, now: TimeMs): Rows {
     else if (table === 'mapping' && isMapping(value))
       read.mappings.push({ key, row: withinTime(value as MappingRow, now) });
     else if (table === 'dialog' && isDialog(value)) {
-      const row = value as DialogRow;
-      read.dialogs.push({ key, row: { ...row, endsAt: Math.min(row.endsAt, now + CONFIRMED_MS) } });
+      read.dialogs.push({ key, row: dialogWithinTime(value as DialogRow, now) });
     } else if (table === 'profile' && isProfile(value)) read.profiles.push({ key, row: value as ProfileRow });
     else read.skipped++;
   }
@@ -52,6 +51,17 @@ function withinTime(row: MappingRow, now: TimeMs): MappingRow {
       key,
       { ...one, expiresAt: Math.min(one.expiresAt, latest) },
     ]),
+  };
+}
+
+/** And no call that was silent for a year, or will be. */
+function dialogWithinTime(row: DialogRow, now: TimeMs): DialogRow {
+  const endsAt = Math.min(row.endsAt, now + CONFIRMED_MS);
+  return {
+    ...row,
+    endsAt,
+    lastMessageAt: Math.min(row.lastMessageAt ?? row.endsAt - CONFIRMED_MS, now),
+    session: row.session && { ...row.session, expiresAt: Math.min(row.session.expiresAt, endsAt) },
   };
 }
 
