@@ -83,7 +83,12 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
   plane.start();
   return {
     plane,
-    facts: { internal: config.internal, external: config.external, ports: config.signalling.ports },
+    facts: {
+      internal: config.internal,
+      external: config.external,
+      ports: config.signalling.ports,
+      ipv6: plane.ipv6(),
+    },
     status: () => {
       const { shed, dropped } = plane.stats();
       return {

@@ -39,7 +39,7 @@ export class FloodWatch {
         this.look((side, source, packets) =>
           tell(
             'linux.too-fast',
-            `the ${side} ${source} sends faster than its limit: ${packets} packets dropped (messages-per-second-per-${side})`,
+            `the ${side} ${source} sends faster than its limit: ${packets} packets dropped, or not looked at where IPv6 is routed (messages-per-second-per-${side})`,
           ),
         );
       } catch (error) {

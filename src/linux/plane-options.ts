@@ -60,6 +60,8 @@ export interface LinuxPlane extends DataPlane {
   /** Rules, routes and sockets; throws a `SystemError`, and then nothing is left behind. */
   start(): void;
   stats(): LinuxPlaneStats;
+  /** What becomes of IPv6, in words. */
+  ipv6(): string;
   /** Why the rules rest and the phones have ordinary NAT; undefined while they intercept. */
   resting(): string | undefined;
   /** Packets on the first port of each media mapping, as the kernel counts them. */

@@ -161,6 +161,10 @@ class Plane implements LinuxPlane {
     return this.#kernel.media.traffic(this.#kernel.elements);
   }
 
+  ipv6(): string {
+    return this.#routed.describe();
+  }
+
   send(flow: Flow, bytes: Uint8Array): void {
     if (flow.transport === 'tcp') {
       if (this.#tcp?.send(flow, bytes) !== true) this.#sendFailures++;

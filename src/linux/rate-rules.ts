@@ -4,6 +4,7 @@
  * - Phones: SIP above a rate for each source address is dropped before it is taken. It is not let through to the router's
  *   ordinary NAT: a flow that once has that NAT keeps it, and the phone's next messages would leave untranslated.
  * - Providers: the same for each source address that may come in.
+ * - Where IPv6 is routed, and messages are only copied, the same rates bound the copies, and nothing is dropped.
  * - Strangers: what arrives at a signalling port of ours without having been asked for, from an address that is no provider's,
  *   no registrar's and nobody's to whom that port has sent, is dropped also where the operator's firewall accepts everything.
  *
@@ -67,6 +68,16 @@ export function rateChains(family: Family, rates: Rates, sets: KnownSets, take: 
       `update @rate_providers${suffix} { ${nft} saddr ${over(rates.perProvider)} } goto drop_${FLOOD_SETS.providers}${suffix}`,
     ]),
   ];
+}
+
+/** What is only copied is never dropped: above the rate it passes without having been looked at, and is counted the same. */
+export function copyChains({ nft, suffix }: Family, rates: Rates, group: number): string[] {
+  const copy = (direction: 'out' | 'in', of: 'phones' | 'providers', rate: number): string[] =>
+    chain(`copy_${direction}${suffix}`, [
+      `update @rate_${of}${suffix} { ${nft} saddr ${over(rate)} } update @${FLOOD_SETS[of]}${suffix} { ${nft} saddr } return`,
+      `log prefix "${direction}" group ${group} queue-threshold 1`,
+    ]);
+  return [...copy('out', 'phones', rates.perPhone), ...copy('in', 'providers', rates.perProvider)];
 }
 
 export interface KnownSets {

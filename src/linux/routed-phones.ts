@@ -92,6 +92,7 @@ export class RoutedPhones {
   }
 
   describe(): string {
+    if (this.#watch === undefined) return 'IPv6 is left alone';
     return this.#translated.length === 0
       ? 'this router does not translate IPv6: phones are routed as they are'
       : `this router translates IPv6 from ${this.#translated.join(', ')}`;

@@ -19,7 +19,15 @@
  */
 import { type Address, type Endpoint, formatHost, isIPv6, parseAddress } from '../core/net/address.ts';
 import { FAMILIES, type Family, familyOf, IPV4, IPV6 } from './family.ts';
-import { DEFAULT_RATES, noteContacted, phoneLimit, type Rates, rateChains, rateSets } from './rate-rules.ts';
+import {
+  copyChains,
+  DEFAULT_RATES,
+  noteContacted,
+  phoneLimit,
+  type Rates,
+  rateChains,
+  rateSets,
+} from './rate-rules.ts';
 import { SystemError } from './system-error.ts';
 
 export const TABLE = 'sipalg';
@@ -239,7 +247,9 @@ export function renderRuleset(options: RulesetOptions): string {
       ]),
       ...(families.includes(IPV6) ? pinholes(accept) : []),
     ]),
-    ...(families.includes(IPV6) ? watch(options, internal, external, ports) : []),
+    ...(families.includes(IPV6)
+      ? [...copyChains(IPV6, rates, options.watchGroup ?? WATCH_GROUP), ...watch(internal, external, ports)]
+      : []),
     ...chain('media', 'nat hook prerouting priority dstnat - 1', [
       ...each(({ nft, suffix }) => [
         `dnat ${nft} to ${nft} saddr . ${nft} daddr . udp dport map @${SETS.mediaIn}${suffix}`,
@@ -361,9 +371,7 @@ function pinholes(accept: string): string[] {
 }
 
 /** Copies of what phones and providers say to each other where nothing is translated. */
-function watch(options: RulesetOptions, internal: string, external: string, ports: string): string[] {
-  const copy = (direction: 'out' | 'in'): string =>
-    `log prefix "${direction}" group ${options.watchGroup ?? WATCH_GROUP} queue-threshold 1`;
+function watch(internal: string, external: string, ports: string): string[] {
   return chain('watch', 'filter hook forward priority filter + 10', [
     'meta nfproto != ipv6 return',
     'meta l4proto != udp return',
@@ -373,8 +381,8 @@ function watch(options: RulesetOptions, internal: string, external: string, port
       `ip6 ${field} @off_phones6 return`,
       `ip6 ${field} @off_providers6 return`,
     ]),
-    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" ${copy('out')} return`,
-    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 ${copy('in')} return`,
-    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 ${copy('in')}`,
+    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" goto copy_out6`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 goto copy_in6`,
+    `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 goto copy_in6`,
   ]);
 }

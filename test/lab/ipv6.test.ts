@@ -178,6 +178,32 @@ labFile('IPv6', ['conntrack', 'kamailio'], () => {
         assert.equal(alice.calls.entries.length, 0, 'the firewall has forgotten it, as without us');
       }));
 
+  test('routed: above its rate a phone is not followed any more, and told of; nothing of it is dropped', () =>
+    inLab({ ipv6: 'routed' }, async (lab) => {
+      const limits = '[limits]\nmessages-per-second-per-phone = 5\n';
+      const running = await lab.startGateway({
+        args: [...gateway.args, '--config', configFile(lab, limits)],
+      });
+      const provider = await lab.provider6();
+      const alice = await lab.phone6();
+      await alice.register();
+      const before = provider.agent.wire.journal.entries.length;
+      for (let i = 0; i < 60; i++)
+        alice.wire.send(Buffer.from(`flood ${i}`), { address: addresses6.provider, port: 5060 });
+      const { journal } = provider.agent.wire;
+      await journal.until(() => journal.entries.length >= before + 60, 2000, 'all sixty arrive');
+      const told = await running.log.until(
+        (line) => line.code === 'linux.too-fast',
+        8000,
+        'the limit is told',
+      );
+      assert.match(String(told.text), /2001:db8:1::10/);
+      assert.match(
+        JSON.stringify(running.log.entries.find((line) => line.msg === 'ready')),
+        /does not translate IPv6/,
+      );
+    }));
+
   test('routed: a provider that is configured may call from an address that the phone never spoke to', () =>
     inLab({ ipv6: 'routed' }, async (lab) => {
       const table = `[[provider]]\nname = "trunk"\naddresses = ["${addresses6.stranger}"]\n`;
