@@ -29,15 +29,27 @@ export function modeOf(
   return { mode: 'auto', by: undefined };
 }
 
+/** Answers that are kept; what comes on top of them is worked out anew. */
+const MOST_KNOWN = 4096;
+
 /** What the engine asks; undefined where nothing but auto can come of it. */
 export function chooser(
   config: Pick<GatewayConfig, 'phones' | 'providers'>,
 ): ((phone: Address, provider: Address) => Exclude<PolicyMode, 'off'>) | undefined {
   const names = (mode: PolicyMode): boolean => mode === 'observe' || mode === 'assist';
   if (![...config.phones, ...config.providers].some((one) => names(one.mode))) return undefined;
+  // Asked for each message of phones that have no profile.
+  const known = new Map<string, Exclude<PolicyMode, 'off'>>();
   return (phone, provider) => {
-    const { mode } = modeOf(config, phone, provider);
-    // What is off is not intercepted; what comes all the same, in explicit mode, is served as ever.
-    return mode === 'off' ? 'assist' : mode;
+    const key = `${phone} ${provider}`;
+    let answer = known.get(key);
+    if (answer === undefined) {
+      const { mode } = modeOf(config, phone, provider);
+      // What is off is not intercepted; what comes all the same, in explicit mode, is served as ever.
+      answer = mode === 'off' ? 'assist' : mode;
+      if (known.size >= MOST_KNOWN) known.clear();
+      known.set(key, answer);
+    }
+    return answer;
   };
 }

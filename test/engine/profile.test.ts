@@ -110,6 +110,9 @@ test('a question without a Contact, and Contact: *, change no profile', () => {
   assert.equal(bench.phone(all)[0]?.text, all);
   const question = request('REGISTER', { cseq: 4 }).replace(/Contact: .*\r\n/, '');
   assert.equal(bench.phone(question)[0]?.text, question);
+  // Its answer lists the bindings and confirms nothing, for nothing was asked for.
+  bench.provider(respond(200, question, { to: 'r', extra: [`Contact: ${OWN};expires=500`] }), EXTERNAL);
+  assert.ok(!isTranslated(register(bench, 5)));
   assert.deepEqual(modes(bench), ['observe evidence']);
 });
 

@@ -105,7 +105,8 @@ function observes(
   mapping: SignallingMapping,
   { local, remote }: Flow,
 ): boolean {
-  if (!state.canObserve) return false;
+  // Without NAT there is nothing to choose.
+  if (!state.canObserve || mapping.external.address === mapping.internal.address) return false;
   if (message.method !== 'REGISTER' || message.kind === 'response') {
     if (!state.profiles.mayObserve) return false;
     const transaction =

@@ -153,7 +153,10 @@ export class Profiles {
     const key = profileKey(phone, provider);
     const old = this.#byKey.get(key);
     // Without a Contact it is a question, and `*` takes everything off: neither is a reason to change.
-    if (old !== undefined && message.contacts.length === 0) return old.mode === 'observe';
+    if (old !== undefined && message.contacts.length === 0) {
+      old.asked = false;
+      return old.mode === 'observe';
+    }
     const profile = old ?? this.#create(key, phone, provider, now, out);
     if (profile === undefined) return choice === 'observe';
 
