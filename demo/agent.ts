@@ -24,6 +24,8 @@ export interface AgentOptions {
   readonly password?: string;
   /** Its Via asks for rport (RFC 3581). Default false. */
   readonly rport?: boolean;
+  /** It asks for outbound with this instance, as a URN (RFC 5626 §4.2.1). */
+  readonly instance?: string;
   /** Where its audio comes from and goes to. Default: its own address, any even port. */
   readonly mediaAddress?: string;
   readonly mediaPort?: number;
@@ -101,7 +103,7 @@ export class Agent {
             ['To', `<${this.aor}>`],
             ['Call-ID', this.#registerCallId],
             ['CSeq', `${++this.#registerCseq} REGISTER`],
-            ['Contact', this.contact],
+            ...this.#outbound(),
             ['Expires', String(expires)],
             ...(credentials === undefined ? [] : [credentials]),
           ],
@@ -124,6 +126,15 @@ export class Agent {
       }
       return Number(/;expires=(\d+)/i.exec(own ?? '')?.[1] ?? (first(response, 'expires') || expires));
     }
+  }
+
+  #outbound(): [string, string][] {
+    const { instance } = this.#options;
+    if (instance === undefined) return [['Contact', this.contact]];
+    return [
+      ['Supported', 'path, outbound'],
+      ['Contact', `${this.contact};reg-id=1;+sip.instance="<${instance}>"`],
+    ];
   }
 
   /** The header field that answers a challenge; undefined without a password. */

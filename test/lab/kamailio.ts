@@ -112,6 +112,7 @@ loadmodule "xlog.so"
 ${nat('loadmodule "nathelper.so"')}
 ${source('loadmodule "nathelper.so"')}
 ${source('modparam("nathelper|registrar", "received_avp", "$avp(received)")')}
+${source('modparam("registrar", "outbound_mode", 1)')}
 ${nat('loadmodule "rtpengine.so"')}
 ${nat(`modparam("rtpengine", "rtpengine_sock", "udp:${RTPENGINE_CONTROL}")`)}
 ${nat('modparam("nathelper|registrar", "received_avp", "$avp(received)")')}

@@ -58,6 +58,33 @@ labFile('observe, and keepalives', ['conntrack', 'kamailio'], () => {
     },
   );
 
+  scenario(
+    'a phone is observed of itself once Kamailio has confirmed outbound, and called as before',
+    { gateway: { config: '[log]\nlevel = "debug"\n' }, only: 'gateway' },
+    async (lab) => {
+      await lab.own(Kamailio.start(lab.network, { remembersSource: true }));
+      const instance = 'urn:uuid:00000000-0000-1000-8000-000A95A0E128';
+      const alice = await lab.phone({ rport: true, onCall: 'answer', instance });
+      const bob = await lab.outsider('bob', addresses.farEnd, {
+        domain: addresses.provider,
+        outbound: { address: addresses.provider, port: 5060 },
+        rport: true,
+      });
+      await alice.register();
+      assert.deepEqual(profileOf(lab), ['assist', 'default', 'rport', 'outbound']);
+      await alice.register();
+      const changed = lab.gateway?.log.entries.find(({ msg }) => msg === 'profile.changed');
+      assert.deepEqual([changed?.mode, changed?.chosen], ['observe', 'evidence']);
+      const call = await bob.call(`sip:alice@${addresses.provider}`);
+      await alice.incoming(1_500);
+      await call.reached('confirmed');
+      // One binding, so one call: instance and reg-id are its key (RFC 5626 §6).
+      await call.hangup();
+      assert.equal(alice.calls.entries.length, 1);
+      assertContent(alice);
+    },
+  );
+
   test('behind a NAT upstream a phone is called after a while, thanks to keepalives and to nothing else', {
     timeout: 90_000,
   }, async () => {

@@ -210,7 +210,10 @@ export class Profiles {
           profile.refuted = true;
           profile.evidence.set('outbound-lost', now);
         }
-      } else if (!profile.refuted) profile.evidence.set('outbound', now);
+      } else if (!profile.refuted) {
+        profile.evidence.delete('outbound-asked');
+        profile.evidence.set('outbound', now);
+      }
     }
     profile.dueAt = endsAt;
     this.timers.schedule(profile);
