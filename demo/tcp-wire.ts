@@ -16,6 +16,8 @@ export class TcpWire extends EventEmitter implements Wire {
   /** How many connections were made to us, and by us. */
   accepted = 0;
   made = 0;
+  /** Keeps its own direction open when the other side has closed the other. */
+  halfOpen = false;
   readonly #enter: Enter;
   readonly #address: string;
   readonly #port: number;
@@ -33,12 +35,13 @@ export class TcpWire extends EventEmitter implements Wire {
   static async open(enter: Enter, address: string, port: number, listens = true): Promise<TcpWire> {
     if (!listens) return new TcpWire(enter, address, port, undefined);
     // Without a host, the socket is made before `listen` returns, and so in the right namespace.
-    const server = enter(() => createServer().listen({ port, ipv6Only: false }));
+    const server = enter(() => createServer({ allowHalfOpen: true }).listen({ port, ipv6Only: false }));
     await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
     const wire = new TcpWire(enter, address, port, server);
     server.on('connection', (socket) => {
       wire.accepted++;
       wire.#adopt(socket, (socket.remoteAddress ?? '').replace('::ffff:', ''), socket.remotePort ?? 0);
+      wire.emit('connection', socket);
     });
     return wire;
   }
@@ -56,7 +59,13 @@ export class TcpWire extends EventEmitter implements Wire {
     // A name makes node look it up, with our function, and so make the socket before `connect` returns.
     const lookup = (_h: string, _o: unknown, done: (e: null, a: string, f: number) => void): void =>
       done(null, address, 4);
-    const options = { host: 'peer', port, localAddress: this.#address, autoSelectFamily: false };
+    const options = {
+      host: 'peer',
+      port,
+      localAddress: this.#address,
+      autoSelectFamily: false,
+      allowHalfOpen: true,
+    };
     const socket = this.#enter(() => connect({ ...options, lookup: lookup as never }));
     this.#adopt(socket, address, port);
     return socket;
@@ -97,6 +106,10 @@ export class TcpWire extends EventEmitter implements Wire {
       }
     });
     socket.on('error', () => {});
+    // Whoever is hung up on hangs up, unless he keeps it open on purpose.
+    socket.on('end', () => {
+      if (!this.halfOpen) socket.end();
+    });
     socket.on('close', () => {
       if (this.connections.get(key) === socket) this.connections.delete(key);
     });

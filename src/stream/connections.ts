@@ -38,7 +38,7 @@ const CHECK_MS = 10_000;
 const MAX_EARLY = 1024;
 
 export interface ConnectionsOptions {
-  readonly handler: PlaneHandler;
+  readonly handler: Pick<PlaneHandler, 'packet' | 'admits' | 'closed'>;
   readonly limits?: Partial<ConnectionLimits> | undefined;
   /** A socket that is being connected from `local` (port 0: any) to `remote`. May throw. */
   connect(side: Side, local: Endpoint, remote: Endpoint): Socket;

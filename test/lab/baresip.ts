@@ -22,6 +22,7 @@ export interface BaresipOptions {
   readonly answers?: boolean;
   readonly firstMediaPort: number;
   readonly registers?: boolean;
+  readonly transport?: 'tcp';
 }
 
 /** An event of baresip's control socket. */
@@ -195,7 +196,8 @@ function account(options: BaresipOptions): string {
     'audio_codecs=pcmu',
     'ptime=20',
   ];
-  return `<sip:${user}@${addresses.provider}>;${parameters.join(';')}\n`;
+  const by = options.transport === undefined ? '' : `;transport=${options.transport}`;
+  return `<sip:${user}@${addresses.provider}${by}>;${parameters.join(';')}\n`;
 }
 
 function configuration(options: BaresipOptions, directory: string): string {

@@ -94,8 +94,10 @@ log_stderror=yes
 children=1
 auto_aliases=no
 listen=udp:${own}:5060
+listen=tcp:${own}:5060
 alias="${own}:5060"
-disable_tcp=yes
+tcp_connection_lifetime=120
+tcp_children=1
 mpath="${MODULES}"
 loadmodule "kex.so"
 loadmodule "tm.so"

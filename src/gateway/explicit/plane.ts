@@ -29,11 +29,14 @@ import {
   sameEndpoint,
 } from '../../core/net/address.ts';
 import type { Flow } from '../../core/net/flow.ts';
+import type { ConnectionLimits } from '../../stream/connections.ts';
+import { Answers } from './answers.ts';
 import { LocalAddresses } from './local-address.ts';
 import { MediaRelay, type MediaSnapshot } from './media-relay.ts';
 import { type HopTarget, readAddressee, requestTransaction } from './next-hop.ts';
 import { familyOf, type Lookup, Resolver } from './resolver.ts';
 import { Tally } from './tally.ts';
+import { ExplicitTcp, type Sender } from './tcp.ts';
 import { openUdpSocket, type UdpSocket } from './udp-socket.ts';
 
 export interface ExplicitPlaneOptions {
@@ -45,7 +48,7 @@ export interface ExplicitPlaneOptions {
   readonly own?: readonly HopTarget[];
   /** Instead of the DNS. */
   readonly resolve?: Lookup;
-  readonly limits?: Partial<ExplicitLimits>;
+  readonly limits?: Partial<ExplicitLimits & ConnectionLimits>;
   /** How often is looked whether media passes; default 30 s. */
   readonly mediaLookMs?: number;
 }
@@ -98,10 +101,8 @@ const MEDIA_LOOK_MS = 30_000;
 /** A phone may ring for minutes before it answers; proxies give up after three (timer C, RFC 3261 §16.6). */
 const TRANSACTION_LIFETIME_MS = 10 * 60_000;
 
-interface Phone {
-  readonly endpoint: Endpoint;
+interface Phone extends Sender {
   listen: UdpSocket;
-  provider: Endpoint | undefined;
   /** Datagrams that came while an earlier one waits for a name. */
   waiting: Uint8Array[] | undefined;
 }
@@ -137,16 +138,19 @@ class Plane implements ExplicitPlane {
   readonly #externals = new Map<MappingId, External>();
   readonly #byLocal = new Map<string, External>();
   readonly #binding = new Set<Promise<void>>();
+  #tcp: ExplicitTcp | undefined;
+  readonly #answers: Answers;
   #waiting = 0;
   #stopped = false;
 
   constructor(options: ExplicitPlaneOptions, handler: PlaneHandler) {
     this.#options = options;
     this.#limits = { ...defaultExplicitLimits, ...options.limits };
-    this.#handler = handler;
+    this.#answers = new Answers(handler);
+    this.#handler = this.#answers.handler;
     this.#tally = new Tally((code, text) => handler.notice(code, text));
     this.#resolver = new Resolver(options.resolve, (address) => this.#local.towards(address) !== undefined);
-    this.#media = new MediaRelay(handler, this.#tally, {
+    this.#media = new MediaRelay(this.#handler, this.#tally, {
       maxMappings: this.#limits.media,
       bindAt: (advertised) => this.#bindAt(advertised),
     });
@@ -159,6 +163,16 @@ class Plane implements ExplicitPlane {
 
   async listen(endpoints: readonly Endpoint[]): Promise<void> {
     try {
+      this.#tcp = await ExplicitTcp.open({
+        handler: this.#handler,
+        limits: this.#options.limits,
+        bindAt: (advertised) => this.#bindAt(advertised),
+        nextHop: (sender, bytes) => this.#nextHop(sender, bytes),
+        externalAddress: (provider) => this.#externalAddress(provider),
+        innerAddress: (phone) => this.innerAddress(phone),
+        settled: () => this.#answers.settled(),
+        notice: (code, text) => this.#tally.count(code, text),
+      });
       for (const at of endpoints) {
         const socket = await openUdpSocket(at, {
           onDatagram: (bytes, source) => this.#fromPhone(socket, bytes, source),
@@ -166,6 +180,7 @@ class Plane implements ExplicitPlane {
         });
         this.#listening.push(socket);
         this.addresses.push(socket.local);
+        await this.#tcp.listen(socket.local);
       }
     } catch (error) {
       await this.stop();
@@ -174,6 +189,11 @@ class Plane implements ExplicitPlane {
   }
 
   send(flow: Flow, bytes: Uint8Array): void {
+    if (flow.transport === 'tcp') {
+      if (this.#tcp?.send(flow, bytes) !== true)
+        this.#tally.count('explicit.unsent', `No connection leads to ${formatEndpoint(flow.remote)}.`);
+      return;
+    }
     if (flow.side === 'external') {
       const socket = this.#byLocal.get(endpointKey(flow.local))?.socket;
       if (socket === undefined)
@@ -192,12 +212,15 @@ class Plane implements ExplicitPlane {
   }
 
   signalling(command: SignallingCommand): void {
-    if (command.action === 'open') this.#openExternal(command);
-    else if (command.action === 'close') this.#closeExternal(command.id);
+    if (command.action === 'open') {
+      this.#answers.asked();
+      this.#openExternal(command);
+    } else if (command.action === 'close') this.#closeExternal(command.id);
     // `hold`: no firewall of ours stands in front of these sockets.
   }
 
   media(command: MediaCommand): void {
+    if (command.action === 'open') this.#answers.asked();
     this.#media.command(command);
   }
 
@@ -221,6 +244,7 @@ class Plane implements ExplicitPlane {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#mediaTimer);
+    this.#tcp?.stop();
     const sockets = [...this.#listening, ...[...this.#externals.values()].flatMap((e) => e.socket ?? [])];
     this.#externals.clear();
     this.#byLocal.clear();
@@ -281,15 +305,8 @@ class Plane implements ExplicitPlane {
 
   #deliver(phone: Phone, bytes: Uint8Array, provider: Endpoint | undefined): void {
     if (this.#stopped || provider === undefined) return;
-    const { advertise } = this.#options;
-    const external =
-      advertise !== undefined && familyOf(advertise) === familyOf(provider.address)
-        ? advertise
-        : this.#local.towards(provider.address);
-    if (external === undefined) {
-      this.#tally.count('explicit.no-route', `There is no route to ${formatEndpoint(provider)}.`);
-      return;
-    }
+    const external = this.#externalAddress(provider.address);
+    if (external === undefined) return;
     this.#handler.packet(
       { transport: 'udp', side: 'internal', local: provider, remote: phone.endpoint },
       bytes,
@@ -298,8 +315,17 @@ class Plane implements ExplicitPlane {
     );
   }
 
+  /** Ours, as the provider knows it. Undefined: there is no route, and it is counted. */
+  #externalAddress(provider: Address): Address | undefined {
+    const { advertise } = this.#options;
+    if (advertise !== undefined && familyOf(advertise) === familyOf(provider)) return advertise;
+    const own = this.#local.towards(provider);
+    if (own === undefined) this.#tally.count('explicit.no-route', `There is no route to ${provider}.`);
+    return own;
+  }
+
   /** Undefined: nowhere, and counted. */
-  #nextHop(phone: Phone, bytes: Uint8Array): Endpoint | undefined | Promise<Endpoint | undefined> {
+  #nextHop(phone: Sender, bytes: Uint8Array): Endpoint | undefined | Promise<Endpoint | undefined> {
     const addressee = readAddressee(bytes);
     switch (addressee.kind) {
       case 'request': {
@@ -330,13 +356,13 @@ class Plane implements ExplicitPlane {
     }
   }
 
-  #remember(phone: Phone, provider: Endpoint | undefined): Endpoint | undefined {
+  #remember(phone: Sender, provider: Endpoint | undefined): Endpoint | undefined {
     if (provider !== undefined) phone.provider = provider;
     return provider;
   }
 
   #firstNotOwn(
-    phone: Phone,
+    phone: Sender,
     targets: readonly HopTarget[],
     from: number,
     otherwise?: Endpoint,
@@ -361,7 +387,7 @@ class Plane implements ExplicitPlane {
     return undefined;
   }
 
-  #checked(phone: Phone, target: HopTarget, found: Endpoint | undefined): Endpoint | undefined {
+  #checked(phone: Sender, target: HopTarget, found: Endpoint | undefined): Endpoint | undefined {
     if (found !== undefined && !isUnspecified(found.address)) return found;
     const name = target.port === undefined ? target.host : `${target.host}:${target.port}`;
     this.#tally.count(
@@ -398,6 +424,10 @@ class Plane implements ExplicitPlane {
       this.#handler.failed(id, refusal);
       return;
     }
+    if (command.transport === 'tcp') {
+      void this.#tcp?.openExternal(command);
+      return;
+    }
     const external: External = { local: command.external, socket: undefined };
     this.#externals.set(id, external);
     const bound = this.#bindExternal(id, external).finally(() => this.#binding.delete(bound));
@@ -405,9 +435,9 @@ class Plane implements ExplicitPlane {
   }
 
   #refusal(command: Extract<SignallingCommand, { action: 'open' }>): string | undefined {
-    if (command.transport !== 'udp') return `the explicit mode speaks UDP only, not ${command.transport}`;
-    if (this.#externals.has(command.id)) return `mapping ${command.id} is open already`;
-    if (this.#externals.size >= this.#limits.signalling)
+    if (this.#externals.has(command.id) || this.#tcp?.has(command.id) === true)
+      return `mapping ${command.id} is open already`;
+    if (this.#externals.size + (this.#tcp?.mappings ?? 0) >= this.#limits.signalling)
       return `${this.#limits.signalling} signalling mappings are open`;
     return undefined;
   }
@@ -441,7 +471,7 @@ class Plane implements ExplicitPlane {
 
   #closeExternal(id: MappingId): void {
     const external = this.#externals.get(id);
-    if (external === undefined) return;
+    if (external === undefined) return this.#tcp?.closeExternal(id);
     this.#externals.delete(id);
     if (this.#byLocal.get(endpointKey(external.local)) === external)
       this.#byLocal.delete(endpointKey(external.local));
