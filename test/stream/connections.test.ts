@@ -17,6 +17,8 @@ let local: Endpoint;
 const notices: string[] = [];
 let closed = 0;
 const far: Socket[] = [];
+/** Every socket of the test's own, so that none outlives a failure. */
+const all: Socket[] = [];
 
 function start(limits: Partial<ConnectionLimits> = {}): void {
   connections = new Connections({
@@ -57,6 +59,7 @@ function start(limits: Partial<ConnectionLimits> = {}): void {
 before(async () => {
   provider = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {});
+    all.push(socket);
     far.push(socket);
     provider.emit('arrived');
   }).listen(0, HOST);
@@ -70,6 +73,7 @@ before(async () => {
 
 after(() => {
   connections.stop();
+  for (const socket of all) socket.destroy();
   provider.close();
   front.close();
 });
@@ -77,6 +81,7 @@ after(() => {
 async function phone(): Promise<Socket> {
   const { port } = front.address() as { port: number };
   const socket = connect({ host: HOST, port, allowHalfOpen: true });
+  all.push(socket);
   socket.setNoDelay(true).on('error', () => {});
   // A refusal may come before the connection is told of.
   await new Promise((resolve) => socket.once('connect', resolve).once('close', resolve));
