@@ -248,6 +248,30 @@ labFile('IPv6', ['conntrack', 'kamailio'], () => {
     );
 
   scenario(
+    'routed: the gateway is killed and started again mid-call: the BYE still ends what the call had opened',
+    { network: { ipv6: 'routed' }, gateway, only: 'gateway' },
+    async (lab) => {
+      const provider = await lab.provider6({ keepsTalking: true });
+      const alice = await lab.phone6({ onCall: 'answer' });
+      await alice.register();
+      const outside = await provider.call('alice');
+      const inside = await alice.incoming();
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+      const old = lab.gateway!;
+      await old.stop('SIGKILL');
+      const { log } = await lab.startGateway({ ...gateway, stateDir: old.stateDir });
+      await talk(inside, outside);
+      const elements = (): string =>
+        lab.network.run('router', 'nft', 'list', 'set', 'inet', 'sipalg', 'routed_media6');
+      assert.match(elements(), /2001:db8:1::10/);
+      await inside.hangup();
+      await log.until((line) => line.msg === 'media.closed', 2000, 'the media is closed');
+      assert.doesNotMatch(elements(), /2001:db8:1::10/);
+    },
+  );
+
+  scenario(
     'both families at once: a phone that registers over IPv4 and over IPv6 is called on either',
     { network: { ipv6: 'routed' }, gateway, only: 'gateway' },
     async (lab) => {
