@@ -203,7 +203,9 @@ class Gateway {
     );
     this.#busy = true;
     const restored = this.#engine.restore(wallClock(), rows);
-    this.#carryOut(restored);
+    const carryOut = (): void => this.#carryOut(restored);
+    if (plane.together === undefined) carryOut();
+    else plane.together(carryOut);
     this.#busy = false;
     this.#drain();
     this.#log.ready(

@@ -53,6 +53,8 @@ export class ElementStore {
   readonly #kernel: NftElements;
   readonly #rows = new Map<string, Row>();
   readonly #owners = new Map<string, Set<string>>();
+  /** Collected while `together` runs. */
+  #additions: BySet | undefined;
 
   constructor(kernel: NftElements) {
     this.#kernel = kernel;
@@ -60,6 +62,28 @@ export class ElementStore {
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  /**
+   * What `work` puts goes to the kernel in large transactions, the last of them when it has returned: for thousands of owners
+   * at once. Where the kernel refuses one, that is thrown, and what was in it is written again with the next renewal.
+   */
+  together(work: () => void): void {
+    if (this.#additions !== undefined) return work();
+    this.#additions = new BySet();
+    try {
+      work();
+    } finally {
+      this.#flush();
+      this.#additions = undefined;
+    }
+  }
+
+  #flush(): void {
+    const additions = this.#additions;
+    if (additions === undefined || additions.count === 0) return;
+    this.#additions = new BySet();
+    this.#kernel.apply(additions.changes(renew));
   }
 
   /** Replaces all that `owner` wants. Throws a `SystemError`, and then neither kernel nor store has changed. */
@@ -79,10 +103,17 @@ export class ElementStore {
       if (before !== undefined) removals.add(before);
       if (after !== undefined) additions.add(after);
     }
-    this.#kernel.apply([
-      ...removals.changes(remove),
-      ...additions.changes((set, elements) => [{ action: 'add', set, elements }]),
-    ]);
+    const collected = this.#additions;
+    if (collected !== undefined && removals.count === 0) {
+      collected.addAll(additions);
+      if (collected.count >= RENEW_CHUNK) this.#flush();
+    } else {
+      this.#flush();
+      this.#kernel.apply([
+        ...removals.changes(remove),
+        ...additions.changes((set, elements) => [{ action: 'add', set, elements }]),
+      ]);
+    }
     for (const id of touched) {
       const element = next.get(id);
       let row = this.#rows.get(id);
@@ -149,6 +180,15 @@ class BySet {
     const list = this.#sets.get(wanted.set);
     if (list === undefined) this.#sets.set(wanted.set, [toElement(wanted)]);
     else list.push(toElement(wanted));
+  }
+
+  addAll(others: BySet): void {
+    for (const [set, elements] of others.#sets) {
+      const list = this.#sets.get(set);
+      if (list === undefined) this.#sets.set(set, [...elements]);
+      else list.push(...elements);
+      this.count += elements.length;
+    }
   }
 
   changes(make: (set: string, elements: readonly SetElement[]) => ElementChange[]): ElementChange[] {

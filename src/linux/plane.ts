@@ -202,6 +202,10 @@ class Plane implements LinuxPlane {
     }
   }
 
+  together(work: () => void): void {
+    this.#attempt('linux.elements', () => this.#running().store.together(work));
+  }
+
   async stop(): Promise<void> {
     this.#tearDown();
   }

@@ -228,16 +228,22 @@ export class Engine {
     if (mapping !== undefined) {
       if (mapping.state !== 'opening') return;
       mapping.state = 'open';
-      this.#state.event({ kind: 'mapping.opened', internal: mapping.internal, external: mapping.external });
-      const { key, port } = this.#state.mappings.remember(mapping);
-      this.#state.record('port', key, port);
-      for (const gone of this.#state.mappings.forget()) this.#state.record('port', gone, undefined);
-      this.#state.dirtyMappings.add(mapping);
+      // One that is as it was in a former run is news to nobody.
+      if (!mapping.restored || mapping.attempts > 1) this.#tellOpen(mapping);
       this.#resume(now, id);
       return;
     }
     this.#state.media.opened(id, this.#state.out);
     this.#resume(now, id);
+  }
+
+  #tellOpen(mapping: SignallingMapping): void {
+    const { internal, external } = mapping;
+    this.#state.event({ kind: 'mapping.opened', internal, external });
+    const { key, port } = this.#state.mappings.remember(mapping);
+    this.#state.record('port', key, port);
+    for (const gone of this.#state.mappings.forget()) this.#state.record('port', gone, undefined);
+    this.#state.dirtyMappings.add(mapping);
   }
 
   #failed(now: TimeMs, id: MappingId, reason: string): void {

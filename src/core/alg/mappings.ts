@@ -53,6 +53,8 @@ export interface SignallingMapping extends Due {
   readonly dialogs: Set<string>;
   /** Connections over which the phone has sent, which keep it too (RFC 5382 §5: a live connection keeps its mapping). */
   readonly connections: Set<ConnectionId>;
+  /** It was open in a former run. */
+  readonly restored: boolean;
   /** Since when the phone's requests have gone out and nothing has come in; undefined while they are answered. */
   silentSince: TimeMs | undefined;
   lastUsed: TimeMs;
@@ -178,6 +180,7 @@ export class Mappings {
       registrations: new Map(),
       dialogs: new Set(),
       connections: new Set(),
+      restored: false,
       lastUsed: now,
       silentSince: undefined,
       lastIncoming: undefined,
@@ -269,6 +272,7 @@ export class Mappings {
       registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
       dialogs: new Set(),
       connections: new Set(),
+      restored: true,
       lastUsed: row.lastUsed,
       silentSince: undefined,
       lastIncoming: undefined,
