@@ -46,11 +46,14 @@ function capabilities(): bigint {
   return process.getuid?.() === 0 ? ~0n : 0n;
 }
 
-/** Throws where one of the interfaces does not exist. */
-export function requireInterfaces(names: readonly string[], option: string): void {
+/** Interfaces that are there only while their line is up: PPP, mobile modems, tunnels. */
+const DIALLED = /^(?:ppp|wwan|wwp|rmnet|usb|l2tp|gre|tun|wg)/;
+
+/** Throws where one of the interfaces does not exist, and is none that may come later. */
+export function requireInterfaces(names: readonly string[], option: string, mayCome = false): void {
   const known = knownInterfaces();
   for (const name of names) {
-    if (known.includes(name)) continue;
+    if (known.includes(name) || (mayCome && DIALLED.test(name))) continue;
     throw new EnvironmentError(
       'cli/no-such-interface',
       `${option} ${name}: there is no such interface on this machine`,

@@ -17,7 +17,7 @@ export async function gateway(options: GatewayOptions, version: string): Promise
   if (config.mode === 'transparent') {
     requireNetworkRights('intercepting SIP on a router', WITHOUT_ROOT);
     requireInterfaces(config.internal, '--internal');
-    requireInterfaces(config.external, '--external');
+    requireInterfaces(config.external, '--external', true);
     await tellObstacles(config);
   }
   const { runGateway } = await import('../gateway/gateway.ts');

@@ -140,6 +140,26 @@ labFile('the external address changes', ['conntrack'], () => {
   );
 
   scenario(
+    'a line that comes up after the gateway is taken as soon as it is there',
+    { only: 'gateway', gateway: { args: ['--external', 'ppp0'] } },
+    async (lab) => {
+      const provider = await lab.provider();
+      const alice = await lab.phone({ rport: true, onCall: 'answer' });
+      const router = (...args: string[]): string => lab.network.run('router', 'ip', ...args);
+      router('link', 'set', 'eth0', 'down');
+      router('link', 'set', 'eth0', 'name', 'ppp0');
+      router('link', 'set', 'ppp0', 'up');
+      router('route', 'replace', 'default', 'via', '203.0.113.254');
+      await alice.register();
+      assert.equal(provider.contactOf('alice'), `sip:alice@${OLD}:5060`);
+      const call = await provider.call('alice');
+      await alice.incoming();
+      await call.reached('confirmed');
+      assertContent(alice);
+    },
+  );
+
+  scenario(
     'renumbered while the gateway is away: the phone has the same port at the new address',
     { only: 'gateway' },
     async (lab) => {
