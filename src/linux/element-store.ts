@@ -74,12 +74,13 @@ export class ElementStore {
     try {
       work();
     } finally {
-      this.#flush();
+      this.flush();
       this.#additions = undefined;
     }
   }
 
-  #flush(): void {
+  /** What was put so far is in the kernel when this returns. */
+  flush(): void {
     const additions = this.#additions;
     if (additions === undefined || additions.count === 0) return;
     this.#additions = new BySet();
@@ -106,9 +107,9 @@ export class ElementStore {
     const collected = this.#additions;
     if (collected !== undefined && removals.count === 0) {
       collected.addAll(additions);
-      if (collected.count >= RENEW_CHUNK) this.#flush();
+      if (collected.count >= RENEW_CHUNK) this.flush();
     } else {
-      this.#flush();
+      this.flush();
       this.#kernel.apply([
         ...removals.changes(remove),
         ...additions.changes((set, elements) => [{ action: 'add', set, elements }]),

@@ -171,6 +171,8 @@ export class KernelMedia {
   #put(mapping: InternalMapping): void {
     const rests = this.#rests(mapping);
     this.#store.put(owner(mapping.id), rests ? [] : elements(mapping));
+    // The flows that are removed next have to find the new elements, not a moment without any.
+    this.#store.flush();
     if (rests) this.#resting.add(mapping.id);
     else this.#resting.delete(mapping.id);
   }
