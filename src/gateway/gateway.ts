@@ -296,6 +296,6 @@ function readyText(config: GatewayConfig, restored: number): string {
   const where =
     config.mode === 'explicit'
       ? `phones name ${config.listen.map(formatEndpoint).join(', ')} as outbound proxy`
-      : `SIP from ${config.internal.join(', ')} to ${config.external.join(', ')}, UDP port ${config.signalling.ports.join(', ')}`;
+      : `SIP from ${config.internal.join(', ')} to ${config.external.join(', ')}, UDP and TCP port ${config.signalling.ports.join(', ')}`;
   return `ready: ${where}${restored > 0 ? `; ${restored} rows of state restored` : ''}`;
 }

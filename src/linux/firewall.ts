@@ -8,6 +8,7 @@
  * - `accept` ends only its own base chain; a packet passes a hook when no base chain of any table drops it.
  * - What iptables-nft writes appears as `xt` expressions without their content.
  */
+import type { Transport } from '../core/net/flow.ts';
 import { type Family, IPV4 } from './family.ts';
 import { containsPort } from './forwarded.ts';
 import { field, type Json, list } from './json.ts';
@@ -23,6 +24,8 @@ export interface Probe {
   readonly oif?: string;
   readonly port: number;
   readonly dnat: boolean;
+  /** Default UDP. */
+  readonly transport?: Transport;
   /** Default IPv4. */
   readonly family?: Family;
 }
@@ -175,6 +178,7 @@ function judgeMatch(match: Json, probe: Probe): Match {
   const decide = (value: boolean | undefined): Match =>
     value === undefined ? 'maybe' : value !== negated ? 'yes' : 'no';
   const among = (wanted: string): boolean | undefined => names(right)?.some((name) => fits(name, wanted));
+  const { transport = 'udp' } = probe;
   switch (field(left, 'meta', 'key')) {
     case 'iifname':
     case 'iif':
@@ -183,7 +187,7 @@ function judgeMatch(match: Json, probe: Probe): Match {
     case 'oif':
       return probe.oif === undefined ? decide(false) : decide(among(probe.oif));
     case 'l4proto':
-      return decide(among('udp') === true || among('17') === true);
+      return decide(among(transport) === true || among(transport === 'udp' ? '17' : '6') === true);
     case 'nfproto':
       return decide(among((probe.family ?? IPV4).nfproto));
   }
@@ -195,10 +199,16 @@ function judgeMatch(match: Json, probe: Probe): Match {
   }
   const protocol = field(left, 'payload', 'protocol');
   const other = (probe.family ?? IPV4) === IPV4 ? 'ip6' : 'ip';
-  if (protocol === 'tcp' || protocol === 'icmp' || protocol === 'icmpv6' || protocol === other) return 'no';
-  if (protocol === 'udp' && field(left, 'payload', 'field') === 'dport')
+  if (
+    protocol === (transport === 'udp' ? 'tcp' : 'udp') ||
+    protocol === 'icmp' ||
+    protocol === 'icmpv6' ||
+    protocol === other
+  )
+    return 'no';
+  if ((protocol === transport || protocol === 'th') && field(left, 'payload', 'field') === 'dport')
     return typeof right === 'string' ? 'maybe' : decide(containsPort(right, probe.port));
-  if (protocol === 'ip' && field(left, 'payload', 'field') === 'protocol') return decide(among('udp'));
+  if (protocol === 'ip' && field(left, 'payload', 'field') === 'protocol') return decide(among(transport));
   // Our own accept rule: what it is for carries the mark.
   if (field(left, '&') !== undefined && right === ACCEPT_MARK) return 'yes';
   return 'maybe';

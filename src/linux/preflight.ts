@@ -179,14 +179,15 @@ function* firewalls(options: PreflightOptions, facts: MachineFacts): Iterable<Ob
       return true;
     });
   for (const iif of options.internal)
-    for (const chain of dropping({ hook: 'input', iif, port: sipPort, dnat: false })) {
-      const name = `${chain.family} ${chain.table} ${chain.chain}`;
-      yield error(
-        'linux/input-drops',
-        `the chain ${name} drops SIP from ${iif}, which the gateway takes in locally`,
-        `nft insert rule ${name} iifname "${iif}" udp dport ${sipPort} accept; or let the gateway do it: --accept-chain '${name}'`,
-      );
-    }
+    for (const transport of ['udp', 'tcp'] as const)
+      for (const chain of dropping({ hook: 'input', iif, port: sipPort, dnat: false, transport })) {
+        const name = `${chain.family} ${chain.table} ${chain.chain}`;
+        yield error(
+          'linux/input-drops',
+          `the chain ${name} drops SIP over ${transport.toUpperCase()} from ${iif}, which the gateway takes in locally`,
+          `nft insert rule ${name} iifname "${iif}" meta l4proto { udp, tcp } th dport ${sipPort} accept; or let the gateway do it: --accept-chain '${name}'`,
+        );
+      }
   for (const oif of options.internal)
     for (const iif of options.external)
       for (const chain of dropping({ hook: 'forward', iif, oif, port: mediaPort, dnat: true })) {
