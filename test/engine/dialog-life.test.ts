@@ -190,6 +190,13 @@ for (const status of [481, 408])
       assert.equal(ended(bench), String(status));
     });
 
+test('a 481 to an UPDATE of a fork that lost is not the end of the call that won', () => {
+  const bench = answered();
+  const [sent] = bench.phone(request('UPDATE', { to: 'b2', cseq: 2 }, sdp('192.168.1.50', 4000)));
+  bench.provider(respond(481, sent?.text ?? '', { to: 'b2' }), OUTSIDE);
+  assert.equal(ended(bench), undefined);
+});
+
 test('what is known of a call survives a restart: held, its session timer, and how long it has been silent', () => {
   const bench = answered(['Session-Expires: 1800;refresher=uac']);
   offerAgain(bench, 2, sdp('192.168.1.50', 4000, ['a=sendonly']), sdp(MEDIA, 9000, ['a=recvonly']));

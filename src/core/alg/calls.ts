@@ -83,18 +83,14 @@ export function advance(
     }
   } else if ((method === 'INVITE' || method === 'UPDATE') && status >= 200 && status < 300) {
     takeSessionTimer(dialog, message, direction, now);
-    if (method === 'INVITE') {
-      const first = dialog.state === 'early' || (dialog.state === 'ending' && dialog.why === 'failed');
-      if (first) {
-        dialog.state = 'confirmed';
-        dialog.answeredAt ??= now;
-        dialog.confirmedTag = remoteTag(message, direction);
-        if (direction === 'in') keepOnlyRemote(dialog, dialog.confirmedTag);
-      }
-      if (first) {
-        dialogs.touch(dialog, now);
-        return 'confirmed';
-      }
+    const opens = dialog.state === 'early' || (dialog.state === 'ending' && dialog.why === 'failed');
+    if (method === 'INVITE' && opens) {
+      dialog.state = 'confirmed';
+      dialog.answeredAt ??= now;
+      dialog.confirmedTag = remoteTag(message, direction);
+      if (direction === 'in') keepOnlyRemote(dialog, dialog.confirmedTag);
+      dialogs.touch(dialog, now);
+      return 'confirmed';
     }
     dialogs.touch(dialog, now);
     return dialog.state === 'confirmed' ? 'refreshed' : undefined;
@@ -108,7 +104,8 @@ export function advance(
       end(dialogs, dialog, 'failed', now + FAILED_LINGER_MS);
       return undefined;
     }
-    if (dialog.state === 'confirmed' && (status === 481 || status === 408))
+    const isOver = status === 481 || status === 408;
+    if (isOver && dialog.state === 'confirmed' && isConfirmedFork(dialog, message, direction))
       end(dialogs, dialog, String(status), now);
   } else if (method === 'BYE' && status >= 200 && dialog.state === 'ending') {
     end(dialogs, dialog, 'BYE', now);
@@ -260,7 +257,7 @@ function end(dialogs: Dialogs, dialog: Dialog, why: string, at: TimeMs): void {
   dialogs.putOff(dialog, at);
 }
 
-/** A BYE of a fork that lost ends that fork, not the call. */
+/** What ends a fork that lost ends that fork, not the call. */
 function isConfirmedFork(dialog: Dialog, message: Message, direction: Direction): boolean {
   return dialog.confirmedTag === undefined
     ? dialog.remotes.size <= 1

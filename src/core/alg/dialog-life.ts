@@ -3,7 +3,8 @@
  *
  * Facts: a 2xx to INVITE or UPDATE with Session-Expires begins the session timer anew, one without it ends the timer
  * (RFC 4028 §7.2); the refresher is `uac`, who sent that request, or `uas` (§4); a session that nobody refreshes is ended
- * by its two ends with BYE (§10); who stands between them may free what it keeps, and sends none (§8.3); a held stream may be silent for as long as it is held (RFC 3264 §8.4).
+ * by its two ends with BYE (§10); who stands between them may free what it keeps, and sends none (§8.3); a held stream may
+ * be silent for as long as it is held (RFC 3264 §8.4).
  */
 import { isUnspecified } from '../net/address.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
