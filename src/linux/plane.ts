@@ -370,12 +370,12 @@ class Plane implements LinuxPlane {
   #followAddresses(): void {
     const present = new Set((this.#monitor?.addresses ?? []).map(({ address }) => address));
     this.#externalAddresses.clear();
-    const gone = [...this.#signalling.values()].filter(
-      ({ external, socket }) => socket !== undefined && !present.has(external.address),
-    );
+    const gone = [...this.#signalling.values()]
+      .filter(({ external, socket }) => socket !== undefined && !present.has(external.address))
+      .map(({ external }) => external);
     const { media, sweep } = this.#running();
     // Also where none is gone any more: what an address that is back has now, must not go.
-    sweep.later('gone addresses', isFlowAt(...gone.map(({ external }) => external)));
+    sweep.later('gone addresses', isFlowAt(...gone));
     this.#attempt('linux.media', () => media.follow(present));
     this.#handler.externalAddresses([...present]);
   }
@@ -385,12 +385,11 @@ class Plane implements LinuxPlane {
   }
 
   #fromPhone(bytes: Uint8Array, remote: Endpoint, local: Endpoint): void {
-    const now = performance.now();
     const flow: Flow = { transport: 'udp', side: 'internal', local, remote };
+    const now = performance.now();
     const ours = this.#externalAddresses.towards(local.address, now);
     const choice = this.#monitor?.choose(remote.address, local.address, ours, now);
-    if (choice === undefined) this.#handler.packet(flow, bytes, ours);
-    else this.#handler.packet(flow, bytes, choice.preferred, undefined, undefined, choice.others);
+    this.#handler.packet(flow, bytes, choice?.preferred ?? ours, undefined, undefined, choice?.others);
   }
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
