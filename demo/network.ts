@@ -266,8 +266,10 @@ export class Network {
       ]);
     const { provider, media, farEnd, stranger, routerExternal } = addresses6;
     batch('provider', [
-      'addr add 2001:db8:ff::fe/64 dev eth0 nodad',
-      ...[provider, media, farEnd, stranger].map((address) => `addr add ${address}/128 dev eth0 nodad`),
+      // Programs that leave the choice to the system send from the far end's address, which is the only preferred one.
+      'addr add 2001:db8:ff::fe/64 dev eth0 nodad preferred_lft 0',
+      ...[provider, media, stranger].map((one) => `addr add ${one}/128 dev eth0 nodad preferred_lft 0`),
+      `addr add ${farEnd}/128 dev eth0 nodad`,
       how === 'routed' ? `route add ${prefix}::/64 via ${routerExternal}` : 'route add fc00::/7 dev void',
     ]);
     this.space('router').enter(() => writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1'));

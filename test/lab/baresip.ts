@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Journal } from '../../demo/journal.ts';
 import { toneShare } from '../../demo/media.ts';
-import { addresses, type Host, type Network } from '../../demo/network.ts';
+import { hostOf } from '../../demo/message.ts';
+import { addresses, addresses6, type Host, type Network } from '../../demo/network.ts';
 import { Program } from '../../demo/program.ts';
 import { newDirectory } from '../../demo/run.ts';
 import { RATE, toneFile, wavSamples } from './wav.ts';
@@ -50,9 +51,14 @@ export class Baresip {
     writeFileSync(join(directory, 'config'), configuration(options, directory));
     writeFileSync(join(directory, 'accounts'), account(options));
     writeFileSync(join(directory, 'contacts'), '');
-    const child = network.spawn(options.host, 'baresip', ['-4', '-v', '-f', directory], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    const child = network.spawn(
+      options.host,
+      'baresip',
+      [isSix(options) ? '-6' : '-4', '-v', '-f', directory],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    );
     const baresip = new Baresip(new Program(`baresip ${options.user}`, child), directory);
     try {
       await baresip.#program.says(/baresip is ready/, 8000);
@@ -163,7 +169,7 @@ export class Baresip {
       _host: string,
       _options: unknown,
       done: (e: null, address: string, family: number) => void,
-    ): void => done(null, options.address, 4);
+    ): void => done(null, options.address, isSix(options) ? 6 : 4);
     const socket = network
       .space(options.host)
       .enter(() =>
@@ -186,6 +192,11 @@ export class Baresip {
   }
 }
 
+/** It is at an IPv6 address, and so is its provider. */
+function isSix({ address }: BaresipOptions): boolean {
+  return address.includes(':');
+}
+
 function account(options: BaresipOptions): string {
   const { user, password, answers = false, registers = true } = options;
   const parameters = [
@@ -197,14 +208,15 @@ function account(options: BaresipOptions): string {
     'ptime=20',
   ];
   const by = options.transport === undefined ? '' : `;transport=${options.transport}`;
-  return `<sip:${user}@${addresses.provider}${by}>;${parameters.join(';')}\n`;
+  const provider = isSix(options) ? addresses6.provider : addresses.provider;
+  return `<sip:${user}@${hostOf(provider)}${by}>;${parameters.join(';')}\n`;
 }
 
 function configuration(options: BaresipOptions, directory: string): string {
   const { address, firstMediaPort } = options;
   return `
-sip_listen ${address}:5060
-net_af ipv4
+sip_listen ${hostOf(address)}:5060
+net_af ${isSix(options) ? 'ipv6' : 'ipv4'}
 audio_source aufile,${directory}/tone.wav
 audio_player aubridge,nobody
 audio_srate ${RATE}
@@ -221,7 +233,7 @@ rtp_ports ${firstMediaPort}-${firstMediaPort + 100}
 rtcp_mux no
 jitter_buffer_delay 1-5
 snd_path ${directory}/recording
-ctrl_tcp_listen ${address}:4444
+ctrl_tcp_listen ${hostOf(address)}:4444
 module_path /usr/lib/baresip/modules
 module g711.so
 module aufile.so

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hostPortOf } from '../../demo/message.ts';
-import { addresses6 } from '../../demo/network.ts';
+import { addresses6, ula } from '../../demo/network.ts';
 import type { SipSocket } from '../../demo/transport.ts';
+import { Baresip, type BaresipOptions } from './baresip.ts';
 import { Kamailio } from './kamailio.ts';
 import { assertContent, inLab, type Lab, labFile, PROVIDER_HERTZ, scenario, talk } from './lab.ts';
 
@@ -41,7 +42,7 @@ function configFile(lab: Lab, text: string): string {
   return file;
 }
 
-labFile('IPv6', ['conntrack', 'kamailio'], () => {
+labFile('IPv6', ['conntrack', 'kamailio', 'baresip'], () => {
   scenario(
     'routed: a phone is called after it was idle for longer than the router keeps a flow, and not a byte is changed',
     { network: { ipv6: 'routed', udpTimeoutSeconds: 2 }, gateway, without: /an incoming call/, only: 'nat' },
@@ -137,6 +138,34 @@ labFile('IPv6', ['conntrack', 'kamailio'], () => {
       assertContent(alice, bob);
     },
   );
+
+  for (const how of ['routed', 'masquerade'] as const)
+    scenario(
+      `two baresips call each other through Kamailio, both record the other (${how})`,
+      { network: { ipv6: how }, gateway, only: 'gateway' },
+      async (lab) => {
+        await lab.own(Kamailio.start(lab.network, { ipv6: true }));
+        const start = (
+          options: Pick<BaresipOptions, 'host' | 'address' | 'user' | 'hertz'>,
+        ): Promise<Baresip> =>
+          lab.own(
+            Baresip.start(lab.network, {
+              password: 'none',
+              firstMediaPort: 10_000,
+              answers: true,
+              ...options,
+            }),
+          );
+        const bob = await start({ host: 'provider', address: addresses6.farEnd, user: 'bob', hertz: 1000 });
+        const inside = how === 'routed' ? addresses6 : ula;
+        const alice = await start({ host: 'phone1', address: inside.phone1, user: 'alice', hertz: 440 });
+        bob.dial(`sip:alice@[${addresses6.provider}]`);
+        await Promise.all([alice.event('CALL_ESTABLISHED'), bob.event('CALL_ESTABLISHED')]);
+        await Promise.all([alice.hears(1000), bob.hears(440)]);
+        alice.hangup();
+        await Promise.all([alice.event('CALL_CLOSED'), bob.event('CALL_CLOSED')]);
+      },
+    );
 
   for (const how of ['routed', 'masquerade'] as const)
     scenario(
