@@ -1,10 +1,15 @@
 /** The comparison: every fault that bytes can show is named where it is, and not where it is not. */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { compareMessages } from '../../src/core/detect/compare.ts';
 import type { Comparison, ComparisonContext, Direction } from '../../src/core/detect/comparison.ts';
 import { faults } from '../../src/core/detect/faults.ts';
 import { octetsOf } from '../../src/core/sip/octets.ts';
+import { readScenario, scenarioPaths } from '../scenario/files.ts';
 import { holdsLaws } from './laws.ts';
 import { invite, pairs, register, shownBySeveral, translated } from './pairs.ts';
 
@@ -72,3 +77,67 @@ test('what the receiver itself has written into the Via is no alteration', () =>
   const wrong = register.replace(';rport', ';rport=61003');
   assert.equal(compare(register, wrong, 'to-server', { receiverAdds: ['rport'] }).verdict, 'faulty');
 });
+
+test('octets behind the body that Content-Length is made to include', () => {
+  const sent = `${register}more`;
+  const { findings } = compare(sent, sent.replace('Content-Length: 0', 'Content-Length: 4'));
+  assert.deepEqual(
+    findings.map(({ fault }) => fault),
+    ['LEN-WRONG'],
+  );
+});
+
+test('the messages of RFC 4475 and RFC 5118, compared with themselves and with one octet less', () => {
+  const messages = scenarioPaths()
+    .map(readScenario)
+    .flatMap(({ steps }) =>
+      steps.flatMap((step) => (step.kind === 'send' && step.content !== undefined ? [step.content] : [])),
+    );
+  const corpus = tortureFiles();
+  for (const text of [...messages, ...corpus]) {
+    const bytes = octetsOf(text);
+    for (const direction of ['to-server', 'to-client'] as const) {
+      const same = compareMessages(bytes, Uint8Array.from(bytes), { direction });
+      assert.deepEqual([same.verdict, same.findings], ['unaltered', []]);
+      for (const at of [0, 7, text.length >> 1, text.length - 1]) {
+        if (at < 0 || at >= text.length) continue;
+        const less = octetsOf(text.slice(0, at) + text.slice(at + 1));
+        const one = compareMessages(bytes, less, { direction });
+        holdsLaws(bytes, less, one);
+        assert.notEqual(one.verdict, 'unaltered');
+      }
+    }
+  }
+});
+
+test('any single octet that is changed, lost or put in is told, and nothing is thrown', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(register, invite, ...pairs.map(({ sent }) => sent)),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      fc.integer({ min: 0, max: 255 }),
+      fc.constantFrom('replace', 'insert', 'delete'),
+      fc.constantFrom<Direction>('to-server', 'to-client'),
+      (text, where, octet, how, direction) => {
+        const at = Math.floor(where * text.length);
+        const c = how === 'delete' ? '' : String.fromCharCode(octet);
+        const received = text.slice(0, at) + c + text.slice(how === 'insert' ? at : at + 1);
+        const { verdict } = compare(text, received, direction);
+        assert.equal(verdict === 'unaltered', text === received);
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+});
+
+/** Beside the checkout, or where SIPALG_CORPUS says; without them the scenarios have messages of every class. */
+function tortureFiles(): string[] {
+  const folder =
+    process.env.SIPALG_CORPUS ?? join(fileURLToPath(new URL('../..', import.meta.url)), '../shared/corpus');
+  return ['rfc4475', 'rfc5118']
+    .map((name) => join(folder, name))
+    .filter(existsSync)
+    .flatMap((path) => readdirSync(path, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+}

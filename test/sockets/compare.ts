@@ -54,8 +54,25 @@ const WRONG = 'goes another way';
 /** Ports of our own pool, where a scenario writes one down. */
 const OURS = /(?<!\d)30\d{3}(?!\d)/g;
 
-export async function course(world: World, fence: Fence, scenario: Scenario): Promise<Course> {
-  const play = new Play(world, fence, scenario);
+/** A datagram as it was sent, and one that came of it. */
+export interface Crossed {
+  readonly path: string;
+  readonly side: 'internal' | 'external';
+  readonly from: Endpoint;
+  readonly to: Endpoint;
+  readonly sent: Uint8Array;
+  readonly arrived: { readonly from: Endpoint; readonly to: Endpoint; readonly bytes: Uint8Array };
+}
+
+export type WatchCrossed = (crossed: Crossed) => void;
+
+export async function course(
+  world: World,
+  fence: Fence,
+  scenario: Scenario,
+  watch: WatchCrossed = () => undefined,
+): Promise<Course> {
+  const play = new Play(world, fence, scenario, watch);
   let ended: string | undefined;
   for (const step of scenario.steps) {
     if (step.kind !== 'send') continue;
@@ -70,6 +87,7 @@ class Play {
   readonly media: MediaFate[] = [];
   readonly #world: World;
   readonly #fence: Fence;
+  readonly #watch: WatchCrossed;
   readonly #scenario: Scenario;
   /** Every number of the scenario. */
   readonly #numbers: readonly string[];
@@ -87,7 +105,8 @@ class Play {
   /** Whether anybody outside has sent anything. */
   #answered = false;
 
-  constructor(world: World, fence: Fence, scenario: Scenario) {
+  constructor(world: World, fence: Fence, scenario: Scenario, watch: WatchCrossed) {
+    this.#watch = watch;
     this.#world = world;
     this.#fence = fence;
     this.#scenario = scenario;
@@ -114,6 +133,8 @@ class Play {
       ...one,
       text: textOf(one.bytes, 0, one.bytes.length),
     }));
+    for (const one of arrived)
+      this.#watch({ path: this.#scenario.path, side, from, to, sent: octetsOf(input), arrived: one });
     for (const one of arrived) if (side === 'internal') this.#learn(input, one.from, one.text);
     const expected = step.checks.filter(
       (check): check is Check & Arrives => check.kind === 'arrives' && check.gap === undefined,

@@ -21,6 +21,7 @@ import { kernelObstacle } from './kernel-run.ts';
 import { type Fence, World } from './world.ts';
 
 const TEST_MS = 60_000;
+const FENCED_MS = 15_000;
 const PHONE: Endpoint = { address: '192.168.1.50', port: 5060 };
 const SERVER: Endpoint = { address: '198.51.100.5', port: 5060 };
 const FENCE: Fence = {
@@ -69,8 +70,9 @@ async function captured(name: string, withHelper: boolean): Promise<Files> {
         .replace('1 REGISTER', '5 OPTIONS'),
       called.from,
     );
-    // What has come before the fence has been captured before it.
+    // What has come before the fence has been captured before it, and tcpdump writes in order.
     await world.fence(FENCE);
+    await Promise.all(dumps.map(({ fenced }) => fenced));
     await Promise.all(dumps.map(stop));
   } finally {
     world.close();
@@ -88,21 +90,39 @@ function answerTo(request: string, status: string): string {
   );
 }
 
-async function dump(world: World, link: string, file: string): Promise<ChildProcess> {
+interface Dump {
+  readonly child: ChildProcess;
+  /** Told when the last leg of the fence has been written: it prints what it has written. */
+  readonly fenced: Promise<void>;
+}
+
+async function dump(world: World, link: string, file: string): Promise<Dump> {
   const child = world.router.spawn(
     'tcpdump',
-    ['-i', link, '-U', '--immediate-mode', '-s', '0', '-Z', 'root', '-w', file, 'udp'],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+    ['-n', '-l', '--print', '-i', link, '-U', '--immediate-mode', '-s', '0', '-Z', 'root', '-w', file, 'udp'],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
   );
+  let printed = '';
+  const fenced = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`tcpdump on ${link} has seen:\n${printed}`)), FENCED_MS);
+    child.stdout!.on('data', (chunk) => {
+      printed += String(chunk);
+      // The first leg and the third go to this place.
+      if (printed.split('> 198.51.100.250.9:').length <= 2) return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
   let said = '';
   for await (const chunk of child.stderr!) {
     said += String(chunk);
-    if (said.includes('listening on')) return child;
+    if (said.includes('listening on')) return { child, fenced };
   }
   throw new Error(`tcpdump: ${said}`);
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+async function stop({ child }: Dump): Promise<void> {
+  if (child.exitCode !== null) return;
   const ended = once(child, 'exit');
   child.kill('SIGINT');
   await ended;

@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { readScenario, scenarioPaths } from '../scenario/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
-import { type Course, course } from './compare.ts';
+import { type Course, course, type WatchCrossed } from './compare.ts';
 import { attachHelper, helperObstacle, helperSettings } from './kernel-helper.ts';
 import { playable, sipPorts } from './playable.ts';
 import { type Fence, World } from './world.ts';
@@ -47,7 +47,8 @@ export function kernelObstacle(): string | undefined {
   }
 }
 
-export async function runKernelHelper(): Promise<KernelRun> {
+/** `watch` is told of everything that crosses. */
+export async function runKernelHelper(watch?: WatchCrossed): Promise<KernelRun> {
   const world = new World();
   const compared: Compared[] = [];
   try {
@@ -58,7 +59,7 @@ export async function runKernelHelper(): Promise<KernelRun> {
       attachHelper(world, sipPorts(scenario));
       const { path, title } = scenario;
       const chapter = path.slice(0, path.indexOf('/'));
-      compared.push({ path, chapter, title, course: await course(world, FENCE, played.scenario) });
+      compared.push({ path, chapter, title, course: await course(world, FENCE, played.scenario, watch) });
     }
   } finally {
     world.close();

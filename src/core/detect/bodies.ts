@@ -45,6 +45,13 @@ export function compareBodies(ledger: Ledger, known: Known, sent: Layout, receiv
 function bodiesOf(ledger: Ledger, sent: Layout, received: Layout): [Span, Span] {
   const before = sent.body;
   const all = { start: received.body.start, end: received.bytes.length };
+  const wasAll = { start: before.start, end: sent.bytes.length };
+  // Octets behind the body that Content-Length has been made to include.
+  const isSwallowed =
+    length(sent.trailing) > 0 &&
+    (received.declared ?? 0) >= length(all) &&
+    Math.abs(length(all) - length(wasAll)) < length(sent.trailing);
+  if (isSwallowed) return [wasAll, all];
   if (length(received.trailing) === 0) return [before, all];
   // As sent: octets behind the body that were there before.
   const trailing = length(sent.trailing);

@@ -143,6 +143,8 @@ function guess(
     const [client, server] = direction === 'to-server' ? [before, after] : [after, before];
     inside ??= client;
     if (client === undefined || server === undefined || client.address === server.address) continue;
+    // Nobody translates what is public already.
+    if (!isPrivate(client.address)) continue;
     return { inside: client, outside: server };
   }
   return { inside, outside: undefined };

@@ -1,5 +1,5 @@
 /** Two SDP descriptions: what was changed, and whether what belongs together was changed together. */
-import { isUnspecified } from '../net/address.ts';
+import { isPrivate, isUnspecified } from '../net/address.ts';
 import type { Span } from '../net/span.ts';
 import { addressIn, isOthersPrivate, replacedAddresses } from './address-text.ts';
 import { align, likeness } from './align.ts';
@@ -161,7 +161,8 @@ function isMapped(known: Known, old: string, fresh: string): boolean {
   if (known.direction === 'to-server')
     // Without any other evidence the SDP itself says what the external address is.
     return (
-      known.isInside(old) && (known.outside === undefined ? !known.isInside(fresh) : known.isOutside(fresh))
+      known.isInside(old) &&
+      (known.outside === undefined ? isPrivate(old) && !known.isInside(fresh) : known.isOutside(fresh))
     );
   return known.isInside(fresh);
 }

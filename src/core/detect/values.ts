@@ -70,7 +70,7 @@ export function compareTopVia(
       else if (change.after === undefined && name === 'rport')
         note(scene, change, 'HDR-RPORT-STRIP', 'rport is gone: responses go to the port in the Via.');
       else if (name === 'maddr' || change.after === undefined)
-        note(scene, change, 'X-UNKNOWN', `${name} was changed in the topmost Via.`);
+        note(scene, change, 'ADDR-VIA', `${name} was changed in the topmost Via.`);
       else
         note(scene, change, 'HDR-RECEIVED-FAKE', `${change.after} was put in before the server received it.`);
     } else noteOther(scene, change, 'X-UNKNOWN');
