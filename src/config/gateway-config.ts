@@ -2,6 +2,7 @@
 import type { Limits, Policy } from '../core/alg/policy.ts';
 import type { PortRange } from '../core/nat/port-pool.ts';
 import type { Address, Endpoint } from '../core/net/address.ts';
+import type { ConnectionLimits } from '../stream/connections.ts';
 import type { Prefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
 import type { Chain } from './value.ts';
@@ -45,7 +46,7 @@ export interface GatewayConfig {
   readonly media: { readonly ports: PortRange };
   readonly policy: Policy;
   readonly upstreamNat: UpstreamNat;
-  readonly limits: Limits & MessageRates;
+  readonly limits: Limits & MessageRates & ConnectionLimits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   readonly linux: {
     readonly routeTable: number;
@@ -77,6 +78,8 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       dialogsPerPhone: values.limits['dialogs-per-phone'],
       mediaPerPhone: values.limits['media-per-phone'],
       transactionsPerPhone: values.limits['transactions-per-phone'],
+      connections: values.limits.connections,
+      connectionsPerPhone: values.limits['connections-per-phone'],
       messagesPerSecondPerPhone: values.limits['messages-per-second-per-phone'],
       messagesPerSecondPerProvider: values.limits['messages-per-second-per-provider'],
       mediaPerDescription: values.limits['media-per-description'],

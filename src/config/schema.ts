@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { defaultLimits, defaultPolicy } from '../core/alg/policy.ts';
+import { defaultConnectionLimits } from '../stream/connections.ts';
 import {
   absolutePath,
   addressValue,
@@ -150,6 +151,18 @@ export const configSchema = v.object({
       defaultLimits.transactions,
       'transactions remembered; the oldest goes first',
       10_000_000,
+    ),
+    connections: limit(
+      'connections',
+      defaultConnectionLimits.connections,
+      'TCP connections of phones and of providers',
+      60_000,
+    ),
+    'connections-per-phone': limit(
+      'connections-per-phone',
+      defaultConnectionLimits.connectionsPerPhone,
+      'TCP connections of one phone address, or to one mapping',
+      60_000,
     ),
     'mappings-per-phone': limit(
       'mappings-per-phone',

@@ -36,10 +36,15 @@ const LONGEST_MEDIA_LOOK_MS = 30_000;
 /** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
 export async function openPlane(config: GatewayConfig, handler: GatewayHandler): Promise<OpenPlane> {
   const mediaLookMs = Math.min(LONGEST_MEDIA_LOOK_MS, config.limits.callIdleMs / 3);
+  const { connections, connectionsPerPhone } = config.limits;
+  const limits = { connections, connectionsPerPhone };
   if (config.mode === 'explicit') {
     const { createExplicitPlane } = await import('./explicit/plane.ts');
     const advertise = config.advertise === undefined ? {} : { advertise: config.advertise };
-    const plane = await createExplicitPlane({ listen: config.listen, mediaLookMs, ...advertise }, handler);
+    const plane = await createExplicitPlane(
+      { listen: config.listen, limits, mediaLookMs, ...advertise },
+      handler,
+    );
     const traffic = (): Map<MappingId, MediaTraffic> =>
       new Map(
         plane
@@ -75,6 +80,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
         perPhone: config.limits.messagesPerSecondPerPhone,
         perProvider: config.limits.messagesPerSecondPerProvider,
       },
+      connections: limits,
       mediaLookMs,
       ipv6: config.linux.ipv6,
     },
