@@ -16,7 +16,7 @@ function answered(options = {}): { bench: Workbench; sent: string } {
   return { bench, sent };
 }
 
-test('an INVITE names a media port that is open before it leaves, for the provider alone', () => {
+test('an INVITE names a media port that is open before it leaves, on the way out; in, once the provider has answered', () => {
   const bench = new Workbench();
   let leftBefore = -1;
   bench.answer = (command) => {
@@ -31,8 +31,11 @@ test('an INVITE names a media port that is open before it leaves, for the provid
     { address: '192.168.1.50', port: 4000 },
     { address: EXTERNAL, port: 30_000 },
     2,
-    [{ address: '198.51.100.5', port: 5060 }],
+    [],
   ]);
+  bench.provider(respond(100, sent?.text ?? ''), '203.0.113.1:5060');
+  const update = bench.media.findLast((one) => one.action === 'update');
+  assert.deepEqual(update?.action === 'update' && update.sources, [{ address: '198.51.100.5', port: 5060 }]);
   const body = before
     .slice(before.indexOf('v=0'))
     .replace('c=IN IP4 192.168.1.50', 'c=IN IP4 203.0.113.1')

@@ -106,7 +106,7 @@ test('what the phone names is opened as it is, also where a NAT would have to le
       [media?.internal, media?.external],
       [endpoint(PHONE.address, port), endpoint(PHONE.address, port)],
     );
-    assert.deepEqual(media?.sources, [PROVIDER]);
+    assert.deepEqual(media?.sources, [], 'before the provider has answered');
     assert.deepEqual(sends(watcher.outputs), []);
     assert.ok(
       !events(watcher.outputs).includes('message.translated'),

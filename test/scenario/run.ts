@@ -211,10 +211,7 @@ class Play implements Played {
     if (from !== undefined)
       assert.deepEqual(
         found.sources.map(formatEndpoint).sort(),
-        from
-          .split(',')
-          .map((one) => this.#fill(one))
-          .sort(),
+        (from === 'nobody' ? [] : from.split(',')).map((one) => this.#fill(one)).sort(),
       );
   }
 

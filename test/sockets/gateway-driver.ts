@@ -65,8 +65,6 @@ class GatewayDriver implements Driver {
   #fences = 0;
   #told = 0;
   #probes = 0;
-  /** Whether anybody outside has sent anything. */
-  #answered = false;
   /** By external endpoint. */
   readonly #open = new Map<string, OpenMedia>();
   readonly #sources = new Map<string, Endpoint[]>();
@@ -80,7 +78,6 @@ class GatewayDriver implements Driver {
   }
 
   send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Outcome> {
-    if (side === 'external') this.#answered = true;
     this.#world.send(side, from, to, bytes);
     return this.#outcome();
   }
@@ -138,22 +135,24 @@ class GatewayDriver implements Driver {
   /** Sends through every mapping that the step names, and through those that have closed. */
   async #probe(step: Step): Promise<void> {
     let probed = false;
+    const provider = parseEndpoint(this.#scenario.places.get('provider')?.endpoint ?? '');
     for (const check of step.checks) {
       if (check.kind !== 'media') continue;
       probed = true;
       const named = check.fields.get('from')?.split(',') ?? [];
-      const provider = parseEndpoint(this.#scenario.places.get('provider')?.endpoint ?? '');
       const sources = named.map(parseEndpoint).filter((one) => one !== undefined);
       for (const [key, one] of this.#open) {
         if (check.what !== 'open' || formatEndpoint(one.inside) !== check.inside) continue;
         if (sources.length > 0) this.#sources.set(key, await this.#heard(one, sources));
-        // Before an answer it is the other side of the signalling that may send.
-        else if (provider !== undefined && !this.#answered)
-          await this.#heard(one, [{ ...provider, port: 9000 }]);
+        else this.#sources.delete(key);
       }
     }
     if (!probed) return;
     const strangers = [...this.#open.values()].map(({ external }) => ({ external, source: STRANGER }));
+    // Who has not answered yet is one of them.
+    if (step.checks.some((check) => check.kind === 'media' && check.fields.get('from') === 'nobody'))
+      for (const { external } of this.#open.values())
+        if (provider !== undefined) strangers.push({ external, source: { ...provider, port: 9000 } });
     for (const { external, source } of [...strangers, ...this.#closed.values()])
       this.#world.send('external', source, external, Buffer.from('what must not arrive'));
     await this.fence();

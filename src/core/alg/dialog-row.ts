@@ -16,6 +16,7 @@ export interface DialogRow {
   readonly to?: string | undefined;
   readonly openedAt?: TimeMs | undefined;
   readonly answeredAt?: TimeMs | undefined;
+  readonly heard?: boolean | undefined;
   /** The key of the mapping's row. */
   readonly mapping: string;
   readonly state: 'early' | 'confirmed' | 'ending';
@@ -58,6 +59,7 @@ export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): D
     to: dialog.to,
     openedAt: dialog.openedAt,
     answeredAt: dialog.answeredAt,
+    heard: dialog.heard,
     mapping,
     state: dialog.state === 'ended' ? 'ending' : dialog.state,
     why: dialog.why,
@@ -85,6 +87,7 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     to: row.to ?? '',
     openedAt: row.openedAt,
     answeredAt: row.answeredAt,
+    heard: row.heard ?? true,
     mapping,
     state: row.state,
     why: row.why,

@@ -55,6 +55,8 @@ export interface Dialog extends Due {
   readonly to: string;
   readonly openedAt: TimeMs | undefined;
   answeredAt: TimeMs | undefined;
+  /** The other side has sent a message of it, so that its media may come in (answering.ts). */
+  heard: boolean;
   mapping: MappingId;
   state: 'early' | 'confirmed' | 'ending' | 'ended';
   why: string;
@@ -153,6 +155,7 @@ export class Dialogs {
       to: uriOf(message, message.to),
       openedAt: now,
       answeredAt: undefined,
+      heard: direction === 'in',
       mapping,
       state: 'early',
       why: '',

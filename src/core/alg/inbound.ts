@@ -4,6 +4,7 @@ import { type ConnectionId, type Flow, over, type Transport } from '../net/flow.
 import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
+import { textOf } from '../sip/octets.ts';
 import { classify } from './classify.ts';
 import { decideInbound } from './decide.ts';
 import { ANSWER_MS } from './keepalive.ts';
@@ -12,6 +13,9 @@ import { expiresHeaderMs, takeGrant } from './registrations.ts';
 import type { RuleId } from './rules.ts';
 import type { EngineState } from './state.ts';
 import type { Packet } from './waiting.ts';
+
+/** Octets in which a start line has to end. */
+const START_LINE = 1024;
 
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
@@ -23,6 +27,9 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     over({ transport: flow.transport, side: 'internal', local: flow.remote, remote: to }, connection);
   if (message === undefined) {
     if (scan === undefined && isOurs(state, now, packet, mapping)) return;
+    // A port that a Contact has only named is one for SIP: anything else might be meant for another program behind it.
+    if (mapping.lastPeer === undefined && !namesSip(bytes))
+      return state.drop(flow, 'no SIP, to a port from which the phone has sent nothing');
     // What is no SIP answers to the port that sent (STUN, keepalives); what is SIP of a kind goes where SIP goes.
     const port = scan === undefined ? mapping.sourcePort : mapping.internal.port;
     const to = reply({ address: mapping.internal.address, port }, flow.connection);
@@ -41,6 +48,8 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     message.kind === 'response'
       ? state.transactions.find(message, 'internal', mapping.internal.address, now)
       : undefined;
+  if (transaction !== undefined && message.method === 'REGISTER')
+    state.answering.note(mapping.internal.address, flow.remote.address);
   // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
   const to = reply(transaction?.peer ?? mapping.internal, transaction?.connection ?? flow.connection);
   if (state.observes(now, message, 'in', mapping, flow.remote, transaction)) {
@@ -71,6 +80,14 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     state.openTransaction(now, message, 'external', mapping, flow, false);
   } else takeLifetimes(state, now, message, mapping, flow.remote, false);
   state.finish(message, flow, to, edits, session.leave);
+}
+
+/** Whether the first line says SIP/2.0, whatever else is wrong with it (RFC 3261 §7.1, §7.2). */
+function namesSip(bytes: Uint8Array): boolean {
+  const end = Math.min(bytes.length, START_LINE);
+  const line = textOf(bytes, 0, end);
+  const at = line.indexOf('SIP/2.0');
+  return at >= 0 && !line.slice(0, at).includes('\n');
 }
 
 /** What is no SIP: whether it answers a keepalive of ours. If not, the provider keeps the NAT open of itself. */

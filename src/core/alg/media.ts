@@ -73,6 +73,7 @@ export class MediaTable {
   readonly #relay: boolean;
   readonly #nextId: () => MappingId;
   readonly #dialog: (key: string) => Dialog | undefined;
+  readonly #mayReceive: (dialog: Dialog) => boolean;
 
   constructor(
     pool: PortPool,
@@ -81,6 +82,7 @@ export class MediaTable {
     relay: boolean,
     nextId: () => MappingId,
     dialog: (key: string) => Dialog | undefined,
+    mayReceive: (dialog: Dialog) => boolean,
   ) {
     this.#pool = pool;
     this.#statics = statics;
@@ -88,6 +90,7 @@ export class MediaTable {
     this.#relay = relay;
     this.#nextId = nextId;
     this.#dialog = dialog;
+    this.#mayReceive = mayReceive;
   }
 
   get size(): number {
@@ -360,7 +363,7 @@ export class MediaTable {
     const sources = new Map<string, Endpoint>();
     for (const [key, indexes] of record.users) {
       const dialog = this.#dialog(key);
-      if (dialog === undefined) continue;
+      if (dialog === undefined || !(this.#relay || this.#mayReceive(dialog))) continue;
       let named = false;
       for (const media of [...dialog.remotes.values(), ...(dialog.agreed?.values() ?? [])]) {
         for (const index of indexes) {

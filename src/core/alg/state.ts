@@ -18,6 +18,7 @@ import { type Defect, describeDefect } from '../sip/defect.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, type Scan, scanMessage } from '../sip/message.ts';
 import { equalsText, textOf } from '../sip/octets.ts';
+import { Answering } from './answering.ts';
 import {
   advance,
   dialogOf,
@@ -75,6 +76,7 @@ export class EngineState {
   readonly profiles: Profiles;
   readonly addresses = new ExternalAddresses();
   readonly keepalives: Keepalives;
+  readonly answering: Answering;
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();
@@ -118,7 +120,9 @@ export class EngineState {
       options.media === 'relay',
       () => this.nextId(),
       (key) => this.dialogs.byKey(key),
+      (dialog) => this.#mayReceive(dialog),
     );
+    this.answering = new Answering(2 * this.limits.mappings);
   }
 
   nextId(): MappingId {
@@ -271,6 +275,10 @@ export class EngineState {
     if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
     dialog.observed ??= observed;
     dialog.peer = peer;
+    if (direction === 'in' && !dialog.heard) {
+      dialog.heard = true;
+      this.answering.note(phone, peer.address);
+    }
     this.dirtyDialogs.add(dialog);
     const progress = advance(this.dialogs, dialog, message, direction, now);
     if (progress === 'confirmed') this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
@@ -319,6 +327,15 @@ export class EngineState {
     for (const id of dialog.offered) this.#refreshSources(id);
     for (const id of dialog.committed) this.#refreshSources(id);
     return { edits, leave, waitsFor: NOTHING };
+  }
+
+  /** Whether media may come in for a dialog (answering.ts). */
+  #mayReceive({ heard, phone, peer }: Dialog): boolean {
+    if (heard || this.answering.has(phone, peer.address)) return true;
+    if (this.options.isProvider?.(peer.address) === true) return true;
+    for (const mapping of this.mappings.ofPhone(phone))
+      for (const one of mapping.registrations.values()) if (one.peer.address === peer.address) return true;
+    return false;
   }
 
   /** The phone goes on with the dialog from another endpoint of its own. */
