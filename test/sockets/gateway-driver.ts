@@ -149,10 +149,10 @@ class GatewayDriver implements Driver {
     }
     if (!probed) return;
     const strangers = [...this.#open.values()].map(({ external }) => ({ external, source: STRANGER }));
-    // Who has not answered yet is one of them.
+    // Who has not answered yet is one of them; from a port of its own, because the kernel knows the flow for a second.
     if (step.checks.some((check) => check.kind === 'media' && check.fields.get('from') === 'nobody'))
       for (const { external } of this.#open.values())
-        if (provider !== undefined) strangers.push({ external, source: { ...provider, port: 9000 } });
+        if (provider !== undefined) strangers.push({ external, source: { ...provider, port: 9998 } });
     for (const { external, source } of [...strangers, ...this.#closed.values()])
       this.#world.send('external', source, external, Buffer.from('what must not arrive'));
     await this.fence();
