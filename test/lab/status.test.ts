@@ -45,9 +45,10 @@ labFile('status', ['conntrack'], () => {
     );
     assert.equal(interception.active, true);
     assert.deepEqual(
-      phones.map(({ expiresAt, lastIncoming, ...rest }) => {
+      phones.map(({ expiresAt, lastIncoming, profile, ...rest }) => {
         assert.ok(expiresAt! - at > 290_000 && expiresAt! - at <= 330_000);
         assert.ok(at - lastIncoming! < 30_000);
+        assert.equal(profile?.mode, 'assist');
         return rest;
       }),
       [
