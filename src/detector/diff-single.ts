@@ -7,13 +7,13 @@ import type { DiffFinding, DiffReport, MessageLabel } from '../core/detect/diff-
 import { guessEngine } from '../core/detect/engine-fingerprint.ts';
 import { type FaultId, faultById } from '../core/detect/faults.ts';
 import { endpointOf, firstContact, namedBy, topVia } from '../core/detect/known.ts';
-import { fieldNamed, type Layout, layoutOf, valueText } from '../core/detect/layout.ts';
+import { fieldNamed, type Layout, labelOf, layoutOf, valueText } from '../core/detect/layout.ts';
+import { printable } from '../core/detect/octet-text.ts';
 import type { Seen } from '../core/detect/pairing.ts';
 import { parameterOf } from '../core/detect/parts.ts';
 import { addressOf, mediaOf, sdpLines } from '../core/detect/sdp-lines.ts';
 import { type Address, type Endpoint, endpointKey, isPrivate } from '../core/net/address.ts';
 import type { DiffOptions } from './diff.ts';
-import { labelOf } from './diff.ts';
 import type { CaptureInput } from './diff-input.ts';
 
 interface Request {
@@ -51,7 +51,7 @@ export function diffSingle(capture: CaptureInput, options: DiffOptions = {}): Di
         where: { line, sent: { start: 0, end: 0 }, received: { start: 0, end: 0 } },
         sent: new Uint8Array(0),
         received: new Uint8Array(0),
-        explanation,
+        explanation: printable(explanation),
         confidence: 'C',
         message,
       });

@@ -8,7 +8,7 @@ import { type Compared, compareConversation } from '../core/detect/conversation.
 import type { DiffFinding, DiffReport, MessageLabel } from '../core/detect/diff-report.ts';
 import { guessEngine } from '../core/detect/engine-fingerprint.ts';
 import { guessDirection } from '../core/detect/known.ts';
-import { type Layout, layoutOf } from '../core/detect/layout.ts';
+import { labelOf, layoutOf } from '../core/detect/layout.ts';
 import { pairMedia } from '../core/detect/media-pairing.ts';
 import { nameOneSided, type OneSided } from '../core/detect/one-sided.ts';
 import { endpointsOf, type PairedMessage, type Pairing, pairCaptures } from '../core/detect/pairing.ts';
@@ -193,12 +193,6 @@ function labelPair({ inside, outside, direction }: PairedMessage): MessageLabel 
     sentFrame: sent.frame,
     receivedFrame: received.frame,
   };
-}
-
-export function labelOf(layout: Layout): string {
-  return layout.isRequest
-    ? layout.method.slice(0, 32)
-    : `${layout.status} to ${layout.method.slice(0, 32) || 'a request'}`;
 }
 
 function unique(mappings: readonly KnownMapping[]): KnownMapping[] {

@@ -17,7 +17,9 @@ export function holdsLaws(sent: Uint8Array, received: Uint8Array, comparison: Co
     assert.deepEqual(one.received, received.subarray(where.received.start, where.received.end));
     assert.ok(severity >= 1 && severity <= 4);
     assert.ok(!consistent || severity === 1);
-    assert.match(explanation, /^\S[\s\S]*\.$/);
+    assert.match(explanation, /^\S.*\.$/);
+    for (const text of [explanation, where.line])
+      assert.ok(!/[\0-\x1f\x7f]/.test(text), 'a control character');
   }
   const isSame = Buffer.from(sent).equals(received);
   if (isSame) assert.deepEqual([verdict, findings], ['unaltered', []]);

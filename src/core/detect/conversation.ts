@@ -9,6 +9,7 @@ import { type FaultId, faultById } from './faults.ts';
 import { endpointOf, namedBy, topVia } from './known.ts';
 import { fieldNamed, type Layout, layoutOf, valueText } from './layout.ts';
 import { emptyAt } from './ledger.ts';
+import { printable } from './octet-text.ts';
 import { parameterOf } from './parts.ts';
 import { addressOf, mediaLine, mediaOf, sdpLines } from './sdp-lines.ts';
 
@@ -43,7 +44,7 @@ export function compareConversation(messages: readonly Compared[]): Conversation
         where: { line, sent: empty, received: empty },
         sent: nothing,
         received: nothing,
-        explanation,
+        explanation: printable(explanation),
         confidence,
       },
     });

@@ -5,6 +5,7 @@
  */
 import type { Span } from '../net/span.ts';
 import { COLON, CR, decimal, isTokenCharacter, isWhite, LF, textOf, trimEnd } from '../sip/octets.ts';
+import { printable } from './octet-text.ts';
 
 export interface Line {
   /** Without its line end. */
@@ -137,6 +138,12 @@ export function linesOf(bytes: Uint8Array, range: Span): Line[] {
 
 export function valueText(layout: Layout, field: Field): string {
   return textOf(layout.bytes, field.value.start, field.value.end);
+}
+
+/** `INVITE`, `200 to REGISTER`: for people, and safe to print. */
+export function labelOf({ isRequest, method, status }: Layout): string {
+  const name = printable(method.slice(0, 32));
+  return isRequest ? name : `${status} to ${name || 'a request'}`;
 }
 
 /** The first field of a name. */

@@ -3,6 +3,7 @@ import type { Span } from '../net/span.ts';
 import { textOf } from '../sip/octets.ts';
 import type { Confidence, Finding } from './comparison.ts';
 import { type FaultId, faultById } from './faults.ts';
+import { printable } from './octet-text.ts';
 
 /** The same stretch in both messages; one of the two is empty where something was put in or taken out. */
 export interface Stretch {
@@ -42,10 +43,10 @@ export class Ledger {
       fault,
       severity: consistent ? 1 : faultById(fault).severity,
       consistent,
-      where: { line, sent, received },
+      where: { line: printable(line), sent, received },
       sent: this.sent.subarray(sent.start, sent.end),
       received: this.received.subarray(received.start, received.end),
-      explanation,
+      explanation: printable(explanation),
       confidence: this.#confidence,
     });
   }

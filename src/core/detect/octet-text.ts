@@ -9,6 +9,11 @@ export function octetText(bytes: Uint8Array): string {
   return utf8(bytes).replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, (c) => `\\x${hex(c.charCodeAt(0))}`);
 }
 
+/** Text that was taken from a message, with control characters as \\xNN: a terminal is told nothing by a stranger. */
+export function printable(text: string): string {
+  return text.replace(/[\0-\x1f\x7f-\x9f]/g, (c) => `\\x${hex(c.charCodeAt(0))}`);
+}
+
 /** In one line: line ends are written as \r\n. */
 export function oneLine(bytes: Uint8Array): string {
   return octetText(bytes).replaceAll('\r', '\\r').replaceAll('\n', '\\n').replaceAll('\t', '\\t');

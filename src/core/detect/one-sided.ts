@@ -1,7 +1,7 @@
 /** Messages that only one of two captures has: who sent them, and what it is called that the other side lacks them. */
 import { type Endpoint, endpointKey, formatEndpoint } from '../net/address.ts';
 import type { FaultId } from './faults.ts';
-import { fieldNamed, type Layout, layoutOf, valueText } from './layout.ts';
+import { fieldNamed, type Layout, labelOf, layoutOf, valueText } from './layout.ts';
 import type { LonelyMessage, Pairing } from './pairing.ts';
 
 export interface OneSided extends LonelyMessage {
@@ -45,7 +45,7 @@ export function nameOneSided(pairing: Pairing, surroundings: Surroundings): OneS
   return pairing.lonely.map((lonely) => {
     const { side, seen } = lonely;
     const layout = layoutOf(seen.bytes);
-    const what = layout.isRequest ? layout.method : `${layout.status} to ${layout.method || 'a request'}`;
+    const what = labelOf(layout);
     const named = (fault: FaultId | undefined, explanation: string): OneSided => ({
       ...lonely,
       what,
@@ -87,8 +87,8 @@ export function nameOneSided(pairing: Pairing, surroundings: Surroundings): OneS
       return named('DROP-ACKBYE', `${where}; it belongs to a call.`);
     if (side === 'outside') return named('DROP-INBOUND', `${where}.`);
     return methodsPassed.has(`${direction} ${layout.method}`)
-      ? named('DROP-MALFORMED', `${where}, although other ${layout.method} requests did.`)
-      : named('DROP-METHOD', `${where}; no ${layout.method} passed.`);
+      ? named('DROP-MALFORMED', `${where}, although other ${what} requests did.`)
+      : named('DROP-METHOD', `${where}; no ${what} passed.`);
   });
 }
 
