@@ -21,7 +21,7 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
   const into = passages.filter(
     ({ direction, transport }) => direction === 'to-client' && transport === 'udp',
   );
-  const sip = out.filter(({ portKind }) => portKind === 'sip');
+  const sip = out.filter(({ portKind, what }) => portKind === 'sip' && what !== NOT_SIP);
   const control = out.filter(({ portKind }) => portKind === 'control');
   if (sip.length > 0 && sip.every(isLost) && control.some(hasArrived)) {
     const plain = passages.find(({ what }) => what === NOT_SIP);

@@ -10,12 +10,15 @@ import type {
   Fact,
   Workaround,
 } from '../../core/detect/check-report.ts';
+import { NOT_SIP } from '../../core/detect/losses.ts';
 import type { Passage } from '../../core/detect/passage.ts';
 import { isUnaltered } from '../../core/detect/passage.ts';
 import { formatEndpoint } from '../../core/net/address.ts';
+import { octetsOf } from '../../core/sip/octets.ts';
 import type { Invitation } from '../control/invitation.ts';
 import type { Place } from '../control/protocol.ts';
 import { measureBaseline } from './baseline.ts';
+import { makeCall } from './call.ts';
 import { Control } from './control.ts';
 import { measureIdle } from './idle.ts';
 import { climbLadder, ladderSizes } from './ladder.ts';
@@ -113,6 +116,7 @@ export class Check {
       measureIdle(stand, idleTimesMs),
     );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
+    await this.#step('call', 'A whole call with audio', () => makeCall(stand));
     await this.#step('size', 'Large messages', () =>
       climbLadder(stand, mode === 'quick' ? [500, 1400, 2000] : ladderSizes),
     );
@@ -159,6 +163,10 @@ export class Check {
         .map((lane) => runLane(stand, lane, lane.namedPort === undefined ? plan : namedMatrix)),
     );
     for (const lane of lanes) if (lane.namedPort === 'absent') await runLane(stand, lane, namedMatrix);
+    // Nothing of SIP has arrived there: is it the port, or is it SIP?
+    const onSip = stand.passages.slice(before).filter(({ portKind }) => portKind === 'sip');
+    if (onSip.every(({ received }) => received === undefined))
+      await stand.sendOut(high, sip, { step: 'matrix', what: NOT_SIP }, (id) => octetsOf(id));
     return { result: summaryOf(stand.passages.slice(before)), facts };
   }
 

@@ -1,0 +1,197 @@
+/**
+ * Does audio flow? RTP and RTCP from the phone, and to where the description that arrived asks for them; from another
+ * address too, as providers do it whose media server is not their registrar.
+ */
+import type { BehaviourObservation, Fact } from '../../core/detect/check-report.ts';
+import { evidenceOf } from '../../core/detect/evidence.ts';
+import { type FaultId, faultById } from '../../core/detect/faults.ts';
+import type { Passage } from '../../core/detect/passage.ts';
+import { type Endpoint, formatEndpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
+import type { Place } from '../control/protocol.ts';
+import type { Phone } from './phone.ts';
+import type { Stand } from './stand.ts';
+
+const STEP = 'media';
+const PACKETS = 3;
+/** Even ports, so that RTCP has the next one (RFC 3550 §11). */
+const FIRST_PORT = 16_600;
+const LAST_PORT = 16_700;
+
+export interface MediaPhone {
+  readonly rtp: Phone;
+  readonly rtcp: Phone;
+}
+
+export async function openMediaPhone(stand: Stand): Promise<MediaPhone | undefined> {
+  for (let port = FIRST_PORT; port < LAST_PORT; port += 2) {
+    try {
+      const rtp = await stand.phone(port);
+      return { rtp, rtcp: await stand.phone(port + 1) };
+    } catch {
+      // Taken: the next pair.
+    }
+  }
+  return undefined;
+}
+
+export interface MediaPaths {
+  readonly observations: readonly BehaviourObservation[];
+  readonly facts: readonly Fact[];
+  readonly result: string;
+}
+
+/** While a call is up. `advertised`: what the phone's description said when it arrived. */
+export async function tryMedia(
+  stand: Stand,
+  phone: MediaPhone,
+  advertised: Endpoint | undefined,
+): Promise<MediaPaths> {
+  const [near, nearRtcp] = stand.udp('media');
+  const [far] = stand.udp('media', true);
+  if (near === undefined || nearRtcp === undefined)
+    return { observations: [], facts: [], result: 'the reflector has no media ports' };
+  const observations: BehaviourObservation[] = [];
+  const facts: Fact[] = [];
+  const isRewritten = advertised !== undefined && !sameEndpoint(advertised, phone.rtp.local);
+  // A private address cannot be sent to from the Internet: then the provider has to answer to where RTP comes from.
+  const aim = (place: Place, socket: Phone, offset: number): Endpoint | undefined =>
+    advertised === undefined || isPrivate(advertised.address)
+      ? stand.outsideOf(socket, place)
+      : { address: advertised.address, port: advertised.port + offset };
+  const out = await burst(stand, phone.rtp, near, 'RTP');
+  const back = await burstIn(stand, phone.rtp, near, 'RTP', aim(near, phone.rtp, 0));
+  if (lost(out))
+    observations.push(observe('MEDIA-PINHOLE', 'RTP of the phone does not reach the other side.', out[0]));
+  else if (lost(back))
+    observations.push(
+      observe(
+        'MEDIA-PINHOLE',
+        isRewritten
+          ? `RTP sent to ${formatEndpoint(advertised)}, which the description that arrived asks for, does not reach the phone.`
+          : 'RTP sent back to where the phone’s RTP came from does not reach the phone.',
+        back[0],
+      ),
+    );
+  const source = stand.outsideOf(phone.rtp, near);
+  if (isRewritten && source !== undefined && !sameEndpoint(source, advertised))
+    facts.push({
+      id: 'media-source',
+      text: `The phone’s RTP comes from ${formatEndpoint(source)}, and not from ${formatEndpoint(advertised)}, which its description names when it arrives.`,
+    });
+  await burst(stand, phone.rtcp, nearRtcp, 'RTCP');
+  const control = await burstIn(stand, phone.rtcp, nearRtcp, 'RTCP', aim(nearRtcp, phone.rtcp, 1));
+  if (isRewritten && !lost(back) && control.length > 0 && lost(control))
+    observations.push(observe('MEDIA-RTCP', 'RTP comes in, and RTCP, one port above, does not.', control[0]));
+  if (far === undefined)
+    facts.push({
+      id: 'media-direct',
+      text: 'Media from another address than the signalling was not checked: the reflector has one only.',
+    });
+  else {
+    await burst(stand, phone.rtp, far, 'RTP to another address');
+    const other = await burstIn(stand, phone.rtp, far, 'RTP from another address', aim(far, phone.rtp, 0));
+    if (!lost(back) && other.length > 0 && lost(other))
+      observations.push(
+        observe(
+          'MEDIA-DIRECT',
+          'Media from the address of the signalling comes in, and from another one it does not.',
+          other[0],
+        ),
+      );
+  }
+  const ok = !lost(out) && !lost(back);
+  return {
+    observations,
+    facts,
+    result: ok
+      ? isRewritten
+        ? 'audio flows both ways, at the port that the edited description names'
+        : 'audio flows both ways, once the phone has sent some'
+      : 'audio does not flow both ways',
+  };
+}
+
+/** After the call: whether somebody whom the phone never sent to still gets in at the media port that was advertised. */
+export async function tryLeak(
+  stand: Stand,
+  phone: MediaPhone,
+  advertised: Endpoint | undefined,
+): Promise<BehaviourObservation | undefined> {
+  const stranger = stand.udp('media')[2];
+  const [near] = stand.udp('media');
+  if (advertised === undefined || stranger === undefined || near === undefined) return undefined;
+  if (sameEndpoint(advertised, phone.rtp.local) || isPrivate(advertised.address)) return undefined;
+  // Where the NAT lets in anybody, an open port says nothing about the ALG.
+  const plain = await stand.phone();
+  await burst(stand, plain, near, 'a datagram');
+  const anybody = await burstIn(
+    stand,
+    plain,
+    stranger,
+    'from a port never sent to',
+    stand.outsideOf(plain, near),
+  );
+  if (!lost(anybody)) return undefined;
+  const after = await burstIn(stand, phone.rtp, stranger, 'RTP after BYE', advertised);
+  return after.length === 0 || lost(after)
+    ? undefined
+    : observe(
+        'MEDIA-LEAK',
+        `After BYE the media port ${formatEndpoint(advertised)} is still open, to a sender of whom the phone knows nothing.`,
+        after.find(({ received }) => received !== undefined),
+      );
+}
+
+async function burst(stand: Stand, phone: Phone, place: Place, what: string): Promise<Passage[]> {
+  const passages: Passage[] = [];
+  const pace = { ...stand.pace, tries: 1 };
+  for (let i = 0; i < PACKETS && !lostTwice(passages); i++)
+    passages.push(await stand.sendOut(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), pace));
+  return passages;
+}
+
+async function burstIn(
+  stand: Stand,
+  phone: Phone,
+  place: Place,
+  what: string,
+  to: Endpoint | undefined,
+): Promise<Passage[]> {
+  const passages: Passage[] = [];
+  const pace = { ...stand.pace, tries: 1 };
+  for (let i = 0; i < PACKETS && !lostTwice(passages); i++) {
+    const one = await stand.sendIn(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), to, pace);
+    if (one !== undefined) passages.push(one);
+  }
+  return passages;
+}
+
+/** Version 2, payload type 0 (RFC 3550 §5.1), 160 octets of payload: one packet of G.711. */
+function rtpPacket(sequence: number, id: string): Uint8Array {
+  const packet = Buffer.alloc(172, 0xff);
+  packet.writeUInt16BE(0x8000, 0);
+  packet.writeUInt16BE(sequence, 2);
+  packet.writeUInt32BE(sequence * 160, 4);
+  packet.writeUInt32BE(0x67686a6b, 8);
+  packet.write(id, 12, 'latin1');
+  return packet;
+}
+
+function lost(passages: readonly Passage[]): boolean {
+  return passages.every(({ received }) => received === undefined);
+}
+
+function lostTwice(passages: readonly Passage[]): boolean {
+  return passages.length >= 2 && lost(passages);
+}
+
+function observe(fault: FaultId, explanation: string, passage: Passage | undefined): BehaviourObservation {
+  return {
+    fault,
+    severity: faultById(fault).severity,
+    consistent: false,
+    confidence: 'A',
+    explanation,
+    ...(passage === undefined ? {} : { evidence: evidenceOf(passage) }),
+  };
+}
