@@ -1,8 +1,10 @@
 /** `sipalg check REFLECTOR`: does anything between here and there alter SIP, what, and what helps. */
 import { writeFileSync } from 'node:fs';
 import type { CheckedStep, CheckReport } from '../core/detect/check-report.ts';
+import { redactor } from '../detector/check/redaction.ts';
 import { Check, type CheckOptions, defaultPace, idleTimes } from '../detector/check/run.ts';
 import { parseInvitation } from '../detector/control/invitation.ts';
+import { reportHtml } from './check-html.ts';
 import { passagesJson, reportJson } from './check-json.ts';
 import { reportText } from './check-text.ts';
 import { exitCode } from './exit-code.ts';
@@ -14,6 +16,7 @@ export interface RawCheckOptions {
   readonly long?: boolean;
   readonly patience?: string;
   readonly trace?: string;
+  readonly html?: string;
   readonly idle?: string;
   readonly redact?: boolean;
 }
@@ -37,7 +40,12 @@ export async function check(target: string, raw: RawCheckOptions): Promise<numbe
   };
   const { report, passages } = await Check.run(invitation, options);
   if (raw.trace !== undefined) writeFileSync(raw.trace, passagesJson(passages));
-  process.stdout.write(raw.json === true ? reportJson(report) : reportText(report, wantsColour()));
+  const hide = raw.redact === true ? redactor(passages) : undefined;
+  const shown = hide ?? ((text: string): string => text);
+  if (raw.html !== undefined) writeFileSync(raw.html, reportHtml(report, shown, new Date()));
+  process.stdout.write(
+    raw.json === true ? reportJson(report, hide) : `\n${reportText(report, shown, wantsColour())}`,
+  );
   return exitCodeOf(report);
 }
 

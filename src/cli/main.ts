@@ -250,6 +250,8 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
   .option('--quick', 'the most telling messages only (15 s)')
   .option('--long', 'with long idle times (up to 20 minutes)')
   .option('--json', 'the report as JSON, and nothing else')
+  .option('--html <file>', 'writes the report as one HTML file, for a support ticket')
+  .option('--redact', 'hides the public addresses of this line and of the reflector in the report')
   .option(
     '--idle <seconds>',
     'pauses before calls come in, such as 15,30,65; 0 for none (default: up to 65 s)',

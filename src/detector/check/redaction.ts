@@ -1,0 +1,22 @@
+/**
+ * Hides where a check was made: the public addresses of this line and of the reflector. Everything else in a report is made
+ * up by the check itself, and private addresses say nothing about anybody.
+ */
+import type { Passage } from '../../core/detect/passage.ts';
+import { isPrivate } from '../../core/net/address.ts';
+
+export function redactor(passages: readonly Passage[]): (text: string) => string {
+  const names = new Map<string, string>();
+  for (const { inside, outside, server } of passages) {
+    for (const own of [inside, outside])
+      if (own !== undefined && !isPrivate(own.address)) names.set(own.address, 'PUBLIC-ADDRESS');
+    if (!isPrivate(server.address)) names.set(server.address, 'REFLECTOR');
+  }
+  const longestFirst = [...names.keys()].sort((a, b) => b.length - a.length);
+  if (longestFirst.length === 0) return (text) => text;
+  const pattern = new RegExp(
+    longestFirst.map((one) => `(?<![\\d.])${one.replaceAll('.', '\\.')}(?!\\d|\\.\\d)`).join('|'),
+    'g',
+  );
+  return (text) => text.replace(pattern, (address) => names.get(address)!);
+}
