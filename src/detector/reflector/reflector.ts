@@ -8,7 +8,12 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { createServer as createTcpServer, type Server, type Socket as TcpSocket } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type Server,
+  type Socket as TcpSocket,
+} from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { type Address, type Endpoint, formatEndpoint, isIPv6, parseAddress } from '../../core/net/address.ts';
 import { LineReader } from '../control/line.ts';
@@ -204,7 +209,7 @@ export class Reflector {
         socket.removeAllListeners('error');
         // ICMP errors of clients that have gone are no news.
         socket.on('error', () => {});
-        const place = this.#addPlace(own, 'udp', role, port);
+        const place = this.#addPlace(own, 'udp', role, socket.address().port);
         this.#udp.set(place, socket);
         socket.on('message', (bytes, from) => this.#onDatagram(place, from.address, from.port, bytes));
         resolve();
@@ -237,11 +242,11 @@ export class Reflector {
     let last: Error | undefined;
     for (const port of ports) {
       try {
-        await this.#openTls(own, port, (socket) => this.#onStranger(socket, control));
-        if (isVital) this.controlPort = port;
+        const opened = await this.#openTls(own, port, (socket) => this.#onStranger(socket, control));
+        if (isVital) this.controlPort = opened;
         // The same port serves SIP over TLS and over WebSocket, as providers do on 443.
-        control.tls = this.#addPlace(own, 'tls', 'other', port);
-        control.wss = this.#addPlace(own, 'wss', 'other', port);
+        control.tls = this.#addPlace(own, 'tls', 'other', opened);
+        control.wss = this.#addPlace(own, 'wss', 'other', opened);
         return;
       } catch (error) {
         last = error as Error;
@@ -262,12 +267,13 @@ export class Reflector {
   async #openStream(own: OwnAddress, transport: 'tcp' | 'tls', role: Role, port: number): Promise<void> {
     let place = -1;
     const accept = (socket: TcpSocket): void => this.#onStranger(socket, place);
-    if (transport === 'tls') await this.#openTls(own, port, accept);
-    else await this.#listen(createTcpServer({ noDelay: true }, accept), own, port);
-    place = this.#addPlace(own, transport, role, port);
+    let opened = port;
+    if (transport === 'tls') opened = await this.#openTls(own, port, accept);
+    else opened = await this.#listen(createTcpServer({ noDelay: true }, accept), own, port);
+    place = this.#addPlace(own, transport, role, opened);
   }
 
-  #openTls(own: OwnAddress, port: number, accept: (socket: TcpSocket) => void): Promise<void> {
+  #openTls(own: OwnAddress, port: number, accept: (socket: TcpSocket) => void): Promise<number> {
     const { key, certificate } = this.#options.identity;
     const server = createTlsServer(
       {
@@ -284,7 +290,8 @@ export class Reflector {
     return this.#listen(server, own, port);
   }
 
-  #listen(server: Server, own: OwnAddress, port: number): Promise<void> {
+  /** Gives the port, which the system chooses where 0 is asked for. */
+  #listen(server: Server, own: OwnAddress, port: number): Promise<number> {
     server.maxConnections = this.#options.limits.strangers * 4;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -292,7 +299,7 @@ export class Reflector {
         server.removeListener('error', reject);
         server.on('error', () => {});
         this.#servers.push(server);
-        resolve();
+        resolve((server.address() as AddressInfo).port);
       });
     });
   }
