@@ -42,6 +42,10 @@ async function checkThrough(
   return { code: run.code, report: JSON.parse(run.stdout) as Report };
 }
 
+function dropping(rule: string): string {
+  return `table inet box {\n chain forward {\n type filter hook forward priority -5\n ${rule}\n }\n}\n`;
+}
+
 function faultsOf(list: Report['findings']): string[] {
   return [...new Set(list.map(({ fault }) => fault))].sort();
 }
@@ -103,6 +107,24 @@ test('sipalg’s own gateway is called an ALG, and a correct one', { skip }, asy
   for (const edit of ['ADDR-CONTACT', 'ADDR-VIA', 'SDP-C', 'SDP-M'])
     assert.ok(faultsOf(report.edits).includes(edit), edit);
   assert.equal(code, 0);
+});
+
+test('a box that drops port 5060 is told from one that drops SIP', { skip }, async () => {
+  const { code, report } = await checkThrough(
+    { rules: dropping('udp dport 5060 drop') },
+    '--quick',
+    '--idle',
+    '0',
+  );
+  assert.equal(report.verdict, 'faulty');
+  assert.match(explanationOf(report, 'DROP-5060'), /the port is blocked/);
+  assert.equal(code, 1);
+});
+
+test('a mapping that dies within seconds is told, and is called no ALG', { skip }, async () => {
+  const { report } = await checkThrough({ udpTimeouts: [1, 1] }, '--quick', '--idle', '0.3,3');
+  assert.deepEqual(faultsOf(report.findings), ['TIME-UDP-SHORT']);
+  assert.match(report.headline, /^Nothing alters SIP/);
 });
 
 test('the report for people shows what was sent and what arrived', {
