@@ -261,6 +261,17 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
     '--patience <ms>',
     'how long a message may take before it is sent again or given up (default: 1000)',
   )
+  .addHelpText(
+    'after',
+    `
+Exit codes: 0 unaltered, or edited by an ALG without fault; 1 something does harm; 2 the command line; 3 the reflector
+cannot be reached, or nothing came through.
+
+Examples:
+  sipalg check 203.0.113.10:443/TOKEN/PIN
+  sipalg check 203.0.113.10:443/TOKEN/PIN --quick --json
+  sipalg check 203.0.113.10:443/TOKEN/PIN --html report.html --redact`,
+  )
   .action(running(async (target, options) => (await import('./check.ts')).check(target, options)));
 
 program
