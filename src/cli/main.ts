@@ -278,7 +278,7 @@ program
   .command('reflector')
   .summary('the other end of `sipalg check`, on a host on the Internet')
   .description(
-    `Runs the far end of \`sipalg check\` in the foreground: SIP over UDP, TCP and TLS, media and STUN ports, and a TLS control
+    `Runs the far end of \`sipalg check\` in the foreground: SIP over UDP, TCP, TLS and WebSocket, media ports, and a TLS control
 channel that tells a client every octet that came in. It prints the line that a client needs. No configuration: key and
 token are made once and kept.
 

@@ -24,7 +24,7 @@ const text = v.pipe(v.string(), v.maxLength(512));
 const time = v.pipe(v.number(), v.finite());
 
 /** What a place is for. `sip` is the port that boxes listen on; `control` is one that no box takes for SIP. */
-export const roles = ['sip', 'other', 'control', 'media', 'stun'] as const;
+export const roles = ['sip', 'other', 'control', 'media'] as const;
 export type Role = (typeof roles)[number];
 
 const place = v.strictObject({

@@ -23,7 +23,7 @@ async function started(limits: Partial<Limits> = {}) {
   const reflector = await Reflector.start({
     addresses: [{ local: HOST, public: HOST }],
     controlPorts: [0],
-    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [], stun: [] },
+    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [] },
     identity,
     token: TOKEN,
     version: 'test',

@@ -56,7 +56,6 @@ export interface PortPlan {
   readonly other: readonly number[];
   readonly control: number;
   readonly media: readonly number[];
-  readonly stun: readonly number[];
 }
 
 export const defaultPorts: PortPlan = {
@@ -65,7 +64,6 @@ export const defaultPorts: PortPlan = {
   other: [5070, 6060],
   control: 32_060,
   media: [32_100, 32_101, 32_102, 32_103],
-  stun: [3478, 3479],
 };
 
 export type ReflectorEvent =
@@ -163,13 +161,12 @@ export class Reflector {
       ['control', ports.control],
       ...ports.other.map((port): [Role, number] => ['other', port]),
       ...ports.media.map((port): [Role, number] => ['media', port]),
-      ...ports.stun.map((port): [Role, number] => ['stun', port]),
     ];
     for (const own of addresses) {
       for (const [role, port] of plan) {
         const isVital = role === 'sip' && own === addresses[0];
         await this.#try('udp', own, port, isVital, () => this.#openUdp(own, role, port));
-        if (role === 'media' || role === 'stun') continue;
+        if (role === 'media') continue;
         await this.#try('tcp', own, port, false, () => this.#openStream(own, 'tcp', role, port));
       }
       await this.#try('tls', own, ports.sipTls, false, () =>
