@@ -88,7 +88,9 @@ export class Daemon {
     const child = this.#network.router.spawn(
       process.execPath,
       [
-        ...[bundle(), 'gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
+        // As bin/sipalg calls it.
+        ...['--max-semi-space-size=4', bundle()],
+        ...['gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
         ...['--state-dir', this.#stateDir, '--log-level', this.#logLevel],
       ],
       { stdio: ['ignore', log, log] },

@@ -1,4 +1,5 @@
 /** A dialog as a row that survives a restart, and back. */
+import { UNQUEUED } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Dialog, Initiator, RemoteMedia, SessionTimer } from './dialogs.ts';
@@ -107,6 +108,6 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     agreed: undefined,
     byDescription: [],
     dueAt: Number.POSITIVE_INFINITY,
-    queuedAt: Number.POSITIVE_INFINITY,
+    place: UNQUEUED,
   };
 }

@@ -9,7 +9,7 @@
  */
 
 import { Tally } from '../nat/tally.ts';
-import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { HOUR_MS, MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
@@ -174,7 +174,7 @@ export class Dialogs {
       agreed: undefined,
       byDescription: [],
       dueAt: now + EARLY_MS,
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.insert(dialog);
     return dialog;
@@ -188,7 +188,7 @@ export class Dialogs {
 
   remove(dialog: Dialog): void {
     if (this.#byKey.delete(dialog.key)) this.#perPhone.remove(dialog.phone);
-    dialog.dueAt = Number.POSITIVE_INFINITY;
+    this.timers.cancel(dialog);
   }
 
   /** Puts its end to `endsAt`. */

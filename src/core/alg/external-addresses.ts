@@ -6,7 +6,7 @@
  * anybody but the phone: with its next REGISTER (RFC 3261 §10.2.4), with a re-INVITE (§14.1). So a mapping is held for a
  * while, and for as long as no other address is there; then it is closed, and the phone's next message gets a new one.
  */
-import { TimerQueue } from '../nat/timer-queue.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Address, isIPv6 } from '../net/address.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { SignallingMapping } from './mappings.ts';
@@ -17,10 +17,8 @@ export const ADDRESS_GRACE_MS = 60 * SECOND_MS;
 /** Calls that are named one by one where an address is lost; `address.lost` counts them all. */
 const STRANDED_TOLD = 100;
 
-interface GoneAddress {
+interface GoneAddress extends Due {
   readonly address: Address;
-  dueAt: TimeMs;
-  queuedAt: TimeMs;
 }
 
 export class ExternalAddresses {
@@ -43,15 +41,14 @@ export class ExternalAddresses {
     const used = usedAddresses(state);
     for (const address of used)
       if (!this.#present.has(address) && !this.#gone.has(address)) {
-        const never = Number.POSITIVE_INFINITY;
-        this.#gone.set(address, { address, dueAt: never, queuedAt: never });
+        this.#gone.set(address, { address, dueAt: Number.POSITIVE_INFINITY, place: UNQUEUED });
         state.event({ kind: 'address.gone', address, ...usersOf(state, address) });
       }
     for (const gone of this.#gone.values()) {
       const { address } = gone;
       if (this.#present.has(address)) this.#back(state, now, gone);
       else if (!used.has(address)) this.#forget(gone);
-      else if (!this.#isReplaced(address)) gone.dueAt = Number.POSITIVE_INFINITY;
+      else if (!this.#isReplaced(address)) this.timers.cancel(gone);
       else if (gone.dueAt === Number.POSITIVE_INFINITY) {
         gone.dueAt = now + ADDRESS_GRACE_MS;
         this.timers.schedule(gone);
@@ -79,7 +76,7 @@ export class ExternalAddresses {
 
   #forget(gone: GoneAddress): void {
     this.#gone.delete(gone.address);
-    gone.dueAt = Number.POSITIVE_INFINITY;
+    this.timers.cancel(gone);
   }
 
   /** Whether a phone could be served at another address of the same family by now. */

@@ -9,7 +9,7 @@
  * (§3.5.2, §4.4.2; RFC 6223 §4). A UDP server of which nothing is known gets one CRLF: that is no ping, so there is no
  * answer to keep from the phone, and an empty line before a start line means nothing anyway (RFC 3261 §7.5).
  */
-import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Endpoint, endpointKey, isPrivate, sameEndpoint } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
@@ -88,7 +88,7 @@ export class Keepalives {
       sent: 0,
       isAnswerDue: false,
       dueAt: now + intervalMs(mapping.transport, mapping.id, 0),
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.#byKey.set(key, flow);
     this.timers.schedule(flow);

@@ -4,7 +4,7 @@
  */
 
 import { PortPool, type PortRange } from '../nat/port-pool.ts';
-import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
 import type { ConnectionId, Transport } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
@@ -186,7 +186,7 @@ export class Mappings {
       lastIncoming: undefined,
       keepUntil: 0,
       dueAt: Number.POSITIVE_INFINITY,
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.#insert(mapping);
     return mapping;
@@ -209,7 +209,7 @@ export class Mappings {
 
   remove(mapping: SignallingMapping): void {
     mapping.state = 'closed';
-    mapping.dueAt = Number.POSITIVE_INFINITY;
+    this.timers.cancel(mapping);
     this.#byId.delete(mapping.id);
     const ofPhone = this.#byPhone.get(mapping.internal.address);
     ofPhone?.delete(mapping);
@@ -278,7 +278,7 @@ export class Mappings {
       lastIncoming: undefined,
       keepUntil: row.keepUntil,
       dueAt: Number.POSITIVE_INFINITY,
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.#insert(mapping);
     return mapping;

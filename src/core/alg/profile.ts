@@ -8,7 +8,7 @@
  * believed again until the registration has ended, so nothing flaps (docs/decisions/0012-observe-or-assist.md).
  */
 
-import { type Due, TimerQueue } from '../nat/timer-queue.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
@@ -271,7 +271,7 @@ export class Profiles {
       assistedUntil: mode === 'assist' ? Math.max(row.assistedUntil, endsAt) : row.assistedUntil,
       asked: false,
       dueAt: endsAt,
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.#byKey.set(key, profile);
     this.timers.schedule(profile);
@@ -314,7 +314,7 @@ export class Profiles {
       asked: false,
       refuted: false,
       dueAt: now + LINGER_MS,
-      queuedAt: Number.POSITIVE_INFINITY,
+      place: UNQUEUED,
     };
     this.#byKey.set(key, profile);
     this.timers.schedule(profile);

@@ -12,6 +12,7 @@ import type { Address, Endpoint } from '../net/address.ts';
 import type { ConnectionId } from '../net/flow.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
+import { textOf } from '../sip/octets.ts';
 import type { MappingId } from './io.ts';
 
 export interface Transaction {
@@ -119,6 +120,6 @@ export class Transactions {
 /** The branch of the topmost Via; where that is our own, the branch of the Via below it, from which ours was made. */
 export function branchOf(message: Message): string {
   const { branch } = message.via;
-  const text = branch === undefined ? '' : message.text.slice(branch.start, branch.end);
+  const text = branch === undefined ? '' : textOf(message.bytes, branch.start, branch.end);
   return text.startsWith(OWN_BRANCH) ? text.slice(OWN_BRANCH.length) : text;
 }

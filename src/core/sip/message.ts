@@ -46,7 +46,8 @@ export class Message {
   readonly bytes: Uint8Array;
   /**
    * The same octets as latin-1 text, made once: searching it and cutting pieces from it cost a fraction of what the same
-   * costs on octets. A piece keeps the whole text alive; what is kept for longer than the message is made by `textOf`.
+   * costs on octets. A piece that is cut from it keeps the whole text alive, also as a part of a key: what is kept for longer
+   * than the message is made by `textOf`, as Call-ID and tags are.
    */
   readonly text: string;
   readonly kind: 'request' | 'response';
@@ -75,6 +76,7 @@ export class Message {
   /** The body as Content-Length bounds it. */
   readonly body: Span;
   readonly defects: readonly Defect[];
+  #callId: string | undefined;
   #fromTag: string | undefined;
   #toTag: string | undefined;
 
@@ -117,7 +119,8 @@ export class Message {
   }
 
   get callId(): string {
-    return this.text.slice(this.callIdSpan.start, this.callIdSpan.end);
+    this.#callId ??= textOf(this.bytes, this.callIdSpan.start, this.callIdSpan.end);
+    return this.#callId;
   }
 
   /** Empty text where there is none. */
@@ -435,7 +438,7 @@ function methodAt(bytes: Uint8Array, start: number, end: number): string {
   return textOf(bytes, start, end);
 }
 
-function tagOf({ bytes, text }: Message, value: NameAddr): string {
+function tagOf({ bytes }: Message, value: NameAddr): string {
   const tag = nameAddrParameter(bytes, value, 'tag');
-  return tag === undefined ? '' : text.slice(tag.start, tag.end);
+  return tag === undefined ? '' : textOf(bytes, tag.start, tag.end);
 }
