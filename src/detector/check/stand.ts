@@ -106,7 +106,7 @@ export class Stand {
       if (arrival.kind !== 'datagram' || arrival.place !== place.place) return;
       const bytes = fromBase64(arrival.bytes);
       if (!holds(bytes, id)) {
-        if (!this.#holdsAny(bytes)) orphans.push(arrival);
+        if (orphans.length < MOST_ORPHANS && !this.#holdsAny(bytes)) orphans.push(arrival);
         return;
       }
       arrived ??= arrival;
@@ -165,7 +165,8 @@ export class Stand {
         if (holds(sighting.bytes, id)) {
           arrived ??= { ...sighting, socket: at };
           wake();
-        } else if (!this.#holdsAny(sighting.bytes)) orphans.push({ ...sighting, socket: at });
+        } else if (orphans.length < MOST_ORPHANS && !this.#holdsAny(sighting.bytes))
+          orphans.push({ ...sighting, socket: at });
       });
     const stops = [phone, ...(also === undefined ? [] : [also])].map(listen);
     let sentAt = 0;
@@ -228,6 +229,9 @@ export class Stand {
     return known === undefined || endpointKey(known) === endpointKey(arrival.from);
   }
 }
+
+/** Messages without an id that are kept while one is waited for; a flood is not. */
+const MOST_ORPHANS = 64;
 
 export function portKindOf(place: Place): PortKind {
   return place.role === 'sip' || place.role === 'control' ? place.role : 'other';
