@@ -9,7 +9,13 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Gateway, type LogLine } from '../../demo/gateway.ts';
 import { newDirectory } from '../../demo/run.ts';
-import { type Endpoint, endpointKey, formatEndpoint, parseEndpoint } from '../../src/core/net/address.ts';
+import {
+  type Endpoint,
+  endpointKey,
+  formatEndpoint,
+  isIPv6,
+  parseEndpoint,
+} from '../../src/core/net/address.ts';
 import type { Arrival, Driver, OpenMedia, Outcome, Told } from '../scenario/driver.ts';
 import type { Scenario, Step } from '../scenario/scenario.ts';
 import type { Playable } from './playable.ts';
@@ -21,6 +27,7 @@ const FENCE: Fence = {
 };
 const FENCE_LEGS = 3;
 const STRANGER: Endpoint = { address: '192.0.2.250', port: 9999 };
+const STRANGER_6: Endpoint = { address: '2001:db8:4::250', port: 9999 };
 const TOLD_MS = 5_000;
 
 /** Everything that gateways of one run share: what they compiled, and their configuration files. */
@@ -47,9 +54,9 @@ export class Gateways {
 export async function startGateway(
   gateways: Gateways,
   world: World,
-  { toml, scenario }: Playable,
+  { toml, scenario, external }: Playable,
 ): Promise<Driver> {
-  world.reset();
+  world.reset(external);
   const gateway = await gateways.start(world, toml);
   const driver = new GatewayDriver(world, gateway, scenario);
   await driver.fence();
@@ -148,7 +155,10 @@ class GatewayDriver implements Driver {
       }
     }
     if (!probed) return;
-    const strangers = [...this.#open.values()].map(({ external }) => ({ external, source: STRANGER }));
+    const strangers = [...this.#open.values()].map(({ external }) => ({
+      external,
+      source: isIPv6(external.address) ? STRANGER_6 : STRANGER,
+    }));
     // Who has not answered yet is one of them; from a port of its own, because the kernel knows the flow for a second.
     if (step.checks.some((check) => check.kind === 'media' && check.fields.get('from') === 'nobody'))
       for (const { external } of this.#open.values())

@@ -2,7 +2,9 @@
  * Which scenarios can be played on real sockets, and with which configuration. What cannot be is left out with a reason,
  * whole or from a step on: nobody waits for an hour, and only what an operator can configure is configured.
  */
+import { type Address, isIPv6 } from '../../src/core/net/address.ts';
 import type { Scenario, Step } from '../scenario/scenario.ts';
+import { EXTERNAL, EXTERNAL_6 } from './world.ts';
 
 /** Longer jumps in time are the engine's to make. */
 const LONGEST_WAIT_MS = 3_000;
@@ -11,6 +13,8 @@ export interface Playable {
   readonly scenario: Scenario;
   /** Why it ends before its last step. */
   readonly cut: string | undefined;
+  /** The router's IPv4 address outside. */
+  readonly external: Address;
   /** The configuration, but interfaces and directories. */
   readonly toml: string;
 }
@@ -44,10 +48,15 @@ export function playable(scenario: Scenario): Playable | Excluded {
   const providers: string[] = [];
   const modes: string[] = [];
   const top: string[] = [];
+  let external: Address = EXTERNAL;
   for (const [key, value] of scenario.gateway) {
     if (POLICY.has(key)) policy.push(`${key} = "${value}"`);
     else if (key.startsWith('limit.')) limits.push(`${kebab(key.slice(6))} = ${value}`);
-    else if (key === 'media-ports') mediaPorts = value;
+    else if (key === 'external') {
+      // The router has one address of IPv6, and one of IPv4, which may be another one.
+      if (!isIPv6(value)) external = value;
+      else if (value !== EXTERNAL_6) return { reason: `the router is ${EXTERNAL_6}` };
+    } else if (key === 'media-ports') mediaPorts = value;
     else if (key === 'signalling-ports') signalling.push(`external-ports = "${value}"`);
     else if (key === 'upstream-nat') top.push(`upstream-nat = "${value}"`);
     else if (key.startsWith('mode.')) modes.push(...modeTable(key.slice(5), value));
@@ -74,6 +83,7 @@ export function playable(scenario: Scenario): Playable | Excluded {
   return {
     scenario: { ...scenario, steps: steps.map(heard) },
     cut: end < 0 ? undefined : `from line ${scenario.steps[end]!.line} on ${cutReason(scenario.steps[end]!)}`,
+    external,
     toml,
   };
 }
@@ -87,7 +97,6 @@ const REASONS: ReadonlyMap<string, string> = new Map([
   ['map-media', 'static mappings are not in the configuration'],
   ['own', 'it is one of the explicit mode'],
   ['media', 'it is one of the explicit mode'],
-  ['external', 'IPv6 is not intercepted: it needs no NAT'],
   ['proxy', 'declared proxies are not in the configuration'],
 ]);
 

@@ -2,10 +2,11 @@
  * A router between everybody inside and everybody outside, in three network namespaces:
  *
  *   inside: 192.168.0.0/16 and 10.0.0.0/8 ── lan 192.168.1.1 [router] wan 203.0.113.1 ── outside: all other addresses
+ *           2001:db8:1::/64               ──                [router] 2001:db8:3::1   ── the rest of 2001:db8::/32
  *
  * Both ends own every address of theirs, and one socket each takes whatever UDP comes out of the router, at any address and
  * port: nothing that arrives is overlooked, and what arrives nowhere has not left the router. The router is one that
- * knows masquerade and has no firewall, so that what somebody must not reach is kept from him by what is tested, not by it.
+ * knows masquerade, of IPv6 as well, and has no firewall, so that what somebody must not reach is kept from him by what is tested, not by it.
  *
  * That nothing more arrives is known, not waited for: a datagram of our own goes the same way behind all others, and what
  * came before it is all there is (`fence`).
@@ -13,10 +14,11 @@
 import { writeFileSync } from 'node:fs';
 import { Journal } from '../../demo/journal.ts';
 import { Namespace } from '../../demo/namespace.ts';
-import { type Endpoint, endpointKey, formatEndpoint } from '../../src/core/net/address.ts';
+import { type Address, type Endpoint, endpointKey, formatEndpoint } from '../../src/core/net/address.ts';
 import { UdpSocket } from '../../src/linux/udp-socket.ts';
 
 export const EXTERNAL = '203.0.113.1';
+export const EXTERNAL_6 = '2001:db8:3::1';
 const SINK_PORT = 9;
 /**
  * Who is behind which link is written down, not asked for: the kernel has one table of what ARP has found out for all
@@ -30,6 +32,8 @@ const MAC = {
 } as const;
 /** The next hop to all that is inside; nobody sends to it. */
 const INSIDE = '192.168.255.254';
+/** Next hops of IPv6 inside, of the router and of those behind it, and outside. */
+const HOP_6 = { router: 'fe80::1', inside: 'fe80::2', outside: 'fe80::3' } as const;
 export const ARRIVES_MS = 5_000;
 const FENCE = 'fence ';
 
@@ -58,12 +62,14 @@ export class World {
       `${formatEndpoint(one.from)} > ${formatEndpoint(one.to)}: ${Buffer.from(one.bytes).toString('latin1').slice(0, 60)}`,
   );
   #fences = 0;
+  #external = EXTERNAL;
 
   constructor() {
     try {
       this.#link();
       for (const side of ['internal', 'external'] as const)
-        this.#sinks.push(this.#socket(side, { address: '127.0.0.1', port: SINK_PORT }, true));
+        for (const address of ['127.0.0.1', '::1'])
+          this.#sinks.push(this.#socket(side, { address, port: SINK_PORT }, true));
     } catch (error) {
       this.close();
       throw error;
@@ -106,8 +112,9 @@ export class World {
     }
   }
 
-  /** Forgets senders and flows: the next scenario finds a world in which nothing has happened. */
-  reset(): void {
+  /** Forgets senders and flows: the next scenario finds a world in which nothing has happened. `external`: of IPv4. */
+  reset(external: Address = EXTERNAL): void {
+    if (external !== this.#external) this.#move(external);
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
     this.#journal.clear();
@@ -118,6 +125,20 @@ export class World {
     for (const socket of [...this.#sockets.values(), ...this.#sinks]) socket.close();
     this.router.remove();
     for (const space of Object.values(this.#spaces)) space.remove();
+  }
+
+  /** Another IPv4 address for the router, to which all that is outside knows the way. */
+  #move(external: Address): void {
+    const outside = this.#spaces.external;
+    ip(outside, `route replace ${external}/32 dev eth0 table local scope link`);
+    ip(outside, `neigh replace ${external} lladdr ${MAC.wan} dev eth0 nud permanent`);
+    ip(
+      this.router,
+      `addr del ${this.#external}/24 dev wan`,
+      `addr add ${external}/24 dev wan`,
+      'route replace default via 203.0.113.254 dev wan onlink',
+    );
+    this.#external = external;
   }
 
   #socket(side: Side, local: Endpoint, originalDestination: boolean): UdpSocket {
@@ -137,11 +158,9 @@ export class World {
 
   #link(): void {
     const { internal, external } = this.#spaces;
-    const ip = (space: Namespace, ...lines: string[]): void => {
-      space.run('ip', ['-batch', '-'], `${['link set lo up', ...lines].join('\n')}\n`);
-    };
     ip(
       this.router,
+      'link set lo up',
       `link add lan address ${MAC.lan} type veth peer name eth0 address ${MAC.inside} netns ${internal.name}`,
       `link add wan address ${MAC.wan} type veth peer name eth0 address ${MAC.outside} netns ${external.name}`,
       'link set lan up',
@@ -153,52 +172,82 @@ export class World {
       `addr add ${EXTERNAL}/24 dev wan`,
       'route add default via 203.0.113.254',
       `neigh add 203.0.113.254 lladdr ${MAC.outside} dev wan nud permanent`,
+      'addr add 2001:db8:1::1/128 dev lan nodad',
+      `addr add ${EXTERNAL_6}/128 dev wan nodad`,
+      `neigh add ${HOP_6.inside} lladdr ${MAC.inside} dev lan nud permanent`,
+      `neigh add ${HOP_6.outside} lladdr ${MAC.outside} dev wan nud permanent`,
+      `route add 2001:db8:1::/64 via ${HOP_6.inside} dev lan`,
+      `route add default via ${HOP_6.outside} dev wan`,
     );
     // All addresses of its own: what is sent there is delivered.
     ip(
       internal,
+      'link set lo up',
       'link set eth0 up',
       'route add local 192.168.0.0/16 dev lo table local',
       'route add local 10.0.0.0/8 dev lo table local',
       'route add 192.168.1.1/32 dev eth0 table local scope link',
       'route add default via 192.168.1.1 dev eth0 onlink',
       `neigh add 192.168.1.1 lladdr ${MAC.lan} dev eth0 nud permanent`,
+      'route add local 2001:db8:1::/64 dev lo table local',
+      `neigh add ${HOP_6.router} lladdr ${MAC.lan} dev eth0 nud permanent`,
+      `route add default via ${HOP_6.router} dev eth0`,
     );
     ip(
       external,
+      'link set lo up',
       'link set eth0 up',
       'addr add 203.0.113.254/24 dev eth0',
       'route add local 0.0.0.0/0 dev lo table local',
       'route add 203.0.113.0/24 dev eth0 table local scope link',
       `neigh add ${EXTERNAL} lladdr ${MAC.wan} dev eth0 nud permanent`,
+      'route add local 2001:db8::/32 dev lo table local',
+      `neigh add ${HOP_6.router} lladdr ${MAC.wan} dev eth0 nud permanent`,
+      `route add ${EXTERNAL_6}/128 via ${HOP_6.router} dev eth0 table local`,
     );
     for (const space of [internal, external]) {
       set(space, { 'conf/all/accept_local': 1, 'conf/eth0/accept_local': 1 });
       set(space, { 'conf/all/rp_filter': 0, 'conf/eth0/rp_filter': 0 });
-      space.run(
-        'nft',
-        ['-f', '-'],
-        chain(
-          'sink',
-          'filter hook prerouting priority mangle',
-          `iifname "eth0" meta l4proto udp tproxy to 127.0.0.1:${SINK_PORT} accept`,
-        ),
-      );
+      for (const [family, address] of [
+        ['ip', '127.0.0.1'],
+        ['ip6', '[::1]'],
+      ] as const)
+        space.run(
+          'nft',
+          ['-f', '-'],
+          chain(
+            'sink',
+            'filter hook prerouting priority mangle',
+            `iifname "eth0" meta l4proto udp tproxy to ${address}:${SINK_PORT} accept`,
+            [],
+            family,
+          ),
+        );
     }
     inOneQueue(this.router, ['lan', 'wan']);
     for (const space of [internal, external]) inOneQueue(space, ['eth0']);
     set(this.router, { ip_forward: 1, 'conf/all/rp_filter': 1, 'conf/all/send_redirects': 0 });
-    this.router.run(
-      'nft',
-      ['-f', '-'],
-      chain('nat', 'nat hook postrouting priority srcnat', 'oifname "wan" masquerade'),
-    );
+    this.router.enter(() => writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1'));
+    for (const family of ['ip', 'ip6'] as const)
+      this.router.run(
+        'nft',
+        ['-f', '-'],
+        chain('nat', 'nat hook postrouting priority srcnat', 'oifname "wan" masquerade', [], family),
+      );
   }
 }
 
 /** A table with one chain, as `nft -f` reads it. */
-export function chain(table: string, hook: string, rule: string, more: readonly string[] = []): string {
-  return [`table ip ${table} {`, ...more, 'chain only {', `type ${hook};`, rule, '}', '}', ''].join('\n');
+export function chain(
+  table: string,
+  hook: string,
+  rule: string,
+  more: readonly string[] = [],
+  family: 'ip' | 'ip6' = 'ip',
+): string {
+  return [`table ${family} ${table} {`, ...more, 'chain only {', `type ${hook};`, rule, '}', '}', ''].join(
+    '\n',
+  );
 }
 
 /**
@@ -208,6 +257,10 @@ export function chain(table: string, hook: string, rule: string, more: readonly 
 function inOneQueue(space: Namespace, links: readonly string[]): void {
   const files = links.map((link) => `/sys/class/net/${link}/queues/rx-0/rps_cpus`);
   space.run('sh', ['-c', files.map((file) => `if [ -e ${file} ]; then echo 1 > ${file}; fi`).join('\n')]);
+}
+
+function ip(space: Namespace, ...lines: string[]): void {
+  space.run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
 }
 
 function set(space: Namespace, values: Readonly<Record<string, number>>): void {
