@@ -123,7 +123,10 @@ test('a firewall that drops is named with the rule to add; a named accept chain 
   ]);
   const found = findObstacles(both, facts({ ruleset, interfaces }));
   assert.deepEqual(codes(found), ['linux/sip-helper', 'linux/input-drops', 'linux/forward-drops']);
-  assert.match(found[1]!.remedy, /nft insert rule inet filter input iifname "lan1" meta l4proto \{ udp, tcp \} th dport 5060 accept/);
+  assert.match(
+    found[1]!.remedy,
+    /nft insert rule inet filter input iifname "lan1" meta l4proto \{ udp, tcp \} th dport 5060 accept/,
+  );
   assert.match(found[2]!.remedy, /nft insert rule inet filter forward ct status dnat accept/);
   const acceptChains = ['inet filter input', 'inet filter forward'].map((name) => parseChainName(name)!);
   assert.deepEqual(codes(findObstacles({ ...both, acceptChains }, facts({ ruleset, interfaces }))), [
