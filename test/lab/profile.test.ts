@@ -73,8 +73,12 @@ labFile('observe, and keepalives', ['conntrack', 'kamailio'], () => {
       await alice.register();
       assert.deepEqual(profileOf(lab), ['assist', 'default', 'rport', 'outbound']);
       await alice.register();
-      const changed = lab.gateway?.log.entries.find(({ msg }) => msg === 'profile.changed');
-      assert.deepEqual([changed?.mode, changed?.chosen], ['observe', 'evidence']);
+      const { mode, chosen } = await lab.gateway!.log.until(
+        ({ msg }) => msg === 'profile.changed',
+        1_500,
+        'the gateway tells that it observes',
+      );
+      assert.deepEqual([mode, chosen], ['observe', 'evidence']);
       const call = await bob.call(`sip:alice@${addresses.provider}`);
       await alice.incoming(1_500);
       await call.reached('confirmed');
