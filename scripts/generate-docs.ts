@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { listMarkdown } from '../src/cli/router-markdown.ts';
 import { ways } from '../src/cli/rules-table.ts';
 import { problemCodes } from '../src/config/problem.ts';
 import { type ConfigKey, configKeys } from '../src/config/schema.ts';
@@ -14,12 +15,19 @@ import { type Rule, rules } from '../src/core/alg/rules.ts';
 import type { Fault } from '../src/core/detect/fault.ts';
 import { faultGroups, faults } from '../src/core/detect/faults.ts';
 import { remedies, remedyById } from '../src/core/detect/remedies.ts';
+import { loadCatalogue } from '../src/routers/catalogue.ts';
+import { lintRules } from '../src/routers/lint/lint.ts';
+import { recipeProblemCodes } from '../src/routers/problem.ts';
+import { recipeFields } from '../src/routers/schema.ts';
+import * as recipeWords from '../src/routers/words.ts';
 
 const folder = fileURLToPath(new URL('../docs/reference/', import.meta.url));
 
 const pages: Readonly<Record<string, string>> = {
   'config.md': configPage(),
   'faults.md': faultsPage(),
+  'recipe.md': recipePage(),
+  'routers.md': routersPage(),
   'rules.md': rulesPage(rules),
 };
 
@@ -109,6 +117,80 @@ function wholeFile(): string {
     lines.push(`${key.path.at(-1)} = ${tomlValue(key)}`);
   }
   return lines.join('\n').trim();
+}
+
+function recipePage(): string {
+  // A step is the same wherever it stands.
+  const repeated = ['off', 'on', 'persist', 'flush'];
+  const shown = recipeFields.filter(({ path }) => !(path.length > 3 && repeated.includes(path[2] ?? '')));
+  const rows = shown.map(({ path, required, summary, words }) => {
+    const name = path.join('.').replaceAll('.[]', '[]');
+    // Faults and remedies have pages of their own.
+    const choice =
+      words === undefined || words.length > 12
+        ? ''
+        : ` One of ${words.map((word) => `\`${word}\``).join(', ')}.`;
+    return `| \`${name}\` | ${required ? 'yes' : ''} | ${cell(`${summary}${choice}`)} |`;
+  });
+  const tables = Object.entries(recipeWords).flatMap(([name, table]) =>
+    typeof table === 'function' ? [] : [{ name, table: table as Readonly<Record<string, string>> }],
+  );
+  return `${generatedFrom('src/routers/schema.ts')}
+# Recipes
+
+A recipe is one router: \`recipes/VENDOR/MODEL.yaml\`, YAML 1.2 without anchors, aliases and tags. \`sipalg router show ID\` prints it
+for people; \`--recipes DIR\` reads a folder of your own. Two rules run through all of them: what nobody has shown is marked
+\`verified: false\` and shown as such, and what belongs to the ALG is kept apart from other settings of a firewall.
+
+| field | required | meaning |
+|---|---|---|
+${rows.join('\n')}
+
+The steps of \`off\`, \`on\`, \`persist\` and \`flush\` have the fields of those of \`check\`.
+
+## Words
+
+${tables
+  .map(
+    ({ name, table }) =>
+      `### ${name}\n\n| word | meaning |\n|---|---|\n${Object.entries(table)
+        .map(([word, meaning]) => `| \`${word}\` | ${cell(meaning)} |`)
+        .join('\n')}\n`,
+  )
+  .join('\n')}
+## Rules of the linter
+
+| rule | what it holds |
+|---|---|
+${lintRules.map(({ id, holds }) => `| \`${id}\` | ${cell(holds)} |`).join('\n')}
+
+## Problems
+
+| code | meaning |
+|---|---|
+${Object.entries(recipeProblemCodes)
+  .map(([code, meaning]) => `| \`${code}\` | ${cell(meaning)} |`)
+  .join('\n')}
+`;
+}
+
+function routersPage(): string {
+  const { recipes } = loadCatalogue(fileURLToPath(new URL('../recipes/', import.meta.url)));
+  const count = (status: string): number => recipes.filter((recipe) => recipe.status === status).length;
+  const statuses = Object.entries(recipeWords.statuses).map(
+    ([status, meaning]) => `| \`${status}\` | ${count(status)} | ${cell(meaning)} |`,
+  );
+  return `${generatedFrom('recipes/')}
+# Routers
+
+${recipes.length} recipes. \`sipalg router show ID\` prints one step by step; [recipe.md](recipe.md) says what the fields mean. “The article” is the
+list that is copied from page to page; the column says whether what it tells still holds.
+
+| status | recipes | meaning |
+|---|---|---|
+${statuses.join('\n')}
+
+${listMarkdown(recipes)}`;
 }
 
 function rulesPage(table: readonly Rule[]): string {

@@ -299,6 +299,44 @@ It answers nobody without that line, calls nobody, and sends only to the client'
   .option('--json', 'one JSON object a line; "msg":"ready" carries the invitation')
   .action(running(async (options) => (await import('./reflector.ts')).reflector(options, manifest.version)));
 
+const router = program
+  .command('router')
+  .summary("how a router's SIP ALG is checked, switched off, and switched back")
+  .description(
+    `The catalogue of recipes: for each router where the switch is, what a tick means, what must be seen, how to put it back, what
+it risks, and what the pages that are copied from each other get wrong. It prints; nothing is sent to any router.`,
+  )
+  .addHelpText(
+    'after',
+    `
+Examples:
+  sipalg router search fritzbox
+  sipalg router show mikrotik-routeros
+  sipalg router show hg633 --markdown > ticket.md
+  sipalg router list --json`,
+  );
+
+addRecipeOptions(router.command('list').summary('all recipes, one a line')).action(
+  running(async (options) => (await import('./router.ts')).routerList(options)),
+);
+
+addRecipeOptions(router.command('search').summary('recipes by vendor, model or nickname'))
+  .description('Finds recipes by vendor, model or nickname. Exit code 1: it is not in the catalogue.')
+  .argument('<words...>', 'such as fritzbox, hg633 or "draytek 2760"')
+  .action(running(async (words, options) => (await import('./router.ts')).routerSearch(words, options)));
+
+addRecipeOptions(router.command('show').summary('one recipe, step by step'))
+  .argument('<id>', 'an id of `sipalg router list`, or a name that means one recipe only')
+  .action(running(async (id, options) => (await import('./router.ts')).routerShow(id, options)));
+
+function addRecipeOptions(command: Command): Command {
+  return command
+    .option('--json', 'as JSON')
+    .option('--markdown', 'as Markdown, for help pages and tickets')
+    .option('--recipes <dir>', 'another folder of recipes')
+    .showHelpAfterError('(--help shows all options)');
+}
+
 function addSwitchOptions(command: Command): Command {
   return command
     .option('--state-dir <dir>', 'as given to the gateway (default: /var/lib/sipalg)')
