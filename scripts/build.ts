@@ -1,7 +1,8 @@
 /**
  * Bundles src/cli/main.ts into dist/sipalg.js.
  *
- * - koffi stays outside: it loads its own native file from node_modules.
+ * - koffi stays outside: it loads its own native file from node_modules. So do packages that only the commands for routers need:
+ *   the gateway does not carry them.
  * - demo/ stays outside: it starts programs by their place in the checkout, and memory is no concern there.
  * - One file and no minification: a stack trace in an operator's log has to be readable.
  *
@@ -50,7 +51,7 @@ if (!(process.argv.includes('--if-stale') && (await isFresh()))) {
     platform: 'node',
     target: 'node24',
     format: 'esm',
-    external: ['koffi'],
+    external: ['koffi', 'ssh2', 'fast-xml-parser', '@clack/prompts'],
     plugins: [demoStaysOutside],
     // CommonJS packages inside the bundle call require().
     banner: {

@@ -89,16 +89,10 @@ function nearIds(recipes: readonly Recipe[], query: string): string[] {
   return [...new Set([...byWord.map(({ id }) => id), ...bySpelling])].slice(0, MOST_NEAR);
 }
 
-function recipesFrom(options: RouterOptions): readonly Recipe[] {
+export function recipesFrom(options: RouterOptions): readonly Recipe[] {
   if (options.json === true && options.markdown === true)
     throw new UsageError('--json and --markdown exclude each other', 'Give one of them.');
-  const folder = options.recipes ?? recipeFolder();
-  if (folder === undefined)
-    throw new EnvironmentError(
-      'cli/not-readable',
-      'the recipes were not installed with the program',
-      'The folder recipes/ of the package has to stand beside dist/ and src/; or name one with --recipes DIR.',
-    );
+  const folder = recipeDirectory(options);
   let catalogue: ReturnType<typeof loadCatalogue>;
   try {
     catalogue = loadCatalogue(folder);
@@ -152,4 +146,16 @@ function shortJson(recipe: Recipe) {
 function wholeJson(recipe: Recipe) {
   const { id, vendor, names, models, ...rest } = recipe;
   return { id, vendor, names, models, canSwitchOff: recipe.alg.canSwitchOff, ...rest };
+}
+
+/** The folder that was named, or the one that came with the program. */
+export function recipeDirectory({ recipes }: Pick<RouterOptions, 'recipes'>): string {
+  const folder = recipes ?? recipeFolder();
+  if (folder === undefined)
+    throw new EnvironmentError(
+      'cli/not-readable',
+      'the recipes were not installed with the program',
+      'The folder recipes/ of the package has to stand beside dist/ and src/; or name one with --recipes DIR.',
+    );
+  return folder;
 }

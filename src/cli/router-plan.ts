@@ -1,0 +1,65 @@
+/** What is going to be sent to a router, word for word, before anybody is asked whether it shall be. */
+import { lineText, type Target } from '../routers/change.ts';
+import type { Procedure, Recipe, Step } from '../routers/schema.ts';
+
+export function planText(recipe: Recipe, procedure: Procedure, target: Target, place: string): string {
+  const back: Target = target === 'off' ? 'on' : 'off';
+  const keep = target === 'off' ? procedure.persist : [];
+  const lines = [
+    `${recipe.vendor}: ${recipe.id}, "${procedure.title}" (${procedure.id}), at ${place}`,
+    ...section('It reads the state with', procedure.check),
+    ...section(
+      'It sends, one after another, each after the expected answer to the one before',
+      procedure[target],
+    ),
+    `Then it reads the state again.`,
+    ...section(`If the device does not say "${target}", it sets it back with`, procedure[back]),
+    ...section('If it does, this keeps the setting over a restart', keep),
+    ...section('and this removes states made under the old setting', procedure.flush),
+    `Risk: ${procedure.risk.level}. ${procedure.risk.text}`,
+    ...(place.includes('telnet') ? ['Telnet carries the password in the clear.'] : []),
+    ...recipe.effects.map((effect) => `Side effect: ${effect}`),
+    ...(procedure.reboot === 'yes' ? ['It takes effect after a restart, which is left to you.'] : []),
+    ...(procedure.firmware === undefined ? [] : [`For ${procedure.firmware}.`]),
+    ...(isVerified(procedure, target)
+      ? []
+      : [
+          'NOT VERIFIED: no source that was read shows all of these lines. What the device answers is watched all the more.',
+        ]),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+export function isVerified(procedure: Procedure, target: Target): boolean {
+  return (
+    procedure.verified &&
+    [...procedure.check, ...procedure[target]].every(({ verified }) => verified !== false)
+  );
+}
+
+/** For what only a person can do. */
+export function handText(
+  recipe: Recipe,
+  procedure: Procedure | undefined,
+  target: Target,
+  host: string,
+): string {
+  if (procedure === undefined)
+    return `${recipe.vendor} (${recipe.id}): ${recipe.alg.note ?? 'there is no switch that is known.'}\n`;
+  const steps = [...procedure[target], ...(target === 'off' ? procedure.persist : [])];
+  const lines = [
+    `${recipe.vendor} (${recipe.id}): "${procedure.title}", by hand, at ${procedure.address ?? `http://${host}/`}`,
+    ...steps.flatMap((step, i) => [
+      `  ${i + 1}. ${lineText(step)}`,
+      ...(step.see === undefined ? [] : [`     You see: ${step.see}`]),
+    ]),
+    ...(procedure.flush.length > 0 ? ['Afterwards, so that old states go:'] : []),
+    ...procedure.flush.map((step) => `  ${lineText(step)}`),
+    `Risk: ${procedure.risk.level}. ${procedure.risk.text}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function section(title: string, steps: readonly Step[]): string[] {
+  return steps.length === 0 ? [] : [`${title}:`, ...steps.map((step) => `    ${lineText(step)}`)];
+}
