@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import type { CheckedStep, CheckReport } from '../core/detect/check-report.ts';
 import { redactor } from '../detector/check/redaction.ts';
-import { Check, type CheckOptions, defaultPace, idleTimes } from '../detector/check/run.ts';
+import { Check, type CheckOptions, checkSteps, defaultPace, idleTimes } from '../detector/check/run.ts';
 import { parseInvitation } from '../detector/control/invitation.ts';
 import { reportHtml } from './check-html.ts';
 import { passagesJson, reportJson } from './check-json.ts';
@@ -18,6 +18,7 @@ export interface RawCheckOptions {
   readonly trace?: string;
   readonly html?: string;
   readonly idle?: string;
+  readonly only?: string;
   readonly redact?: boolean;
 }
 
@@ -36,6 +37,7 @@ export async function check(target: string, raw: RawCheckOptions): Promise<numbe
       ...defaultPace,
       ...(raw.patience === undefined ? {} : { patienceMs: readMilliseconds('--patience', raw.patience) }),
     },
+    only: raw.only === undefined ? undefined : readSteps(raw.only),
     tell: raw.json === true ? () => {} : tellStep,
   };
   const { report, passages } = await Check.run(invitation, options);
@@ -63,6 +65,14 @@ function readMilliseconds(option: string, text: string): number {
   if (!/^\d{1,6}$/.test(text) || value < 50)
     throw new UsageError(`${option} ${text}: not a time`, 'milliseconds, 50 or more');
   return value;
+}
+
+function readSteps(text: string): ReadonlySet<string> {
+  const names = text.split(',');
+  const unknown = names.find((name) => !checkSteps.some((step) => step === name));
+  if (unknown !== undefined)
+    throw new UsageError(`--only ${unknown}: no step of a check`, `the steps are ${checkSteps.join(', ')}`);
+  return new Set(names);
 }
 
 /** `15,30,65`; `0` alone is none. */

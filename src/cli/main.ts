@@ -256,6 +256,10 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
     '--idle <seconds>',
     'pauses before calls come in, such as 15,30,65; 0 for none (default: up to 65 s)',
   )
+  .option(
+    '--only <steps>',
+    'some steps alone, such as matrix,call (matrix, call, size, tcp, workaround, nat, idle)',
+  )
   .option('--trace <file>', 'writes every message as both ends saw it, one JSON object a line')
   .option(
     '--patience <ms>',
