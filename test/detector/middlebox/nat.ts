@@ -54,7 +54,10 @@ export class Nat {
   /** The external endpoint of what is sent. */
   out(protocol: Protocol, inside: Endpoint, remote: Endpoint): Endpoint {
     const { dependentMapping, sharedPort } = this.behaviour;
-    const isDependent = dependentMapping === true && protocol === 'udp';
+    // Linux gives what an expectation does not cover a mapping of its own.
+    const pinhole = this.#byInside.get(`${protocol} ${endpointKey(inside)}`);
+    const isOutOfPinhole = pinhole?.admits?.(remote) === false;
+    const isDependent = isOutOfPinhole || (dependentMapping === true && protocol === 'udp');
     const key = `${protocol} ${endpointKey(inside)}${isDependent ? ` ${endpointKey(remote)}` : ''}`;
     let mapping = this.#byInside.get(key);
     if (mapping === undefined) {

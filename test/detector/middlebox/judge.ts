@@ -1,0 +1,71 @@
+/** Runs checks through simulated boxes, and says whether the right name was found. */
+import type { CheckReport } from '../../../src/core/detect/check-report.ts';
+import type { FaultId } from '../../../src/core/detect/faults.ts';
+import { BoxLab } from '../lab.ts';
+import { type Behaviour, SimulatedBox } from './box.ts';
+import type { FaultyBox } from './faulty.ts';
+
+export interface Judged {
+  readonly report: Pick<CheckReport, 'verdict' | 'headline' | 'findings' | 'edits' | 'facts' | 'steps'>;
+  /** Not the consistent edits of an ALG. */
+  readonly named: readonly FaultId[];
+}
+
+export class Court {
+  readonly lab = new BoxLab({ nat: 'none' });
+  readonly box = new SimulatedBox(this.lab);
+  #invitation = '';
+
+  static async open(): Promise<Court> {
+    const court = new Court();
+    try {
+      court.#invitation = await court.lab.reflector();
+    } catch (error) {
+      court.close();
+      throw error;
+    }
+    return court;
+  }
+
+  async check(behaviour: Behaviour, ...options: readonly string[]): Promise<Judged> {
+    this.box.behave(behaviour);
+    const run = await this.lab.check(this.#invitation, '--json', ...options);
+    if (run.stderr !== '') throw new Error(run.stderr);
+    const report = JSON.parse(run.stdout) as CheckReport;
+    return { report, named: [...new Set(report.findings.map(({ fault }) => fault))].sort() };
+  }
+
+  /** The step alone that shows it. */
+  only({ make, step, options = [], everyMethod }: FaultyBox): Promise<Judged> {
+    return this.check(
+      make(),
+      ...(everyMethod === true ? [] : ['--quick']),
+      '--only',
+      step,
+      '--patience',
+      '150',
+      ...(step === 'idle' ? [] : ['--idle', '0']),
+      ...options,
+    );
+  }
+
+  close(): void {
+    this.box.close();
+    this.lab.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Undefined where the fault was found and named; otherwise what was said in its place. */
+export function missed({ fault, names = [fault], fact }: FaultyBox, { report, named }: Judged): string | undefined {
+  if (fact !== undefined) {
+    const texts = report.facts.map(({ text }) => text);
+    return texts.some((text) => fact.test(text)) ? undefined : texts.join(' ');
+  }
+  const found = report.findings.find((one) => names.includes(one.fault));
+  if (found === undefined) return named.length === 0 ? report.headline : `named: ${named.join(', ')}`;
+  return found.confidence === 'C' ? 'named, but with confidence C only' : undefined;
+}
