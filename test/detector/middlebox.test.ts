@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { faults } from '../../src/core/detect/faults.ts';
-import { shownBySeveral, pairs } from '../detect/pairs.ts';
+import { pairs, shownBySeveral } from '../detect/pairs.ts';
 import { faultyBoxes, notProbed } from './middlebox/faulty.ts';
 import { Court, missed } from './middlebox/judge.ts';
 

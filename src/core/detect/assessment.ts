@@ -16,6 +16,7 @@ import {
 } from './check-report.ts';
 import { compareMessages } from './compare.ts';
 import type { Comparison, Finding, KnownMapping } from './comparison.ts';
+import { compareConversation } from './conversation.ts';
 import { guessEngine } from './engine-fingerprint.ts';
 import { evidenceOf } from './evidence.ts';
 import { faultById } from './faults.ts';
@@ -31,7 +32,8 @@ export function assess(record: CheckRecord): CheckReport {
   const mappings = mappingsOf(passages);
   const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, mappings) }));
   const all = [
-    ...groupFindings(compared, arrived),
+    ...groupFindings([...compared, ...betweenMessages(arrived, compared)], arrived),
+    ...onEveryPort(compared).map((one) => behaviour(one)),
     ...lossesOf(passages).map((loss) => behaviour(loss)),
     ...record.observations.map((observation) => behaviour(observation)),
   ].sort((a, b) => b.severity - a.severity || b.seen - a.seen);
@@ -91,6 +93,48 @@ function compareOne(passage: Passage, mappings: readonly KnownMapping[]): Compar
 interface Compared {
   readonly passage: Passage;
   readonly comparison: Comparison;
+}
+
+const UNALTERED: Comparison = { verdict: 'unaltered', findings: [], engine: undefined };
+
+/** What no message shows alone. Only where something is altered at all. */
+function betweenMessages(arrived: readonly Passage[], compared: readonly Compared[]): Compared[] {
+  if (compared.length === 0) return [];
+  const known = new Map(compared.map(({ passage, comparison }) => [passage, comparison]));
+  const messages = arrived.filter(({ step }) => step === 'matrix' || step === 'call');
+  const found = compareConversation(
+    messages.map((passage) => ({
+      sent: passage.sent,
+      received: passage.received!,
+      direction: passage.direction,
+      comparison: known.get(passage) ?? UNALTERED,
+    })),
+  );
+  return found.map(({ message, finding }) => ({
+    passage: messages[message]!,
+    comparison: { verdict: 'faulty', findings: [finding], engine: undefined },
+  }));
+}
+
+/** Where the port that nobody takes for SIP is treated as 5060 is, another port is no way round. */
+function onEveryPort(compared: readonly Compared[]): BehaviourObservation[] {
+  const there = compared.filter(
+    ({ passage }) => passage.portKind === 'control' && passage.transport === 'udp',
+  );
+  const first = there.find(({ comparison }) => comparison.verdict === 'faulty') ?? there[0];
+  if (first === undefined || there.length < 2) return [];
+  const consistent = first.comparison.verdict !== 'faulty';
+  return [
+    {
+      fault: 'ADDR-CTRLPORT',
+      severity: consistent ? 1 : faultById('ADDR-CTRLPORT').severity,
+      consistent,
+      confidence: 'A',
+      explanation: `On port ${first.passage.server.port}, which has nothing to do with SIP, messages are edited as well: they are recognised by their contents, and another port changes nothing.`,
+      portKinds: ['control'],
+      evidence: evidenceOf(first.passage),
+    },
+  ];
 }
 
 /** One finding for each fault and direction, however many messages show it. */

@@ -36,6 +36,16 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
     );
     return found;
   }
+  const answered = out.find(isAnsweredOnTheWay);
+  if (answered !== undefined)
+    found.push({
+      ...observe(
+        'PROXY-ANSWER',
+        `${answered.what} never arrived, and an answer to it came all the same: somebody on the way answers in the server’s name.`,
+        answered,
+      ),
+      confidence: 'B',
+    });
   found.push(...lostKinds(sip, 'DROP-METHOD', 'on their way to the provider'));
   const sipIn = into.filter(({ portKind }) => portKind === 'sip');
   const requestsIn = sipIn.filter(({ what }) => !what.startsWith('200 '));
@@ -61,7 +71,8 @@ function lostKinds(passages: readonly Passage[], fault: FaultId, where: string):
   const kinds = new Map<string, Passage[]>();
   for (const passage of passages) kinds.set(passage.what, [...(kinds.get(passage.what) ?? []), passage]);
   const lost = [...kinds].filter(
-    ([, all]) => all.every(isLost) && all.some(({ tries }) => tries >= ENOUGH_TRIES),
+    ([, all]) =>
+      !all.some(isAnsweredOnTheWay) && all.every(isLost) && all.some(({ tries }) => tries >= ENOUGH_TRIES),
   );
   if (lost.length === 0) return [];
   const names = lost.map(([what]) => what);
@@ -88,6 +99,10 @@ function observe(fault: FaultId, explanation: string, passage: Passage | undefin
 
 function isLost(passage: Passage): boolean {
   return passage.received === undefined;
+}
+
+function isAnsweredOnTheWay(passage: Passage): boolean {
+  return isLost(passage) && passage.strangeAnswer !== undefined;
 }
 
 function hasArrived(passage: Passage): boolean {

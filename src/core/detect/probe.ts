@@ -83,6 +83,7 @@ export function phoneRequest(probe: PhoneProbe): Uint8Array {
   const lines = [
     `${method} sip:${id}@${target}:${server.port} SIP/2.0`,
     `Via: SIP/2.0/${transport} ${named};branch=z9hG4bK${id};rport`,
+    ...(probe.dress === 'full' ? ['Via: SIP/2.0/UDP 10.66.77.88:5070;branch=z9hG4bKinner'] : []),
     'Max-Forwards: 70',
     `From: "${probe.dress === 'full' ? `Phone at ${inside.address}` : 'Phone'}" <sip:${id}@${probe.dress === 'full' ? host : 'example.invalid'}>;tag=${id}`,
     `To: <sip:${id}@${target}>`,

@@ -2,7 +2,7 @@
 import type { Span } from '../net/span.ts';
 import { noteEndpoint, type Place } from './endpoint-change.ts';
 import type { FaultId } from './faults.ts';
-import type { Known } from './known.ts';
+import { type Known, namedBy } from './known.ts';
 import type { Ledger, Note } from './ledger.ts';
 import { type PartChange, partChanges } from './part-changes.ts';
 import { nameAddrParts, type Part, parameterOf, uriParts, viaParts } from './parts.ts';
@@ -239,6 +239,8 @@ function changesOf(
 function isRestoredPair(known: Known, before: readonly Part[], after: readonly Part[]): boolean {
   const { inside, outside } = known;
   if (inside === undefined || outside === undefined) return false;
+  // A Via that went out as the phone wrote it has nothing to be restored: the server has said truly how it sees the phone.
+  if (!known.isOutside(namedBy(before)?.address)) return false;
   const was = { received: parameterOf(before, 'received'), rport: parameterOf(before, 'rport') };
   const is = { received: parameterOf(after, 'received'), rport: parameterOf(after, 'rport') };
   const bare = (text: string | undefined): string | undefined => text?.replace(/^\[|\]$/g, '');

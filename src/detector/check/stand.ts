@@ -112,6 +112,11 @@ export class Stand {
       arrived ??= arrival;
       wake();
     });
+    let strangeAnswer: Uint8Array | undefined;
+    const stopAnswers = phone.listen(({ bytes }) => {
+      const isOurs = [...this.serverIds].some((one) => holds(bytes, one));
+      if (arrived === undefined && isResponse(bytes) && holds(bytes, id) && !isOurs) strangeAnswer ??= bytes;
+    });
     let sentAt = 0;
     let tries = 0;
     while (arrived === undefined && tries < pace.tries) {
@@ -122,6 +127,7 @@ export class Stand {
       if (arrived === undefined) await within(promise, pace.patienceMs);
     }
     stop();
+    stopAnswers();
     const found = arrived ?? orphans.find((one) => this.#isLikely(one, phone, place));
     if (found !== undefined) this.#outside.set(mappingKey(phone, place), found.from);
     const passage: Passage = {
@@ -133,6 +139,7 @@ export class Stand {
       receivedAt: found?.at,
       deliveredTo: undefined,
       tries,
+      strangeAnswer,
       recognised: arrived !== undefined,
     };
     this.passages.push(passage);
@@ -239,6 +246,12 @@ export function portKindOf(place: Place): PortKind {
 
 function mappingKey(phone: Phone, place: Place): string {
   return `${endpointKey(phone.local)} ${place.place}`;
+}
+
+function isResponse(bytes: Uint8Array): boolean {
+  return (
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', 0, 8) === 'SIP/2.0 '
+  );
 }
 
 function holds(bytes: Uint8Array, id: string): boolean {

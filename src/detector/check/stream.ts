@@ -179,7 +179,7 @@ export class Stream {
     received: Buffer,
     sentAt: number,
   ): Passage[] {
-    const frames = splitMessages(received, messages.length);
+    const frames = splitMessages(received, messages, this.#stand.control.welcome.tag);
     const passages = messages.map((sent, i): Passage => {
       const got = frames[i];
       return {
@@ -208,11 +208,32 @@ export class Stream {
 export const WRONG_KEY = 'the certificate is another one than the reflector’s';
 const MOST_KEPT = 262_144;
 
-/** As many messages as were sent; where the stream cannot be cut into them, the first is all of it. */
-function splitMessages(stream: Buffer, count: number): (Uint8Array | undefined)[] {
-  if (count === 1) return [new Uint8Array(stream)];
-  const frames = new Framer().feed(new Uint8Array(stream)).filter(({ kind }) => kind === 'message');
-  return frames.length === count ? frames.map(({ bytes }) => bytes) : [new Uint8Array(stream)];
+/**
+ * The octets of each message: by their ids, because what a box holds back may come late, among others; and in their order
+ * where damage has hit an id.
+ */
+function splitMessages(
+  stream: Buffer,
+  messages: readonly Uint8Array[],
+  tag: string,
+): (Uint8Array | undefined)[] {
+  const idOf = (bytes: Uint8Array): string | undefined => {
+    const text = Buffer.from(bytes).toString('latin1');
+    // The last one stands in X-Probe: a response holds the request's id as well.
+    const at = text.lastIndexOf(tag);
+    return at < 0 ? undefined : text.slice(at, at + tag.length + 4);
+  };
+  const ids = messages.map(idOf);
+  const frames = new Framer()
+    .feed(new Uint8Array(stream))
+    .filter(({ kind }) => kind === 'message')
+    .map(({ bytes }) => ({ bytes, id: idOf(bytes) }));
+  const isStranger = frames.some(({ id }) => id !== undefined && !ids.includes(id));
+  if (messages.length === 1 && !isStranger) return [new Uint8Array(stream)];
+  const unknown = frames.filter(({ id }) => id === undefined);
+  const found = ids.map((id) => (frames.find((frame) => frame.id === id) ?? unknown.shift())?.bytes);
+  // What cannot be cut into messages is all of the first.
+  return isStranger || found.some((bytes) => bytes !== undefined) ? found : [new Uint8Array(stream)];
 }
 
 async function upgrade(socket: Socket, host: string): Promise<void> {

@@ -76,10 +76,33 @@ export async function checkStreams(stand: Stand, isQuick: boolean): Promise<Step
       ),
     );
   const cutAnew = onSip.chunks > 1 && onControl.chunks === 1;
+  const again = cutAnew ? await Promise.all([sip, control].map((place) => chunksOf(stand, place))) : [];
+  if (cutAnew && again[0]! > 1 && again[1] === 1)
+    observations.push({
+      ...observe(
+        'PROXY-TCPSPLIT',
+        'What is written to TCP port 5060 at once arrives in several pieces, at both of two tries, and not so on another port: somebody takes the stream apart.',
+        undefined,
+      ),
+      confidence: 'B',
+    });
   return {
     result: `${onSip.passages.length} messages on port 5060, ${broken.length} lost${cutAnew ? '; they are cut anew on the way' : ''}`,
     observations,
   };
+}
+
+/** In how many reads a message comes out that is written at once; 0 where no connection opens. */
+async function chunksOf(stand: Stand, place: Place): Promise<number> {
+  try {
+    const stream = await Stream.open(stand, place, undefined);
+    await dialogue(stand, stream);
+    stream.close();
+    return stream.serverChunks;
+  } catch (error) {
+    if (error instanceof StreamError) return 0;
+    throw error;
+  }
 }
 
 interface Tried {

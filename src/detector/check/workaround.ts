@@ -33,8 +33,21 @@ export async function tryWorkarounds(
     ({ transport, role }) => transport !== 'udp' && (role !== 'control' || transport !== 'tcp'),
   )) {
     const what = `${NAMES[place.transport]} on port ${place.port}`;
-    const tried = await overStream(stand, place, pin);
+    const first = await overStream(stand, place, pin);
+    const isCutOff = (came: typeof first): boolean =>
+      place.transport === 'tls' && typeof came === 'string' && came !== WRONG_KEY;
+    const tried = isCutOff(first) ? await overStream(stand, place, pin) : first;
     add(remedyOf(place), what, tried);
+    if (isCutOff(tried))
+      observations.push({
+        fault: 'TLS-BLOCK',
+        severity: faultById('TLS-BLOCK').severity,
+        consistent: false,
+        // The reflector's own firewall may be the reason.
+        confidence: 'B',
+        explanation: `${what} does not come about (${String(tried)}), at two tries, while the control channel does, which is TLS as well. If no firewall at the reflector stops it, something on the way does.`,
+        portKinds: [portKindOf(place)],
+      });
     if (tried === WRONG_KEY)
       observations.push({
         fault: 'TLS-BLOCK',

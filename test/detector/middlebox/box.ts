@@ -165,7 +165,7 @@ export class SimulatedBox {
 
   #send(packet: Packet): void {
     const { delay } = this.#behaviour;
-    const lateMs = delay === undefined ? 0 : delay.call(this.#behaviour);
+    const lateMs = delay === undefined ? (packet.lateMs ?? 0) : delay.call(this.#behaviour);
     if (lateMs === undefined) return;
     const bytes = writePacket(packet);
     if (lateMs === 0) {

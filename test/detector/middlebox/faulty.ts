@@ -41,21 +41,36 @@ export interface FaultyBox {
 
 /** What a simulated box could show and no check looks for: the fault, and why. */
 export const notProbed: readonly { readonly fault: FaultId; readonly why: string }[] = [
-  { fault: 'STUN-CLASH', why: 'no probe names the public endpoint in Contact and SDP; bytes of both sides show it (diff)' },
+  {
+    fault: 'STUN-CLASH',
+    why: 'no probe names the public endpoint in Contact and SDP; bytes of both sides show it (diff)',
+  },
   { fault: 'SDP-SECOND-M', why: 'no probe offers video beside audio; bytes of both sides show it (diff)' },
   { fault: 'LEN-MULTIPART', why: 'no probe has a body of several parts; bytes of both sides show it (diff)' },
   { fault: 'BODY-GZIP-PGP', why: 'no probe has a signed body; bytes of both sides show it (diff)' },
   { fault: 'HDR-UA-FILTER', why: 'all probes have one User-Agent: a list of blocked ones is not guessed' },
-  { fault: 'NAT-PORTCHG-5060', why: 'the port is told as a fact of one socket, not of port 5060 beside another' },
+  {
+    fault: 'NAT-PORTCHG-5060',
+    why: 'the port is told as a fact of one socket, not of port 5060 beside another',
+  },
   { fault: 'NAT-DOUBLE/CGN', why: 'it takes asking the router for its own address' },
   { fault: 'NAT-REFRESH-IN', why: 'pauses are silent: no probe keeps a flow alive by what comes in' },
   { fault: 'TIME-ALG-MEDIA', why: 'it takes minutes of silent media' },
   { fault: 'TIME-CALLMAX', why: 'it takes a call of an hour' },
   { fault: 'TIME-SESSION', why: 'it takes a call of a quarter of an hour' },
   { fault: 'DROP-ICMP', why: 'no probe sends with DF' },
-  { fault: 'DROP-RATE', why: 'no probe sends more in a second than phones do; a flood is no test for a line in use' },
-  { fault: 'DROP-SPI', why: 'an answer from elsewhere is dropped by every NAT that filters by address and port' },
-  { fault: 'DROP-STRICTREG', why: 'a call from another server is dropped by every NAT that filters by address' },
+  {
+    fault: 'DROP-RATE',
+    why: 'no probe sends more in a second than phones do; a flood is no test for a line in use',
+  },
+  {
+    fault: 'DROP-SPI',
+    why: 'an answer from elsewhere is dropped by every NAT that filters by address and port',
+  },
+  {
+    fault: 'DROP-STRICTREG',
+    why: 'a call from another server is dropped by every NAT that filters by address',
+  },
   { fault: 'TCP-IDLE', why: 'it takes a connection that is silent for an hour' },
   { fault: 'DNS-ALG', why: 'a check asks no name server' },
   { fault: 'MULTI-SAMEPORT', why: 'a check runs on one machine, and its sockets have ports of their own' },
@@ -64,7 +79,10 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   { fault: 'STATE-WANIP', why: 'it takes a new address of the line during the check' },
   { fault: 'STATE-TOGGLE', why: 'it takes a change of the box during the check' },
   { fault: 'STATE-REENABLE', why: 'it takes a check some months later' },
-  { fault: 'STATE-OFFLOAD', why: 'messages of one kind that are altered now and then are told under what was altered' },
+  {
+    fault: 'STATE-OFFLOAD',
+    why: 'messages of one kind that are altered now and then are told under what was altered',
+  },
   { fault: 'LAN-AUTOVOIP', why: 'it takes another way through the house' },
 ];
 
@@ -124,9 +142,7 @@ const rewriting: readonly FaultyBox[] = [
     ),
   ),
   matrix('ADDR-OTHER', replaced(/10\.66\.77\.88(?!:)/, '203.0.113.1')),
-  matrix('ADDR-INNERVIA', replaced('10.66.77.88:5070', '203.0.113.1:5070'), {
-    gap: 'no probe has two Vias',
-  }),
+  matrix('ADDR-INNERVIA', replaced('10.66.77.88:5070', '203.0.113.1:5070')),
   matrix(
     'ADDR-ROUTE',
     inbound((text) => field(text, 'Record-Route', (line) => line.replace('203.0.113.10', '192.168.77.1'))),
@@ -258,17 +274,18 @@ const passage: readonly FaultyBox[] = [
         : text,
     ),
   ),
-  ...(['PROXY-ANSWER', 'PROXY-REDIRECT'] as const).map((fault): FaultyBox =>
-    matrix(
-      fault,
-      outbound((text, passing) => {
-        if (!isRequest(text) || methodOf(text) !== 'REGISTER') return text;
-        const lines = text.split('\r\n').filter((line) => /^(?:Via|From|To|Call-ID|CSeq):/.test(line));
-        passing.answer(`SIP/2.0 200 OK\r\n${lines.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`);
-        return undefined;
-      }),
-      { names: ['PROXY-ANSWER'] },
-    ),
+  ...(['PROXY-ANSWER', 'PROXY-REDIRECT'] as const).map(
+    (fault): FaultyBox =>
+      matrix(
+        fault,
+        outbound((text, passing) => {
+          if (!isRequest(text) || methodOf(text) !== 'REGISTER') return text;
+          const lines = text.split('\r\n').filter((line) => /^(?:Via|From|To|Call-ID|CSeq):/.test(line));
+          passing.answer(`SIP/2.0 200 OK\r\n${lines.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`);
+          return undefined;
+        }),
+        { names: ['PROXY-ANSWER'] },
+      ),
   ),
   { fault: 'PROXY-TCPSPLIT', step: 'tcp', make: cutSegments },
   { fault: 'TCP-SEG', step: 'tcp', make: dropSplitMessages },

@@ -60,7 +60,10 @@ export class Court {
 }
 
 /** Undefined where the fault was found and named; otherwise what was said in its place. */
-export function missed({ fault, names = [fault], fact }: FaultyBox, { report, named }: Judged): string | undefined {
+export function missed(
+  { fault, names = [fault], fact }: FaultyBox,
+  { report, named }: Judged,
+): string | undefined {
   if (fact !== undefined) {
     const texts = report.facts.map(({ text }) => text);
     return texts.some((text) => fact.test(text)) ? undefined : texts.join(' ');

@@ -61,8 +61,7 @@ export class Nat {
     const key = `${protocol} ${endpointKey(inside)}${isDependent ? ` ${endpointKey(remote)}` : ''}`;
     let mapping = this.#byInside.get(key);
     if (mapping === undefined) {
-      const shared =
-        inside.port === sharedPort ? this.#byPort.get(`${protocol} ${inside.port}`) : undefined;
+      const shared = inside.port === sharedPort ? this.#byPort.get(`${protocol} ${inside.port}`) : undefined;
       mapping = shared ?? this.#make(protocol, inside, isDependent ? this.#freePort(protocol) : inside.port);
       this.#byInside.set(key, mapping);
     }

@@ -1,5 +1,5 @@
 /** IP packets that carry UDP or TCP, read and written anew with true checksums (RFC 791, RFC 768, RFC 9293 §3.1, RFC 8200). */
-import { addressOf, type Endpoint, isIPv6, addressOctets } from '../../../src/core/net/address.ts';
+import { addressOctets, addressOf, type Endpoint, isIPv6 } from '../../../src/core/net/address.ts';
 
 export interface Packet {
   readonly protocol: 'udp' | 'tcp';
@@ -8,6 +8,8 @@ export interface Packet {
   readonly payload: Buffer;
   /** Of TCP: the header as it came; ports, numbers and checksum in it are written anew. */
   readonly tcp?: TcpHeader;
+  /** Held back by so many milliseconds. */
+  readonly lateMs?: number;
 }
 
 export interface TcpHeader {

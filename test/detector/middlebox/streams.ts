@@ -18,6 +18,8 @@ export function cutSegments(): Behaviour {
           ...packet,
           payload: payload.subarray(at, at + SMALL),
           tcp: { ...tcp, sequence: tcp.sequence + at },
+          // Else the receiver reads them as one.
+          lateMs: (at / SMALL) * 3,
         });
       return parts;
     },
@@ -60,7 +62,9 @@ export function resetHandshakes(): Behaviour {
       const isHello = payload[0] === 0x16;
       if (tcp === undefined || remote.port !== SIPS_PORT || direction !== 'to-server' || !isHello)
         return [packet];
-      return [{ ...packet, payload: Buffer.alloc(0), tcp: { ...tcp, flags: (tcp.flags & ~PSH) | RST | ACK } }];
+      return [
+        { ...packet, payload: Buffer.alloc(0), tcp: { ...tcp, flags: (tcp.flags & ~PSH) | RST | ACK } },
+      ];
     },
   };
 }
