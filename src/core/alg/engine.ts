@@ -153,8 +153,9 @@ export class Engine {
   }
 
   /** A mistake of ours must not cost anybody a message: it goes out as it came, and the fault is told. */
-  #guarded(now: TimeMs, packet: Packet): void {
+  #guarded(now: TimeMs, packet: Packet, lacking = false): void {
     this.#state.watching = packet.watched === true;
+    this.#state.lacking = lacking;
     try {
       this.#packet(now, packet);
     } catch (error) {
@@ -257,15 +258,16 @@ export class Engine {
     const { internal, external } = mapping;
     if (this.#state.mappings.retry(mapping)) return this.#state.openSignalling(mapping);
     this.#state.event({ kind: 'mapping.failed', internal, external, reason });
-    this.#closeMapping(mapping, reason, false);
+    this.#closeMapping(now, mapping, reason, false);
   }
 
   /** Handles anew whoever has waited for this one last. */
-  #resume(now: TimeMs, id: MappingId): void {
-    for (const packet of this.#state.waiting.answered(id)) this.#guarded(now, packet);
+  #resume(now: TimeMs, id: MappingId, isLacking = false): void {
+    for (const { packet, lacking } of this.#state.waiting.answered(id, isLacking))
+      this.#guarded(now, packet, lacking);
   }
 
-  #closeMapping(mapping: SignallingMapping, why: string, wasOpen = true): void {
+  #closeMapping(now: TimeMs, mapping: SignallingMapping, why: string, wasOpen = true): void {
     this.#state.mappings.remove(mapping);
     this.#state.dirtyMappings.delete(mapping);
     if (wasOpen) {
@@ -281,6 +283,8 @@ export class Engine {
       this.#state.watching = packet.watched === true;
       this.#state.forgo(packet, why);
     }
+    // What has only named it goes on by a mapping of its own.
+    this.#resume(now, mapping.id, true);
     this.#state.record('mapping', mappingKey(mapping), undefined);
   }
 
@@ -292,12 +296,12 @@ export class Engine {
     for (const dialog of this.#state.dialogs.timers.due(now)) this.#dialogDue(now, dialog);
     for (const gone of this.#state.addresses.timers.due(now))
       this.#state.addresses.lose(this.#state, gone, (mapping) =>
-        this.#closeMapping(mapping, `${gone.address} is not ours any more`),
+        this.#closeMapping(now, mapping, `${gone.address} is not ours any more`),
       );
     for (const mapping of this.#state.mappings.timers.due(now)) {
       if (mapping.state === 'closed') continue;
       if (dropExpired(mapping, now, this.#state.out)) this.#state.dirtyMappings.add(mapping);
-      if (endsAt(mapping) <= now) this.#closeMapping(mapping, 'nothing uses it any more');
+      if (endsAt(mapping) <= now) this.#closeMapping(now, mapping, 'nothing uses it any more');
       else this.#state.mappings.schedule(mapping);
     }
   }

@@ -135,7 +135,10 @@ function asItIs(
   deliverInside(state, now, out, state.finish(message, flow, out, [], undefined, why));
 }
 
-/** Sees to it that the phone's endpoints have mappings; returns those that are still being opened. */
+/**
+ * Sees to it that the phone's endpoints have mappings; returns those that are still being opened. One that cannot be had is
+ * left as the phone wrote it, and the rest of the message is translated.
+ */
 function openNamed(
   state: EngineState,
   now: TimeMs,
@@ -151,7 +154,9 @@ function openNamed(
     // A phone has one or two further ports; a message that names many gets mappings for the first of them only.
     ports.add(`${transport} ${internal.port}`);
     if (ports.size > state.limits.newMappingsPerMessage) break;
-    const named = state.ensure(now, transport, internal, externalAddress);
+    const named = state.lacking
+      ? state.mappings.byInternal(transport, internal, externalAddress)
+      : state.ensure(now, transport, internal, externalAddress);
     if (named !== undefined && named.state !== 'open') opening.add(named.id);
   }
   return [...opening];

@@ -84,6 +84,8 @@ export class EngineState {
   out: Output[] = [];
   /** The packet that is being handled is a copy of one that has gone on by itself. */
   watching = false;
+  /** The packet that is being handled has named an endpoint that could not be had: nothing more is opened for it. */
+  lacking = false;
   /** Relay: our address towards each phone, for requests that come from the provider first. */
   readonly #innerAddresses = new Map<Address, Address>();
   #lastId: MappingId = 0;
@@ -153,7 +155,7 @@ export class EngineState {
 
   /** Keeps the packet until everything that it needs is open. */
   wait(mapping: SignallingMapping, packet: Packet, ids: Iterable<MappingId> = [mapping.id]): void {
-    if (!this.waiting.add(packet, mapping.id, ids))
+    if (!this.waiting.add(packet, mapping.id, ids, this.lacking))
       this.drop(packet.flow, 'too many packets wait for their mapping');
   }
 

@@ -1,6 +1,9 @@
 /**
  * Packets that wait: a message that names an endpoint which is still being opened is kept as it came, and handled anew
  * when the last endpoint that it waits for has been answered for, and not before, so that its cost stays linear.
+ *
+ * One of them that cannot be had keeps nothing else from the message: it goes on without. Only without the mapping by which
+ * it leaves, or came, it cannot go on.
  */
 import type { Input, MappingId } from './io.ts';
 
@@ -11,6 +14,14 @@ interface Entry {
   /** The mapping by which it came or leaves; its end is the end of the waiting. */
   readonly owner: MappingId;
   readonly ids: Set<MappingId>;
+  /** One that it named could not be had: nothing more is opened for it. */
+  lacking: boolean;
+}
+
+/** A packet that is handled anew. */
+export interface Resumed {
+  readonly packet: Packet;
+  readonly lacking: boolean;
 }
 
 export class Waiting {
@@ -23,34 +34,35 @@ export class Waiting {
     this.#limit = limit;
   }
 
-  /** False where too many wait already. */
-  add(packet: Packet, owner: MappingId, ids: Iterable<MappingId>): boolean {
+  /** False where too many wait already. `lacking`: it has waited before, for one that could not be had. */
+  add(packet: Packet, owner: MappingId, ids: Iterable<MappingId>, lacking: boolean): boolean {
     const ofOwner = this.#byOwner.get(owner) ?? new Set();
     if (ofOwner.size >= this.#limit) return false;
-    const entry: Entry = { packet, owner, ids: new Set(ids) };
+    const entry: Entry = { packet, owner, ids: new Set(ids), lacking };
     this.#byOwner.set(owner, ofOwner.add(entry));
     for (const id of entry.ids) this.#byId.set(id, (this.#byId.get(id) ?? new Set()).add(entry));
     return true;
   }
 
   /** The packets that wait for nothing any more now that this one is answered for, in the order in which they came. */
-  answered(id: MappingId): Packet[] {
-    const ready: Packet[] = [];
+  answered(id: MappingId, isLacking = false): Resumed[] {
+    const ready: Resumed[] = [];
     for (const entry of this.#byId.get(id) ?? []) {
       entry.ids.delete(id);
+      entry.lacking ||= isLacking;
       if (entry.ids.size > 0) continue;
       this.#forget(entry);
-      ready.push(entry.packet);
+      ready.push({ packet: entry.packet, lacking: entry.lacking });
     }
     this.#byId.delete(id);
     return ready;
   }
 
-  /** The packets that can never be handled, because a mapping that they need is gone. */
+  /** The packets that can never be handled, because the mapping by which they leave or came is gone. */
   abandoned(id: MappingId): Packet[] {
-    const entries = new Set([...(this.#byId.get(id) ?? []), ...(this.#byOwner.get(id) ?? [])]);
+    const entries = [...(this.#byOwner.get(id) ?? [])];
     for (const entry of entries) this.#forget(entry);
-    return [...entries].map((entry) => entry.packet);
+    return entries.map((entry) => entry.packet);
   }
 
   #forget(entry: Entry): void {
