@@ -89,17 +89,17 @@ function readCaptured(
   rest: Iterable<Uint8Array>,
   ports: ReadonlySet<number>,
 ): ExplainInput {
-  const reader = new CaptureReader();
+  const reader = new CaptureReader({ tcp: true });
   const packets: CallPacket[] = [];
   let bytesKept = 0;
   let isFull = false;
   const take = (chunk: Uint8Array): void => {
-    for (const { timeMs, source, destination, bytes } of reader.feed(chunk)) {
+    for (const { timeMs, transport, source, destination, bytes } of reader.feed(chunk)) {
       if (!isSignalling(source, destination, bytes, ports)) continue;
       bytesKept += bytes.length;
       isFull = packets.length >= MAX_CAPTURED_MESSAGES || bytesKept > MAX_CAPTURED_BYTES;
       if (isFull) return;
-      packets.push({ bytes, seen: { timeMs, source, destination } });
+      packets.push({ bytes, seen: { timeMs, transport, source, destination } });
     }
   };
   take(head);
@@ -112,14 +112,14 @@ function readCaptured(
   if (isFull) notes.push(`it has more than ${packets.length} SIP messages: only the first ones are read`);
   if (packets.length === 0)
     throw new UsageError(
-      `${file}: no SIP message over UDP in ${reader.frames} ${reader.frames === 1 ? 'packet' : 'packets'}${notes.map((note) => `; ${note}`).join('')}`,
+      `${file}: no SIP message in ${reader.frames} ${reader.frames === 1 ? 'packet' : 'packets'}${notes.map((note) => `; ${note}`).join('')}`,
       'Another port than 5060: name it with --config FILE ([signalling] ports) or in a --mapping.',
     );
   return { kind: 'capture', packets, frames: reader.frames, notes };
 }
 
 function notesOf(reader: CaptureReader): string[] {
-  const { tcp, cut, fragment, malformed } = reader.skipped;
+  const { cut, fragment, malformed } = reader.skipped;
   const notes: string[] = [];
   if (reader.problem !== undefined) notes.push(`${reader.problem.text} (at byte ${reader.problem.offset})`);
   if (reader.unknownLinkTypes.size > 0)
@@ -127,7 +127,10 @@ function notesOf(reader: CaptureReader): string[] {
   if (cut > 0) notes.push(`${count(cut, 'packet')} cut off by the snap length of the capture (tcpdump -s 0)`);
   if (fragment > 0) notes.push(`${count(fragment, 'fragment')} without the rest of the datagram`);
   if (malformed > 0) notes.push(`${count(malformed, 'packet')} whose lengths contradict each other`);
-  if (tcp > 0) notes.push(`${count(tcp, 'TCP packet')} left out: SIP over TCP is not read from captures yet`);
+  if (reader.gaps > 0)
+    notes.push(
+      `${count(reader.gaps, 'gap')} in TCP streams, where the capture lacks segments: what lay there is not read`,
+    );
   return notes;
 }
 

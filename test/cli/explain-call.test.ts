@@ -275,10 +275,10 @@ test('captures that cannot be used say why; damaged ones show what stands before
   assert.equal((JSON.parse(cut.out) as Answer).messages.length, call.length - 1);
   assert.match(cut.err, /^note: the file ends in the middle of a packet \(at byte \d+\)$/m);
   const cases: readonly [string, string[], Uint8Array][] = [
-    ['no SIP message over UDP in 0 packets', mapping, writePcap([])],
+    ['no SIP message in 0 packets', mapping, writePcap([])],
     ['none of its 7 SIP messages is from a phone', ['--mapping', '10.0.0.1=10.0.0.2'], whole],
     [
-      'no SIP message over UDP in 0 packets; a record says',
+      'no SIP message in 0 packets; a record says',
       mapping,
       Uint8Array.of(...writePcap([]), ...new Uint8Array(16).fill(255)),
     ],

@@ -5,8 +5,8 @@
  * Messages of a capture have addresses and times, which say where they went. Messages of a text have neither: their
  * direction is what they say themselves (explain-flow.ts), and no time passes between them.
  */
-import { type Address, type Endpoint, isPrivate } from '../net/address.ts';
-import type { Flow } from '../net/flow.ts';
+import { type Address, type Endpoint, endpointKey, isPrivate } from '../net/address.ts';
+import { type ConnectionId, type Flow, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { applyEdits } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
@@ -33,7 +33,20 @@ import type { StaticMapping } from './policy.ts';
 export interface CallPacket {
   readonly bytes: Uint8Array;
   /** Where and when it was seen; a text knows none of this. */
-  readonly seen?: { readonly timeMs: TimeMs; readonly source: Endpoint; readonly destination: Endpoint };
+  readonly seen?: Seen;
+}
+
+export interface Seen {
+  readonly timeMs: TimeMs;
+  readonly transport: Transport;
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+}
+
+/** A TCP connection of a capture, and the external endpoint by which messages of it have left last. */
+interface Connection {
+  readonly id: ConnectionId;
+  external: Endpoint | undefined;
 }
 
 export interface ExplainedMessage extends Explanation {
@@ -84,6 +97,8 @@ class CallExplainer {
   /** Call-ID → the phone, for responses that do not name it. */
   readonly #phones = new Map<string, Endpoint>();
   readonly #messages: ExplainedMessage[] = [];
+  /** By their two ends. */
+  readonly #connections = new Map<string, Connection>();
   #events: AlgEvent[] = [];
 
   constructor(packets: readonly CallPacket[], options: ExplainOptions) {
@@ -112,10 +127,7 @@ class CallExplainer {
     for (const [index, packet] of this.#packets.entries()) {
       const { message } = lookInto(packet.bytes);
       this.#tell(this.#driver.advance(packet.seen?.timeMs ?? 0));
-      const flow =
-        packet.seen === undefined
-          ? this.#flowOfText(message)
-          : this.#flowOfSeen(packet.seen.source, packet.seen.destination);
+      const flow = packet.seen === undefined ? this.#flowOfText(message) : this.#flowOfSeen(packet.seen);
       if (flow === undefined) skipped++;
       else this.#explain(index, packet.bytes, message, flow);
     }
@@ -124,7 +136,9 @@ class CallExplainer {
 
   #explain(index: number, bytes: Uint8Array, message: Message | undefined, flow: Flow): void {
     const phone =
-      flow.side === 'internal' ? flow.remote : (this.#driver.internalOf(flow.local) ?? somebody());
+      flow.side === 'internal'
+        ? flow.remote
+        : (this.#driver.internalOf(flow.transport, flow.local) ?? somebody());
     if (message !== undefined) this.#phones.set(message.callId, phone);
     const provider = this.#packets[index]?.seen === undefined ? undefined : this.#providerOf(flow);
     const left = this.#options.leftAlone?.(phone.address, provider);
@@ -143,6 +157,7 @@ class CallExplainer {
     const legs: [Flow, Pick<Explanation, 'verdict'> & Partial<Explanation>, before: Uint8Array][] = [];
     const events: AlgEvent[] = [];
     for (const output of outputs) {
+      if (output.kind === 'send') this.#noteExternal(flow, output.flow);
       if (output.kind !== 'event') continue;
       const { event } = output;
       if (event.kind === 'message.translated') {
@@ -217,45 +232,68 @@ class CallExplainer {
     }
     const named = message === undefined ? undefined : target(message);
     if (named !== undefined && this.#internals.has(named.address))
-      return { ...flow, local: this.#openedFor(named, PROVIDER) ?? flow.local };
-    this.#openBehind(flow.local, PROVIDER);
+      return { ...flow, local: this.#openedFor('udp', named, PROVIDER) ?? flow.local };
+    this.#openBehind('udp', flow.local, PROVIDER);
     return flow;
   }
 
-  #flowOfSeen(source: Endpoint, destination: Endpoint): Flow | undefined {
+  #flowOfSeen({ transport, source, destination }: Seen): Flow | undefined {
+    const connection = transport === 'tcp' ? this.#connectionOf(source, destination) : undefined;
+    const id = connection?.id;
     const toInside = this.#internals.has(destination.address);
     if (this.#internals.has(source.address)) {
       // From phone to phone, past the gateway.
       if (toInside) return undefined;
-      return { transport: 'udp', side: 'internal', local: destination, remote: source };
+      return over({ transport, side: 'internal', local: destination, remote: source }, id);
     }
     if (this.#externals.has(destination.address)) {
-      this.#openBehind(destination, source);
-      return { transport: 'udp', side: 'external', local: destination, remote: source };
+      // A connection may have left from another port than the one that the mapping has.
+      const known = connection?.external ?? destination;
+      this.#openBehind(transport, known, source, id);
+      return over({ transport, side: 'external', local: known, remote: source }, id);
     }
     // A capture of both sides shows every message twice; one of the outside alone shows what left the NAT.
     if (this.#externals.has(source.address)) {
       const phone = this.#showsInside ? undefined : internalOf(this.#mappings, source);
-      return phone && { transport: 'udp', side: 'internal', local: destination, remote: phone };
+      return phone && over({ transport, side: 'internal', local: destination, remote: phone }, id);
     }
     if (!toInside || this.#showsArrivals) return undefined;
-    const local = this.#openedFor(destination, source);
-    return local && { transport: 'udp', side: 'external', local, remote: source };
+    const local = connection?.external ?? this.#openedFor(transport, destination, source, id);
+    return local && over({ transport, side: 'external', local, remote: source }, id);
+  }
+
+  #connectionOf(source: Endpoint, destination: Endpoint): Connection {
+    const key = [source, destination].map(endpointKey).sort().join(' ');
+    const known = this.#connections.get(key) ?? { id: this.#connections.size + 1, external: undefined };
+    this.#connections.set(key, known);
+    return known;
+  }
+
+  /** A phone's connection comes from any port; what leaves by it says which mapping it belongs to. */
+  #noteExternal(from: Flow, sent: Flow): void {
+    if (from.side !== 'internal' || from.connection === undefined || sent.side !== 'external') return;
+    const connection = this.#connectionOf(from.remote, from.local);
+    if (sent.local.port !== 0) connection.external = sent.local;
   }
 
   /** The external endpoint of a phone's endpoint, opened where it is not yet. */
-  #openedFor(internal: Endpoint, peer: Endpoint): Endpoint | undefined {
-    if (this.#driver.externalOf(internal) === undefined)
-      this.#driver.open(internal, this.#externalAddressOf(internal), peer);
-    return this.#driver.externalOf(internal);
+  #openedFor(
+    transport: Transport,
+    internal: Endpoint,
+    peer: Endpoint,
+    connection?: ConnectionId,
+  ): Endpoint | undefined {
+    if (this.#driver.externalOf(transport, internal) === undefined)
+      this.#driver.open(transport, internal, this.#externalAddressOf(internal), peer, connection);
+    return this.#driver.externalOf(transport, internal);
   }
 
   /** Opens the mapping that has been laid down for an external endpoint. */
-  #openBehind(external: Endpoint, peer: Endpoint): void {
-    if (this.#driver.internalOf(external) !== undefined) return;
-    const internal = internalOf(this.#mappings, external);
-    if (internal !== undefined) this.#driver.open(internal, external.address, peer);
-    else if (this.#mappings.length === 0) this.#driver.open(somebody(), external.address, peer);
+  #openBehind(transport: Transport, external: Endpoint, peer: Endpoint, connection?: ConnectionId): void {
+    if (this.#driver.internalOf(transport, external) !== undefined) return;
+    const internal =
+      internalOf(this.#mappings, external) ?? (this.#mappings.length === 0 ? somebody() : undefined);
+    if (internal !== undefined) this.#driver.open(transport, internal, external.address, peer, connection);
   }
 
   #externalAddressOf(internal: Endpoint): Address {

@@ -1,5 +1,6 @@
 /** Drives an engine without a network: every endpoint that it wants is opened at once, and time is what the caller says. */
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
+import { type ConnectionId, over, type Transport } from '../net/flow.ts';
 import type { TimeMs } from '../net/time.ts';
 import { Engine } from './engine.ts';
 import { PROVIDER } from './explain-flow.ts';
@@ -9,7 +10,10 @@ import type { ProfileView } from './profile.ts';
 
 export class ExplainDriver {
   readonly #engine: Engine;
-  readonly #pairs = new Map<MappingId, { readonly internal: Endpoint; readonly external: Endpoint }>();
+  readonly #pairs = new Map<
+    MappingId,
+    { readonly transport: Transport; readonly internal: Endpoint; readonly external: Endpoint }
+  >();
   readonly #externalOf = new Map<string, Endpoint>();
   readonly #internalOf = new Map<string, Endpoint>();
   #now: TimeMs = 0;
@@ -19,12 +23,12 @@ export class ExplainDriver {
   }
 
   /** The external endpoint that a phone's endpoint has now. */
-  externalOf(internal: Endpoint): Endpoint | undefined {
-    return this.#externalOf.get(endpointKey(internal));
+  externalOf(transport: Transport, internal: Endpoint): Endpoint | undefined {
+    return this.#externalOf.get(keyOf(transport, internal));
   }
 
-  internalOf(external: Endpoint): Endpoint | undefined {
-    return this.#internalOf.get(endpointKey(external));
+  internalOf(transport: Transport, external: Endpoint): Endpoint | undefined {
+    return this.#internalOf.get(keyOf(transport, external));
   }
 
   profiles(): readonly ProfileView[] {
@@ -52,11 +56,17 @@ export class ExplainDriver {
     return outputs;
   }
 
-  /** Opens the mapping of a phone that has sent nothing yet, by an empty datagram of its own. */
-  open(internal: Endpoint, externalAddress: Address, peer: Endpoint = PROVIDER): void {
+  /** Opens the mapping of a phone that has sent nothing yet, by an empty message of its own. */
+  open(
+    transport: Transport,
+    internal: Endpoint,
+    externalAddress: Address,
+    peer: Endpoint = PROVIDER,
+    connection?: ConnectionId,
+  ): void {
     this.feed({
       kind: 'packet',
-      flow: { transport: 'udp', side: 'internal', local: peer, remote: internal },
+      flow: over({ transport, side: 'internal', local: peer, remote: internal }, connection),
       bytes: new Uint8Array(0),
       externalAddress,
     });
@@ -69,8 +79,9 @@ export class ExplainDriver {
         const { command } = output;
         if (command.action === 'open') {
           this.#pairs.set(command.id, command);
-          this.#externalOf.set(endpointKey(command.internal), command.external);
-          this.#internalOf.set(endpointKey(command.external), command.internal);
+          const { transport, internal, external } = command;
+          this.#externalOf.set(keyOf(transport, internal), external);
+          this.#internalOf.set(keyOf(transport, external), internal);
         } else if (command.action === 'close') this.#forget(command.id);
       }
       if ((output.kind === 'signalling' || output.kind === 'media') && output.command.action === 'open')
@@ -82,7 +93,11 @@ export class ExplainDriver {
     const pair = this.#pairs.get(id);
     if (pair === undefined) return;
     this.#pairs.delete(id);
-    this.#externalOf.delete(endpointKey(pair.internal));
-    this.#internalOf.delete(endpointKey(pair.external));
+    this.#externalOf.delete(keyOf(pair.transport, pair.internal));
+    this.#internalOf.delete(keyOf(pair.transport, pair.external));
   }
+}
+
+function keyOf(transport: Transport, endpoint: Endpoint): string {
+  return `${transport} ${endpointKey(endpoint)}`;
 }

@@ -62,7 +62,7 @@ export function explainMessage(bytes: Uint8Array, options: ExplainOptions): Expl
 
   const driver = new ExplainDriver(engineOptions(options, mappings));
   // An empty datagram of the phone's opens its mapping.
-  if (!isOut) driver.open(phone, flow.local.address, flow.remote);
+  if (!isOut) driver.open('udp', phone, flow.local.address, flow.remote);
   const outputs = driver.feed({
     kind: 'packet',
     flow,

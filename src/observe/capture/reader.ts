@@ -83,6 +83,7 @@ export class CaptureReader {
   /** The file is at its end. */
   end(): void {
     this.#reassembly.end();
+    this.#streams?.end();
     if (this.#problem !== undefined) return;
     if (this.#format === undefined) this.#openFormat(true);
     else if (this.#end > this.#start || this.#toSkip > 0)

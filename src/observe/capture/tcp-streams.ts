@@ -138,6 +138,14 @@ export class TcpStreams {
     this.#drain(stream, messages);
   }
 
+  /** The capture is at its end: what still waits for segments waits in vain. */
+  end(): void {
+    for (const stream of this.#streams.values()) {
+      if (stream.waiting.size > 0) this.gaps++;
+      stream.waiting.clear();
+    }
+  }
+
   #feed(stream: Stream, payload: Uint8Array, messages: Uint8Array[]): void {
     stream.next = (stream.next! + payload.length) >>> 0;
     if (stream.framer === undefined) {
