@@ -7,10 +7,12 @@
  * - Where IPv6 is routed, and messages are only copied, the same rates bound the copies, and nothing is dropped.
  * - Strangers: what arrives at a signalling port of ours without having been asked for, from an address that is no provider's,
  *   no registrar's and nobody's to whom that port has sent, is dropped also where the operator's firewall accepts everything.
+ * - TCP: the same bounds on new connections. What a connection then brings is slowed down by its reader, and never dropped here.
  *
  * Facts relied on (tried on the kernel by the tests):
  * - A `limit … over` in a dynamic set breaks off its rule while an element is below its rate, and where the set is full: what
  *   cannot be counted passes.
+ * - A packet that is dropped leaves no conntrack entry behind, so that a SYN that comes again is `ct state new` again.
  * - A set with `counter` counts for each element how often it was updated or matched.
  */
 import type { Family } from './family.ts';
@@ -31,7 +33,7 @@ export const FLOOD_SETS = {
 } as const;
 
 /** Whom our signalling ports have sent to: source, our address, our port. */
-const CONTACTED = 'contacted';
+const CONTACTED = { udp: 'contacted', tcp: 'contacted_tcp' } as const;
 const SOURCES = 8_192;
 /** Addresses that are counted one by one; what more there are is dropped just so. */
 const COUNTED = 1_024;
@@ -49,7 +51,9 @@ export function rateSets({ type, suffix }: Family): string[] {
   return [
     ...dynamic('rate_phones', type, SOURCES, '30s'),
     ...dynamic('rate_providers', type, SOURCES, '30s'),
-    ...dynamic(CONTACTED, `${type} . ${type} . inet_service`, 65_536, '10m'),
+    ...Object.values(CONTACTED).flatMap((name) =>
+      dynamic(name, `${type} . ${type} . inet_service`, 65_536, '10m'),
+    ),
     ...Object.values(FLOOD_SETS).flatMap((name) => dynamic(name, type, COUNTED, '1h', 'counter')),
   ];
 }
@@ -57,16 +61,18 @@ export function rateSets({ type, suffix }: Family): string[] {
 /** The chains that rules of base chains go to. `take` is what is done with what a phone's provider socket is there for. */
 export function rateChains(family: Family, rates: Rates, sets: KnownSets, take: string): string[] {
   const { nft, suffix } = family;
-  const known = `${nft} saddr . ${nft} daddr . udp dport`;
+  const unless = (protocol: 'udp' | 'tcp', peers: string): string => {
+    const known = `${nft} saddr . ${nft} daddr . ${protocol} dport`;
+    return `${nft} saddr != @${sets.providers}${suffix} ${known} != @${peers}${suffix} ${known} != @${CONTACTED[protocol]}${suffix} goto drop_${FLOOD_SETS.strangers}${suffix}`;
+  };
+  const tooFast = `update @rate_providers${suffix} { ${nft} saddr ${over(rates.perProvider)} } goto drop_${FLOOD_SETS.providers}${suffix}`;
   const drop = (name: string): string[] =>
     chain(`drop_${name}${suffix}`, [`update @${name}${suffix} { ${nft} saddr }`, 'drop']);
   return [
     ...Object.values(FLOOD_SETS).flatMap(drop),
     ...chain(`bound${suffix}`, [phoneLimit(family, rates), take]),
-    ...chain(`arrivals${suffix}`, [
-      `ct direction original ${nft} saddr != @${sets.providers}${suffix} ${known} != @${sets.peers}${suffix} ${known} != @${CONTACTED}${suffix} goto drop_${FLOOD_SETS.strangers}${suffix}`,
-      `update @rate_providers${suffix} { ${nft} saddr ${over(rates.perProvider)} } goto drop_${FLOOD_SETS.providers}${suffix}`,
-    ]),
+    ...chain(`arrivals${suffix}`, [`ct direction original ${unless('udp', sets.peers)}`, tooFast]),
+    ...chain(`arrivals_tcp${suffix}`, [unless('tcp', sets.peersTcp), tooFast]),
   ];
 }
 
@@ -83,6 +89,7 @@ export function copyChains({ nft, suffix }: Family, rates: Rates, group: number)
 export interface KnownSets {
   readonly providers: string;
   readonly peers: string;
+  readonly peersTcp: string;
 }
 
 /** A rule that ends here for what a phone sends too much. */
@@ -91,8 +98,8 @@ export function phoneLimit({ nft, suffix }: Family, rates: Rates): string {
 }
 
 /** For the output chain: whoever is sent to may answer from any port. */
-export function noteContacted({ nft, suffix }: Family, signalling: string): string {
-  return `${nft} saddr . udp sport @${signalling}${suffix} update @${CONTACTED}${suffix} { ${nft} daddr . ${nft} saddr . udp sport }`;
+export function noteContacted({ nft, suffix }: Family, protocol: 'udp' | 'tcp', signalling: string): string {
+  return `${nft} saddr . ${protocol} sport @${signalling}${suffix} update @${CONTACTED[protocol]}${suffix} { ${nft} daddr . ${nft} saddr . ${protocol} sport }`;
 }
 
 function over(rate: number): string {

@@ -201,7 +201,7 @@ export function renderRuleset(options: RulesetOptions): string {
       rateChains(
         family,
         rates,
-        { providers: 'providers', peers: SETS.peers },
+        { providers: 'providers', peers: SETS.peers, peersTcp: SETS.peersTcp },
         take(family, 'sipalg-intercepted'),
       ),
     ),
@@ -224,7 +224,10 @@ export function renderRuleset(options: RulesetOptions): string {
         `oifname ${internal} meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 meta mark set meta mark or ${hex(INTERCEPT_MARK)} ct timeout set "sipalg-intercepted-tcp${suffix}" return`,
         `${nft} saddr . udp sport @${SETS.signalling}${suffix} ct timeout set "sipalg-registered${suffix}"`,
       ]),
-      ...each((family) => [noteContacted(family, SETS.signalling)]),
+      ...each((family) => [
+        noteContacted(family, 'udp', SETS.signalling),
+        noteContacted(family, 'tcp', SETS.signallingTcp),
+      ]),
     ]),
     ...chain('input', 'filter hook input priority mangle + 10', [
       ...each(({ nft, suffix }) => [
@@ -235,6 +238,7 @@ export function renderRuleset(options: RulesetOptions): string {
       ]),
       ...each(({ nft, suffix }) => [
         `iifname ${external} ${nft} daddr . udp dport @${SETS.signalling}${suffix} jump arrivals${suffix}`,
+        `iifname ${external} ct state new ${nft} daddr . tcp dport @${SETS.signallingTcp}${suffix} jump arrivals_tcp${suffix}`,
       ]),
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
@@ -322,6 +326,9 @@ function sets(family: Family, options: RulesetOptions): string[] {
   ];
 }
 
+/** The first packet of a connection. */
+const SYN = 'tcp flags & (fin | syn | rst | ack) == syn';
+
 function take({ suffix }: Family, policy: string): string {
   return `meta mark set meta mark or ${hex(INTERCEPT_MARK | ACCEPT_MARK)} ct timeout set "${policy}${suffix}" accept`;
 }
@@ -356,7 +363,8 @@ function interception(family: Family, options: RulesetOptions, ports: string, ra
     ...(tcpPort === undefined
       ? []
       : [
-          `tcp flags & (fin | syn | rst | ack) == syn tcp dport ${ports} tproxy ${at(tcpPort)} ${take(family, 'sipalg-intercepted-tcp')}`,
+          `${SYN} tcp dport ${ports} ${phoneLimit(family, rates)}`,
+          `${SYN} tcp dport ${ports} tproxy ${at(tcpPort)} ${take(family, 'sipalg-intercepted-tcp')}`,
         ]),
   ];
 }
