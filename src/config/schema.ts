@@ -190,13 +190,13 @@ export const configSchema = v.object({
     ),
     'messages-per-second-per-phone': key(integerBetween(1, 1_000_000), 1_000, {
       summary:
-        'What one phone address may send to providers, in the transparent mode; the kernel drops what is more, before it costs anything. A PBX with many lines sends about seven messages for a call.',
-      unit: 'datagrams a second; twice as many at once',
+        'What one phone address may send to providers. Over UDP, in the transparent mode, the kernel drops what is more, before it costs anything; over TCP it is read more slowly. A PBX with many lines sends about seven messages for a call.',
+      unit: 'messages a second, of 1500 octets; twice as many at once',
       example: 'messages-per-second-per-phone = 1000',
     }),
     'messages-per-second-per-provider': key(integerBetween(1, 1_000_000), 5_000, {
-      summary: 'What one provider address may send to phones; the kernel drops what is more.',
-      unit: 'datagrams a second; twice as many at once',
+      summary: 'What one provider address may send to phones: the same.',
+      unit: 'messages a second, of 1500 octets; twice as many at once',
       example: 'messages-per-second-per-provider = 5000',
     }),
     'media-per-description': limit(

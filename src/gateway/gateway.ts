@@ -193,6 +193,8 @@ class Gateway {
       externalAddresses: (addresses) => this.#feed({ kind: 'external-address-changed', addresses }),
       closed: (connection) => this.#feed({ kind: 'closed', connection }),
       admits: (local, remote) => this.#engine.admits('tcp', local, remote),
+      limit: (limit, value, phone) =>
+        this.#log.event({ kind: 'limit.reached', limit, value, ...(phone === undefined ? {} : { phone }) }),
       notice: (code, text) => this.#log.notice(code, text),
     };
     this.#opened = await openPlane(this.#config, handler);

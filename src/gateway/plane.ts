@@ -21,6 +21,8 @@ export interface PlaneStatus {
   traffic(): ReadonlyMap<MappingId, MediaTraffic>;
   /** Packets dropped before they cost anything, by reason. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** TCP connections of phones and of providers. */
+  readonly connections: number;
 }
 
 export interface OpenPlane {
@@ -36,8 +38,14 @@ const LONGEST_MEDIA_LOOK_MS = 30_000;
 /** Opens the data plane that the configuration asks for; throws what keeps it from opening. */
 export async function openPlane(config: GatewayConfig, handler: GatewayHandler): Promise<OpenPlane> {
   const mediaLookMs = Math.min(LONGEST_MEDIA_LOOK_MS, config.limits.callIdleMs / 3);
-  const { connections, connectionsPerPhone } = config.limits;
-  const limits = { connections, connectionsPerPhone };
+  const { connections, connectionsPerPhone, messagesPerSecondPerPhone, messagesPerSecondPerProvider } =
+    config.limits;
+  const limits = {
+    connections,
+    connectionsPerPhone,
+    messagesPerSecondPerPhone,
+    messagesPerSecondPerProvider,
+  };
   if (config.mode === 'explicit') {
     const { createExplicitPlane } = await import('./explicit/plane.ts');
     const advertise = config.advertise === undefined ? {} : { advertise: config.advertise };
@@ -58,7 +66,10 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
     return {
       plane,
       facts: { listen: plane.addresses },
-      status: () => ({ resting: undefined, traffic, dropped: plane.snapshot().dropped }),
+      status: () => {
+        const { dropped, connections: open } = plane.snapshot();
+        return { resting: undefined, traffic, dropped, connections: open };
+      },
     };
   }
   const { createLinuxPlane } = await import('../linux/plane.ts');
@@ -77,8 +88,8 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
       acceptChains: config.acceptChains,
       routeTable: config.linux.routeTable,
       rates: {
-        perPhone: config.limits.messagesPerSecondPerPhone,
-        perProvider: config.limits.messagesPerSecondPerProvider,
+        perPhone: messagesPerSecondPerPhone,
+        perProvider: messagesPerSecondPerProvider,
       },
       connections: limits,
       mediaLookMs,
@@ -96,7 +107,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
       ipv6: plane.ipv6(),
     },
     status: () => {
-      const { shed, dropped } = plane.stats();
+      const { shed, dropped, connections: open } = plane.stats();
       return {
         resting: plane.resting(),
         traffic: () => plane.mediaTraffic(),
@@ -106,6 +117,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
           'too-fast-providers': dropped?.tooFastProviders ?? 0,
           strangers: dropped?.strangers ?? 0,
         },
+        connections: open,
       };
     },
   };

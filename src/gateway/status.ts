@@ -131,7 +131,7 @@ export class StatusBoard {
       phones: phones.slice(0, STATUS_ROWS),
       callCount: dialogs.length,
       calls: running === undefined ? [] : calls(running),
-      limits: limits(config, snapshot, this.#reached),
+      limits: limits(config, running, this.#reached),
       messages: { ...this.#messages },
       dropped: running?.plane.dropped ?? {},
       notices: [...this.#notices],
@@ -201,9 +201,10 @@ function calls({ snapshot, plane }: RunningStatus): CallStatus[] {
 
 function limits(
   config: GatewayConfig,
-  snapshot: EngineSnapshot | undefined,
+  running: RunningStatus | undefined,
   reached: ReadonlyMap<string, number>,
 ): LimitStatus[] {
+  const snapshot = running?.snapshot;
   const row = (limit: string, used: number | undefined, of: number): LimitStatus => ({
     limit,
     ...(used === undefined ? {} : { used }),
@@ -215,6 +216,7 @@ function limits(
     row('dialogs', snapshot?.dialogs.length, config.limits.dialogs),
     row('media', snapshot?.media.length, config.limits.media),
     row('transactions', snapshot?.transactions, config.limits.transactions),
+    row('connections', running?.plane.connections, config.limits.connections),
   ];
   // Bounds of one message, mapping or description have no fill; they are told once they have been reached.
   for (const [limit, count] of reached)

@@ -19,15 +19,25 @@ import {
 } from '../core/net/address.ts';
 import type { ConnectionId, Flow, Side } from '../core/net/flow.ts';
 import { Leg, type LegOwner } from './leg.ts';
+import { costOf, Pace } from './pace.ts';
+import { isPing, PING_MS, PONG, PONG_MS, withoutPong } from './ping.ts';
 
 export interface ConnectionLimits {
   /** Connections of phones and of providers, in all. */
   readonly connections: number;
   /** Of one phone, or to one mapping. */
   readonly connectionsPerPhone: number;
+  /** On all connections of one address; a message longer than 1500 octets counts as its datagrams would. */
+  readonly messagesPerSecondPerPhone: number;
+  readonly messagesPerSecondPerProvider: number;
 }
 
-export const defaultConnectionLimits: ConnectionLimits = { connections: 2048, connectionsPerPhone: 64 };
+export const defaultConnectionLimits: ConnectionLimits = {
+  connections: 2048,
+  connectionsPerPhone: 64,
+  messagesPerSecondPerPhone: 1_000,
+  messagesPerSecondPerProvider: 5_000,
+};
 
 /** A silent connection is given up after this (RFC 5382 §5: not before 2 h 4 min). */
 const IDLE_MS = 124 * 60_000;
@@ -38,7 +48,7 @@ const CHECK_MS = 10_000;
 const MAX_EARLY = 1024;
 
 export interface ConnectionsOptions {
-  readonly handler: Pick<PlaneHandler, 'packet' | 'admits' | 'closed'>;
+  readonly handler: Pick<PlaneHandler, 'packet' | 'admits' | 'closed' | 'limit'>;
   readonly limits?: Partial<ConnectionLimits> | undefined;
   /** A socket that is being connected from `local` (port 0: any) to `remote`. May throw. */
   connect(side: Side, local: Endpoint, remote: Endpoint): Socket;
@@ -86,12 +96,17 @@ export class Connections {
   readonly #byPhone = new Map<string, Crossing>();
   /** The mappings: internal endpoint → external endpoint. */
   readonly #externals = new Map<string, string>();
+  readonly #paces: Readonly<Record<Side, Pace>>;
   readonly #timer: NodeJS.Timeout;
   #lastId: ConnectionId = 0;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.#limits = { ...defaultConnectionLimits, ...options.limits };
+    this.#paces = {
+      internal: new Pace(this.#limits.messagesPerSecondPerPhone),
+      external: new Pace(this.#limits.messagesPerSecondPerProvider),
+    };
     this.#timer = setInterval(() => this.#check(), CHECK_MS).unref();
   }
 
@@ -120,7 +135,7 @@ export class Connections {
 
   /** A phone has connected. `local`: our end, which in the transparent mode is the provider's endpoint. */
   acceptPhone(socket: Socket, local: Endpoint, phone: Endpoint): void {
-    const crossing = this.#admit(socket, phone.address, 'internal');
+    const crossing = this.#admit(socket, phone.address, phone.address, 'internal');
     if (crossing !== undefined) this.#setPhone(crossing, socket, local, phone);
   }
 
@@ -132,7 +147,7 @@ export class Connections {
       this.#options.notice('stream.stranger', `${who}, and is no provider of that phone; refused`);
       return;
     }
-    const crossing = this.#admit(socket, `to ${endpointKey(external)}`, 'external');
+    const crossing = this.#admit(socket, `to ${endpointKey(external)}`, remote.address, 'external');
     if (crossing !== undefined) this.#addProvider(crossing, socket, external, remote);
   }
 
@@ -162,19 +177,17 @@ export class Connections {
 
   // ---- crossings
 
-  #admit(socket: Socket, party: string, openedBy: Side): Crossing | undefined {
-    const count = this.#parties.get(party) ?? 0;
+  #admit(socket: Socket, party: string, source: Address, openedBy: Side): Crossing | undefined {
     const { connections, connectionsPerPhone } = this.#limits;
-    const [limit, name] =
-      this.#crossings.size >= connections
-        ? [connections, 'connections']
-        : [connectionsPerPhone, 'connections-per-phone'];
-    if (this.#crossings.size >= connections || count >= connectionsPerPhone) {
-      socket.resetAndDestroy();
-      this.#options.notice('stream.limit', `${name}: ${limit} are open; one more (${party}) is refused`);
-      return undefined;
-    }
-    return this.#create(party, openedBy);
+    const { handler } = this.#options;
+    const phone = openedBy === 'internal' ? source : undefined;
+    const isFull = this.#crossings.size >= connections;
+    if (!isFull && (this.#parties.get(party) ?? 0) < connectionsPerPhone)
+      return this.#create(party, openedBy);
+    socket.resetAndDestroy();
+    if (isFull) handler.limit('connections', connections, phone);
+    else handler.limit('connections-per-phone', connectionsPerPhone, phone);
+    return undefined;
   }
 
   #create(party: string, openedBy: Side): Crossing {
@@ -326,8 +339,21 @@ export class Connections {
     }
   }
 
+  /** One phone, on however many connections, cannot keep the others waiting. */
+  #pace(side: Side, { remote: { address } }: Leg, octets: number): number {
+    const waitMs = this.#paces[side].take(address, costOf(octets), performance.now());
+    if (waitMs === 0) return 0;
+    const { messagesPerSecondPerPhone, messagesPerSecondPerProvider } = this.#limits;
+    const { handler } = this.#options;
+    if (side === 'internal')
+      handler.limit('messages-per-second-per-phone', messagesPerSecondPerPhone, address);
+    else handler.limit('messages-per-second-per-provider', messagesPerSecondPerProvider);
+    return waitMs;
+  }
+
   #phoneOwner(crossing: Crossing): LegOwner {
     return {
+      pace: (leg, octets) => this.#pace('internal', leg, octets),
       message: (leg, bytes) =>
         this.#whileReading(leg, () =>
           this.#options.fromPhone({ id: crossing.id, phone: leg.remote, local: leg.local }, bytes),
@@ -357,6 +383,7 @@ export class Connections {
 
   #providerOwner(crossing: Crossing): LegOwner {
     return {
+      pace: (leg, octets) => this.#pace('external', leg, octets),
       message: (leg, bytes) => {
         if (leg.local.port === 0) {
           crossing.phone?.write(bytes, leg);
@@ -440,6 +467,7 @@ export class Connections {
 
   #check(): void {
     const now = performance.now();
+    for (const pace of Object.values(this.#paces)) pace.sweep(now);
     for (const crossing of [...this.#crossings.values()]) {
       crossing.phone?.check(now);
       for (const leg of [...crossing.providers.values()]) leg.check(now);
@@ -448,23 +476,6 @@ export class Connections {
         this.#breakOff(crossing.id, new Error('it was silent for too long'));
     }
   }
-}
-
-const PONG = Buffer.from('\r\n');
-/** RFC 5626 §4.4.1: a phone that pings does so every 95 to 120 s, and a pong comes within 10 s. */
-const PING_MS = 95_000;
-const PONG_MS = 10_000;
-
-/** CRLF twice (RFC 5626 §3.5.1). */
-function isPing(bytes: Uint8Array): boolean {
-  return bytes.length === 4 && bytes.every((octet, i) => octet === PONG[i % 2]);
-}
-
-/** CRLFs without the pong to a ping of ours. Pings have two: where there is no odd one, there is no pong among them. */
-function withoutPong(leg: Leg, bytes: Uint8Array): Uint8Array {
-  if (bytes.length % 4 !== PONG.length || performance.now() > leg.pongUntilMs) return bytes;
-  leg.pongUntilMs = 0;
-  return bytes.subarray(PONG.length);
 }
 
 /** Whether messages of other connections may be written to this one's phone. */

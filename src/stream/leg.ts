@@ -21,6 +21,8 @@ const CONNECT_MS = 32_000;
  * 95 to 120 s).
  */
 const KEEPALIVE_MS = 110_000;
+/** Frames that are given out before other connections have their turn. */
+const TURN = 32;
 
 export interface LegOwner {
   /** One whole message. While the promise is pending, nothing more of this connection is given out. */
@@ -34,6 +36,8 @@ export interface LegOwner {
   /** Nothing more can be sent either. `error`: it was reset, could not be made, or was given up. */
   closed(leg: Leg, error: Error | undefined): void;
   active(): void;
+  /** Milliseconds until the next frame of so many octets may be given out; 0: now, and it is counted. */
+  pace(leg: Leg, octets: number): number;
 }
 
 export class Leg {
@@ -54,6 +58,8 @@ export class Leg {
   #frames: Frame[] = [];
   #next = 0;
   #isBusy = false;
+  /** Until it is its turn again, or it may go on at its rate. */
+  #rest: { cancel(): void } | undefined;
   #hasEnded = false;
   #isEnding = false;
   #isFinishing = false;
@@ -198,8 +204,18 @@ export class Leg {
   }
 
   #pump(): void {
-    while (!this.#isBusy && !this.#isGone && this.#next < this.#frames.length) {
-      const frame = this.#frames[this.#next++] as Frame;
+    let given = 0;
+    while (!this.#isBusy && !this.#isGone && this.#rest === undefined && this.#next < this.#frames.length) {
+      const frame = this.#frames[this.#next] as Frame;
+      let end = this.#next + 1;
+      if (frame.kind === 'keepalive') while (this.#frames[end]?.kind === 'keepalive') end++;
+      const count = end - this.#next;
+      const waitMs = given++ < TURN ? this.#owner.pace(this, count * frame.bytes.length) : 0;
+      if (waitMs > 0 || given > TURN) {
+        this.#pause(waitMs);
+        break;
+      }
+      this.#next = end;
       switch (frame.kind) {
         case 'message': {
           const wait = this.#owner.message(this, frame.bytes);
@@ -212,15 +228,9 @@ export class Leg {
           });
           break;
         }
-        case 'keepalive': {
-          let count = 1;
-          while (this.#frames[this.#next]?.kind === 'keepalive') {
-            count++;
-            this.#next++;
-          }
+        case 'keepalive':
           this.#owner.raw(this, count === 1 ? frame.bytes : Buffer.from('\r\n'.repeat(count)), 'keepalive');
           break;
-        }
         case 'raw':
           this.#becomeOpaque(this.#framer.opaqueBecause ?? 'not SIP');
           this.#owner.raw(this, frame.bytes, 'raw');
@@ -241,6 +251,20 @@ export class Leg {
     this.#owner.ended(this);
   }
 
+  #pause(waitMs: number): void {
+    const goOn = (): void => {
+      this.#rest = undefined;
+      this.#pump();
+    };
+    if (waitMs > 0) {
+      const timer = setTimeout(goOn, waitMs);
+      this.#rest = { cancel: () => clearTimeout(timer) };
+    } else {
+      const turn = setImmediate(goOn);
+      this.#rest = { cancel: () => clearImmediate(turn) };
+    }
+  }
+
   #becomeOpaque(why: string): void {
     if (this.isOpaque) return;
     this.isOpaque = true;
@@ -249,7 +273,7 @@ export class Leg {
 
   #flow(): void {
     if (this.#isGone) return;
-    if (this.#isBusy || this.#waitsFor.size > 0) this.#socket.pause();
+    if (this.#isBusy || this.#rest !== undefined || this.#waitsFor.size > 0) this.#socket.pause();
     else this.#socket.resume();
   }
 
@@ -266,6 +290,7 @@ export class Leg {
     if (this.#isGone) return;
     this.#isGone = true;
     clearTimeout(this.#connectTimer);
+    this.#rest?.cancel();
     for (const source of this.#sources) {
       source.#waitsFor.delete(this);
       source.#flow();

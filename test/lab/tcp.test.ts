@@ -232,21 +232,6 @@ labFile('tcp', ['conntrack', 'kamailio', 'baresip'], () => {
   );
 
   scenario(
-    'a stranger has no way in by the port of a mapping',
-    { only: 'gateway', network: { firewall: false } },
-    async (lab) => {
-      const { alice, provider } = await parties(lab);
-      await alice.register();
-      const contact = provider.contactOf('alice') ?? '';
-      const port = Number(/:(\d+)/.exec(contact.slice(contact.indexOf('@')))?.[1]);
-      const stranger = await lab.wire('provider', addresses.stranger, 5070, false);
-      const socket = stranger.connect(addresses.routerExternal, port);
-      await gone(socket);
-      await lab.gateway?.log.until((line) => line.code === 'stream.stranger', 2000, 'a notice');
-    },
-  );
-
-  scenario(
     'the port stays the same when the phone connects anew, also while TCP remembers the old connection',
     { only: 'gateway' },
     async (lab) => {

@@ -117,6 +117,7 @@ async function carryOut(request: Request): Promise<unknown> {
         externalAddresses: (addresses) => tell({ event: 'addresses', addresses }),
         closed: () => {},
         admits: () => true,
+        limit: () => {},
         notice: (code, text) => tell({ event: 'notice', code, text }),
       });
       plane.start();

@@ -38,6 +38,7 @@ async function startGateway(): Promise<{ plane: ExplicitPlane; gateway: Endpoint
     failed: (id, reason) => run({ kind: 'failed', id, reason }),
     closed: (connection) => run({ kind: 'closed', connection }),
     admits: (local, remote) => engine.admits('tcp', local, remote),
+    limit: () => {},
     notice: (code, text) => assert.fail(`${code}: ${text}`),
   };
   plane = await createExplicitPlane({ listen: [endpoint('127.0.0.1', 0)] }, handler);

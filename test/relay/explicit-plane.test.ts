@@ -60,6 +60,7 @@ async function start(options: Partial<ExplicitPlaneOptions> = {}): Promise<Endpo
       failed: (id, reason) => answers.put(`failed ${id} ${reason}`),
       closed: (id) => answers.put(`closed ${id}`),
       admits: () => true,
+      limit: () => {},
       notice: (code) => notices.put(code),
     },
   );
@@ -324,7 +325,15 @@ describe('a signalling mapping', () => {
 test('a listen endpoint that is taken rejects, and leaves nothing bound', async () => {
   const gateway = await start();
   const spare = await freePorts(GATEWAY, 1);
-  const handler = { packet() {}, opened() {}, failed() {}, closed() {}, admits: () => false, notice() {} };
+  const handler = {
+    packet() {},
+    opened() {},
+    failed() {},
+    closed() {},
+    admits: () => false,
+    limit() {},
+    notice() {},
+  };
   await assert.rejects(createExplicitPlane({ listen: [spare, gateway] }, handler), /EADDRINUSE/);
   const again = await createExplicitPlane({ listen: [spare] }, handler);
   await again.stop();

@@ -55,6 +55,7 @@ async function startGateway(): Promise<{ plane: ExplicitPlane; notices: string[]
     failed: (id, reason) => run({ kind: 'failed', id, reason }),
     closed: (connection) => run({ kind: 'closed', connection }),
     admits: (local, remote) => engine.admits('tcp', local, remote),
+    limit: () => {},
     notice: (code, text) => notices.push(`${code} ${text}`),
   };
   plane = await createExplicitPlane({ listen: [listen] }, handler);

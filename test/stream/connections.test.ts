@@ -15,6 +15,7 @@ let front: Server;
 let connections: Connections;
 let local: Endpoint;
 const notices: string[] = [];
+const met: string[] = [];
 let closed = 0;
 const far: Socket[] = [];
 /** Every socket of the test's own, so that none outlives a failure. */
@@ -41,6 +42,7 @@ function start(limits: Partial<ConnectionLimits> = {}): void {
         );
       },
       admits: () => false,
+      limit: (name, value, phone) => met.push(`${name} ${value} ${phone}`),
       closed: () => closed++,
     },
     limits,
@@ -201,13 +203,44 @@ test('of one phone only so many connections are taken in, and one that ends make
   const [first] = [await phone(), await phone()];
   const third = await phone();
   assert.ok(await gone(third));
-  assert.match(notices.at(-1) ?? '', /^stream\.limit connections-per-phone: 2/);
+  assert.equal(met.at(-1), 'connections-per-phone 2 127.0.0.1');
   first.end();
   await gone(first);
   while (connections.size > 1) await new Promise((resolve) => setImmediate(resolve));
   const fourth = await phone();
   fourth.write(message('x'));
   await once(await arrived(), 'data');
+  connections.stop();
+});
+
+test('in all only so many connections are taken in', async () => {
+  start({ connections: 1 });
+  await phone();
+  assert.ok(await gone(await phone()));
+  assert.equal(met.at(-1), 'connections 1 127.0.0.1');
+  connections.stop();
+});
+
+test('who sends faster than the rate is read more slowly, also on a new connection, and nothing of it is lost', async () => {
+  const rate = 400;
+  start({ messagesPerSecondPerPhone: rate });
+  met.length = 0;
+  const flood = message('x').repeat(2 * rate + 100);
+  const begun = performance.now();
+  const here = await phone();
+  here.end(flood);
+  const there = await arrived();
+  assert.equal((await whole(there)).length, flood.length);
+  // What a full bucket holds comes at once; the other hundred at the rate.
+  assert.ok(performance.now() - begun >= 200, 'it was not held up');
+  assert.ok(met.length > 0 && met.every((one) => one === `messages-per-second-per-phone ${rate} 127.0.0.1`));
+  there.end();
+  await gone(here);
+  const again = await phone();
+  const first = performance.now();
+  again.end(message('y').repeat(100));
+  assert.equal((await whole(await arrived())).length, 100 * message('y').length);
+  assert.ok(performance.now() - first >= 100, 'a new connection has a bucket of its own');
   connections.stop();
 });
 

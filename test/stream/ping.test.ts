@@ -67,6 +67,7 @@ async function crossing(first = message('first')) {
       failed() {},
       closed() {},
       admits: () => true,
+      limit: () => {},
       notice() {},
     } as never,
     connect: (_side, local, remote) =>

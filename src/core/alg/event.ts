@@ -108,7 +108,7 @@ export type AlgEvent =
       readonly kind: 'limit.reached';
       readonly limit: string;
       readonly value: number;
-      /** Whose message has met it, where that is known. */
+      /** Whose message or connection has met it, where that is known. */
       readonly phone?: Address;
     }
   /** A bug of ours, or a result that failed its second scan: the original bytes went out. */

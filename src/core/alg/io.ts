@@ -140,6 +140,8 @@ export interface PlaneHandler {
   closed(connection: ConnectionId): void;
   /** Whether `remote` may open a connection to the external endpoint `local` of a mapping. */
   admits(local: Endpoint, remote: Endpoint): boolean;
+  /** A bound of the plane's own has been met, by a phone where it was one; told each time. */
+  limit(limit: string, value: number, phone?: Address): void;
   /** Something that an operator should know and that is not about one packet. */
   notice(code: string, text: string): void;
 }

@@ -89,6 +89,8 @@ export interface ExplicitSnapshot {
   readonly phones: number;
   readonly signalling: number;
   readonly waiting: number;
+  /** TCP connections. */
+  readonly connections: number;
   /** What was dropped, by notice code. */
   readonly dropped: Readonly<Record<string, number>>;
   readonly media: readonly MediaSnapshot[];
@@ -236,6 +238,7 @@ class Plane implements ExplicitPlane {
       phones: this.#phones.size,
       signalling: this.#externals.size,
       waiting: this.#waiting,
+      connections: this.#tcp?.size ?? 0,
       dropped: this.#tally.snapshot(),
       media: this.#media.snapshot(),
     };

@@ -53,6 +53,7 @@ export class ExplicitTcp {
       handler: {
         packet: (flow, bytes) => handler.packet(flow, bytes),
         admits: (local, remote) => handler.admits(local, remote),
+        limit: (limit, value, phone) => handler.limit(limit, value, phone),
         closed: (connection) => {
           this.#senders.delete(connection);
           handler.closed(connection);
