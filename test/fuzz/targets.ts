@@ -13,6 +13,7 @@ import { messageTarget } from './targets/message.ts';
 import { nextHopTarget } from './targets/next-hop.ts';
 import { rewriteTarget } from './targets/rewrite.ts';
 import { sequenceTarget } from './targets/sequence.ts';
+import { streamTarget } from './targets/stream.ts';
 
 export const targets: readonly Target[] = [
   messageTarget,
@@ -22,6 +23,7 @@ export const targets: readonly Target[] = [
   sdpTarget,
   multipartTarget,
   framerTarget,
+  streamTarget,
   addressTarget,
   rewriteTarget,
   captureTarget,
