@@ -185,7 +185,8 @@ class Run {
       assert.ok(++steps < 8 * (out.length + back.length) + 1000, 'it stands still');
       if (sent < out.length && !this.#phone.isPaused) {
         const size = 1 + random.below(Math.min(largest, out.length - sent));
-        this.#phone.emit('data', out.subarray(sent, (sent += size)));
+        sent += size;
+        this.#phone.emit('data', out.subarray(sent - size, sent));
       } else if (sent === out.length && !isEnded && !this.#phone.isPaused) {
         isEnded = true;
         this.#phone.emit('end');
@@ -197,7 +198,8 @@ class Run {
       }
       if (this.#isConnected && provider !== undefined && returned < back.length && !provider.isPaused) {
         const size = 1 + random.below(Math.min(largest, back.length - returned));
-        provider.emit('data', back.subarray(returned, (returned += size)));
+        returned += size;
+        provider.emit('data', back.subarray(returned - size, returned));
       }
       this.#turns.shift()?.();
       if (provider?.isPaused === true || (this.#phone.isPaused && this.#turns.length === 0))
