@@ -117,20 +117,29 @@ export function mediaJudgement(
   return fromPhone === 0 ? 'one way, the phone sends nothing' : 'one way, nothing comes back';
 }
 
+/** Columns of a line. */
+const WIDTH = 80;
+
 function limits({ limits: list, dropped }: StatusReport, paint: Paint): string[] {
-  const fill = list
-    .filter((one) => one.used !== undefined)
-    .map((one) => {
-      const text = `${one.limit} ${one.used}/${one.of}`;
-      return one.used! >= one.of * 0.9 ? paint('bad', text) : text;
-    });
+  const lines: string[] = [];
+  let width = WIDTH;
+  for (const { limit, used, of } of list) {
+    if (used === undefined) continue;
+    const text = `${limit} ${used}/${of}`;
+    width += 2 + text.length;
+    if (width > WIDTH) {
+      lines.push(lines.length === 0 ? paint('strong', 'limits') : '      ');
+      width = 'limits  '.length + text.length;
+    }
+    lines.push(`${lines.pop()}  ${used >= of * 0.9 ? paint('bad', text) : text}`);
+  }
   const reached = list.filter((one) => one.reached > 0).map((one) => `${one.limit} ${one.reached}×`);
   const early = Object.entries(dropped)
     .filter(([, count]) => count > 0)
     .map(([why, count]) => `${clean(why)} ${count}`);
   return [
     '',
-    `${paint('strong', 'limits')}  ${fill.join('  ')}`,
+    ...lines,
     ...(reached.length === 0 ? [] : [`  ${paint('bad', 'reached')}: ${reached.join(', ')}`]),
     ...(early.length === 0 ? [] : [`  dropped early: ${early.join(', ')}`]),
   ];
