@@ -7,6 +7,7 @@ import type { Message } from '../sip/message.ts';
 import { textOf } from '../sip/octets.ts';
 import { classify } from './classify.ts';
 import { decideInbound } from './decide.ts';
+import { followSession } from './dialog-session.ts';
 import { ANSWER_MS } from './keepalive.ts';
 import type { SignallingMapping } from './mappings.ts';
 import { expiresHeaderMs, takeGrant } from './registrations.ts';
@@ -53,7 +54,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
   // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
   const to = reply(transaction?.peer ?? mapping.internal, transaction?.connection ?? flow.connection);
   if (state.observes(now, message, 'in', mapping, flow.remote, transaction)) {
-    state.session(now, message, 'in', mapping, flow.remote, packet, true);
+    followSession(state, now, message, 'in', mapping, flow.remote, packet, true);
     if (message.kind === 'request') {
       mapping.lastIncoming = now;
       state.openTransaction(now, message, 'external', mapping, flow, true);
@@ -71,7 +72,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     ownVia: state.ownEndpoint(mapping.internal.address),
     anyInternal: (external, transport) => state.mappings.byExternal(transport, external)?.internal,
   });
-  const session = state.session(now, message, 'in', mapping, flow.remote, packet, false);
+  const session = followSession(state, now, message, 'in', mapping, flow.remote, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 

@@ -11,6 +11,7 @@ import { equalsText, textOf } from '../sip/octets.ts';
 import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
 import { contactsOf, decideOutbound, endpointOf, transportOf } from './decide.ts';
+import { followSession } from './dialog-session.ts';
 import { toPhone } from './inbound.ts';
 import type { MappingId } from './io.ts';
 import type { SignallingMapping } from './mappings.ts';
@@ -85,7 +86,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     anyExternal: external,
     own: state.options.own ?? [],
   });
-  const session = state.session(now, message, 'out', mapping, flow.local, packet, false);
+  const session = followSession(state, now, message, 'out', mapping, flow.local, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
@@ -129,7 +130,7 @@ function asItIs(
   out: Flow,
 ): void {
   const { flow } = packet;
-  state.session(now, message, 'out', mapping, flow.local, packet, true);
+  followSession(state, now, message, 'out', mapping, flow.local, packet, true);
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, true);
   const why = state.profiles.reason(mapping.internal.address, flow.local.address);
   deliverInside(state, now, out, state.finish(message, flow, out, [], undefined, why));

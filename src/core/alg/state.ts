@@ -19,19 +19,8 @@ import type { Edit } from '../sip/edit.ts';
 import { type Message, type Scan, scanMessage } from '../sip/message.ts';
 import { equalsText, textOf } from '../sip/octets.ts';
 import { Answering } from './answering.ts';
-import {
-  advance,
-  dialogOf,
-  type LeaveReason,
-  learn,
-  leaveReasons,
-  noteHold,
-  offer,
-  sessionOf,
-  settle,
-} from './calls.ts';
+import { type LeaveReason, leaveReasons } from './calls.ts';
 import { classify, SIP_PORT } from './classify.ts';
-import { ruleIsOn } from './decide.ts';
 import { type Dialog, Dialogs } from './dialogs.ts';
 import type { AlgEvent } from './event.ts';
 import { ExternalAddresses } from './external-addresses.ts';
@@ -51,18 +40,8 @@ import {
 import { Profiles } from './profile.ts';
 import { rewrite } from './rewrite.ts';
 import type { RuleId } from './rules.ts';
-import { translateInbound, translateOutbound } from './session.ts';
 import { type Transaction, Transactions } from './transactions.ts';
 import { type Packet, Waiting } from './waiting.ts';
-
-export interface SessionOutcome {
-  readonly edits: readonly Edit<RuleId>[];
-  readonly leave: LeaveReason | undefined;
-  /** Media that is still being opened: the message has to wait for it. */
-  readonly waitsFor: readonly MappingId[];
-}
-
-const NOTHING: readonly MappingId[] = [];
 
 export class EngineState {
   readonly policy: Policy;
@@ -240,97 +219,6 @@ export class EngineState {
     );
   }
 
-  /** Dialog and media. `waitsFor`: the message names media that is still being opened. */
-  session(
-    now: TimeMs,
-    message: Message,
-    direction: 'out' | 'in',
-    mapping: SignallingMapping,
-    peer: Endpoint,
-    packet: Packet,
-    observed: boolean,
-  ): SessionOutcome {
-    const { descriptions, leave } = sessionOf(message, this.watching);
-    const phone = mapping.internal.address;
-    const dialog = dialogOf(
-      this.dialogs,
-      message,
-      direction,
-      phone,
-      mapping.id,
-      peer,
-      now,
-      descriptions.length > 0,
-    );
-    if (dialog === undefined) {
-      const limit = this.dialogs.limitFor(phone);
-      if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE') && limit)
-        this.event({ kind: 'limit.reached', limit, value: this.dialogs.size, phone });
-      return { edits: [], leave, waitsFor: NOTHING };
-    }
-    // What is retransmitted after the end belongs to nothing that lives.
-    if (dialog.state === 'ended') return { edits: [], leave, waitsFor: NOTHING };
-    if (!mapping.dialogs.has(dialog.key)) {
-      mapping.dialogs.add(dialog.key);
-      this.event({ kind: 'dialog.opened', callId: dialog.callId, initiator: dialog.initiator });
-    }
-    if (dialog.mapping !== mapping.id) this.#moveDialog(dialog, mapping);
-    dialog.observed ??= observed;
-    dialog.peer = peer;
-    if (direction === 'in' && !dialog.heard) {
-      dialog.heard = true;
-      this.answering.note(phone, peer.address);
-    }
-    this.dirtyDialogs.add(dialog);
-    const progress = advance(this.dialogs, dialog, message, direction, now);
-    if (progress === 'confirmed') this.event({ kind: 'dialog.confirmed', callId: dialog.callId });
-    if (progress !== undefined) this.hold(mapping, now);
-
-    const edits: Edit<RuleId>[] = [];
-    if (descriptions.length > 0 && !observed) {
-      const context = {
-        media: this.media,
-        dialog,
-        policy: this.policy,
-        limits: this.limits,
-        phone,
-        externalAddress: mediaAddress(mapping, direction, packet),
-        innerAddress: packet.innerAddress ?? this.innerAddress(phone),
-        routed: mapping.routed,
-      };
-      const named = new Set<MappingId>();
-      let gaveUp = false;
-      for (const description of descriptions) {
-        noteHold(dialog, description, direction);
-        if (direction === 'in') learn(dialog, message, description, peer);
-        const session =
-          direction === 'out'
-            ? translateOutbound(description, context, this.out)
-            : translateInbound(description, context, this.out);
-        for (const id of session.named) named.add(id);
-        for (const edit of session.edits) if (ruleIsOn(this.policy, edit.rule)) edits.push(edit);
-        gaveUp ||= session.gaveUp;
-      }
-      if (gaveUp) {
-        // Never half a message: where one port cannot be had, all of it stays, and what was opened for it goes.
-        for (const id of named)
-          if (!dialog.committed.has(id) && !dialog.offered.has(id)) this.media.release(id, dialog, this.out);
-        return { edits: [], leave, waitsFor: NOTHING };
-      }
-      const waitsFor = [...named].filter((id) => this.media.byId(id)?.state === 'opening');
-      if (waitsFor.length > 0) {
-        // Whatever becomes of the message, what was opened for it belongs to the dialog and ends with it.
-        for (const id of named) dialog.offered.add(id);
-        return { edits: [], leave, waitsFor };
-      }
-      if (direction === 'out' || this.media.relay) offer(dialog, named, this.media, this.out);
-    }
-    settle(dialog, message, descriptions.length > 0, this.media, this.out);
-    for (const id of dialog.offered) this.#refreshSources(id);
-    for (const id of dialog.committed) this.#refreshSources(id);
-    return { edits, leave, waitsFor: NOTHING };
-  }
-
   /** Whether media may come in for a dialog (answering.ts). */
   #mayReceive({ heard, phone, peer }: Dialog): boolean {
     if (heard || this.answering.has(phone, peer.address)) return true;
@@ -338,20 +226,6 @@ export class EngineState {
     for (const mapping of this.mappings.ofPhone(phone))
       for (const one of mapping.registrations.values()) if (one.peer.address === peer.address) return true;
     return false;
-  }
-
-  /** The phone goes on with the dialog from another endpoint of its own. */
-  #moveDialog(dialog: Dialog, to: SignallingMapping): void {
-    const before = this.mappings.byId(dialog.mapping);
-    dialog.mapping = to.id;
-    if (before === undefined) return;
-    before.dialogs.delete(dialog.key);
-    this.mappings.schedule(before);
-  }
-
-  #refreshSources(id: MappingId): void {
-    const record = this.media.byId(id);
-    if (record !== undefined) this.media.refreshSources(record, this.out);
   }
 
   /** Explicit mode: our own endpoint as the phone knows it; undefined where phones do not address us. */
@@ -485,12 +359,6 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
-}
-
-/** Where there are several uplinks, media follows the route; signalling may stay with another one (uplinks.ts). */
-function mediaAddress(mapping: SignallingMapping, direction: 'out' | 'in', packet: Packet): Address {
-  const follows = direction === 'out' && packet.otherAddresses !== undefined && !mapping.routed;
-  return (follows ? packet.externalAddress : undefined) ?? mapping.external.address;
 }
 
 function summaryOf(message: Message): string {
