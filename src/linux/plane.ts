@@ -6,18 +6,17 @@
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
  */
 import type { MappingId, MediaCommand, SignallingCommand } from '../core/alg/io.ts';
-import { type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
+import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
-import { signallingOwner as owner, type WantedElement } from './element-store.ts';
-import { FAMILIES, IPV4, IPV6, named } from './family.ts';
+import { FAMILIES, IPV4, IPV6 } from './family.ts';
 import { forwardsInUse } from './forwarded.ts';
 import { install } from './install.ts';
 import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import { MEDIA_TIMEOUT_MS } from './kernel-media.ts';
-import { endpointElement, heartbeats, renew, sourceElement } from './nft-elements.ts';
+import { heartbeats, renew } from './nft-elements.ts';
 import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
 import { Overload } from './overload.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
@@ -30,7 +29,7 @@ import { isFlowAt, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 import { TcpSignalling } from './tcp-signalling.ts';
-import { UdpSocket } from './udp-socket.ts';
+import { UdpSignalling } from './udp-signalling.ts';
 
 const HEARTBEAT_MS = 1_000;
 /** A gap in which the rules may have been inactive. */
@@ -46,21 +45,13 @@ export function createLinuxPlane(options: LinuxPlaneOptions, handler: LinuxPlane
   return new Plane(options, handler);
 }
 
-interface SignallingMapping {
-  readonly external: Endpoint;
-  /** Undefined: the phone is routed without NAT, and its packets pass by us. */
-  readonly socket: UdpSocket | undefined;
-  readonly peers: Map<string, { readonly peer: Endpoint; readonly untilMs: number }>;
-}
-
 class Plane implements LinuxPlane {
   readonly #options: LinuxPlaneOptions;
   readonly #handler: LinuxPlaneHandler;
   readonly #sipPorts: readonly number[];
   readonly #externalAddresses: ExternalAddresses;
   readonly #providers: ProviderSockets;
-  readonly #signalling = new Map<MappingId, SignallingMapping>();
-  readonly #externals = new Map<string, UdpSocket>();
+  readonly #udp: UdpSignalling;
   #kernel: Kernel | undefined;
   #monitor: AddressMonitor | undefined;
   readonly #routed: RoutedPhones;
@@ -79,11 +70,19 @@ class Plane implements LinuxPlane {
     this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
     this.#routed = new RoutedPhones(options, handler, (code, error) => this.#tell(code, error));
+    const receiveBufferBytes = options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER;
+    this.#udp = new UdpSignalling({
+      receiveBufferBytes,
+      arrivals: () => this.#overload.queue(),
+      packet: (bytes, remote, local) =>
+        handler.packet({ transport: 'udp', side: 'external', local, remote }, bytes),
+      fault: (error) => this.#tell('linux.receive', error),
+    });
     this.#providers = new ProviderSockets(
       {
         ...options,
         families: options.ipv6 === 'off' ? [IPV4] : FAMILIES,
-        receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
+        receiveBufferBytes,
         overload: this.#overload,
       },
       {
@@ -140,7 +139,7 @@ class Plane implements LinuxPlane {
   stats(): LinuxPlaneStats {
     return {
       providerSockets: this.#providers.size,
-      externalSockets: this.#externals.size,
+      externalSockets: this.#udp.size,
       connections: this.#tcp?.connections ?? 0,
       mediaMappings: this.#kernel?.media.size ?? 0,
       elements: this.#kernel?.store.size ?? 0,
@@ -171,7 +170,7 @@ class Plane implements LinuxPlane {
       return;
     }
     // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
-    const external = this.#externals.get(endpointKey(flow.local));
+    const external = this.#udp.at(flow.local);
     const socket = external ?? (flow.side === 'external' ? undefined : this.#providers.at(flow.local));
     if (socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
   }
@@ -185,7 +184,7 @@ class Plane implements LinuxPlane {
         this.#attempt('linux.hold', () => this.#hold(command.id, command.peer, command.lifetimeMs));
         return;
       case 'close':
-        this.#attempt('linux.close', () => this.#closeSignalling(command.id));
+        this.#attempt('linux.close', () => this.#close(command.id));
     }
   }
 
@@ -224,16 +223,9 @@ class Plane implements LinuxPlane {
     });
     this.#providers.close();
     this.#routed.close();
-    for (const { socket, external } of this.#signalling.values()) {
-      // The flows of a routed phone are those of plain routing, before us and after us.
-      if (socket === undefined) continue;
-      socket.close();
-      this.#kernel?.sweep.laterAt(external);
-    }
+    this.#udp.stop(this.#kernel);
     this.#kernel?.sweep.run();
     this.#kernel?.sweep.close();
-    this.#signalling.clear();
-    this.#externals.clear();
     this.#kernel?.elements.close();
     this.#kernel?.conntrack.close();
     this.#kernel = undefined;
@@ -370,18 +362,11 @@ class Plane implements LinuxPlane {
   #followAddresses(): void {
     const present = new Set((this.#monitor?.addresses ?? []).map(({ address }) => address));
     this.#externalAddresses.clear();
-    const gone = [...this.#signalling.values()]
-      .filter(({ external, socket }) => socket !== undefined && !present.has(external.address))
-      .map(({ external }) => external);
     const { media, sweep } = this.#running();
     // Also where none is gone any more: what an address that is back has now, must not go.
-    sweep.later('gone addresses', isFlowAt(...gone));
+    sweep.later('gone addresses', isFlowAt(...this.#udp.without(present)));
     this.#attempt('linux.media', () => media.follow(present));
     this.#handler.externalAddresses([...present]);
-  }
-
-  #receiver(datagram: (bytes: Uint8Array, remote: Endpoint, destination: Endpoint) => void) {
-    return { datagram, fault: (error: unknown) => this.#tell('linux.receive', error) };
   }
 
   #fromPhone(bytes: Uint8Array, remote: Endpoint, local: Endpoint): void {
@@ -394,78 +379,22 @@ class Plane implements LinuxPlane {
 
   #openSignalling(command: SignallingCommand & { readonly action: 'open' }): string | undefined {
     const { id, internal, external, transport } = command;
-    const { store, sweep } = this.#running();
-    if (this.#signalling.has(id) || this.#tcp?.has(id) === true) return `mapping ${id} is open already`;
-    if (sameEndpoint(internal, external)) {
-      store.put(owner(id), [endpointOf(external, undefined)]);
-      this.#signalling.set(id, { external, socket: undefined, peers: new Map() });
-      return undefined;
-    }
-    if (transport === 'tcp') {
-      this.#tcp?.open(command, store);
-      return undefined;
-    }
-    const socket = new UdpSocket(
-      {
-        local: external,
-        freeBind: true,
-        receiveBufferBytes: this.#options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
-        arrivals: this.#overload.queue(),
-      },
-      this.#receiver((bytes, remote) =>
-        this.#handler.packet({ transport: 'udp', side: 'external', local: external, remote }, bytes),
-      ),
-    );
-    try {
-      store.put(owner(id), [endpointOf(external, socket)]);
-      // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
-      sweep.makeRoom(external);
-    } catch (error) {
-      socket.close();
-      throw error;
-    }
-    this.#signalling.set(id, { external, socket, peers: new Map() });
-    this.#externals.set(endpointKey(external), socket);
+    if (this.#udp.has(id) || this.#tcp?.has(id) === true) return `mapping ${id} is open already`;
+    // What is routed has no socket, whatever its transport.
+    const isTcp = transport === 'tcp' && !sameEndpoint(internal, external);
+    if (isTcp) this.#tcp?.open(command, this.#running().store);
+    else this.#udp.open(command, this.#running());
     return undefined;
   }
 
   #hold(id: MappingId, peer: Endpoint, lifetimeMs: number): void {
-    const mapping = this.#signalling.get(id);
-    const { store, conntrack, sweep } = this.#running();
-    if (mapping === undefined) return this.#tcp?.hold(id, peer, lifetimeMs, store);
-    if (lifetimeMs <= 0) return;
-    const { external, socket, peers } = mapping;
-    conntrack.hold(external, peer, lifetimeMs, peers.size === 0 && !sweep.knows(external, peer));
-    const now = performance.now();
-    for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
-    peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
-    store.put(owner(id), [
-      endpointOf(external, socket),
-      // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
-      ...[...peers.values()]
-        .sort((a, b) => a.untilMs - b.untilMs)
-        .map(({ peer: known, untilMs }) => ({
-          set: named(SETS.peers, external.address),
-          key: sourceElement(known.address, external),
-          untilMs,
-        })),
-    ]);
+    if (this.#udp.has(id)) this.#udp.hold(id, peer, lifetimeMs, this.#running());
+    else this.#tcp?.hold(id, peer, lifetimeMs, this.#running().store);
   }
 
-  #closeSignalling(id: MappingId): void {
-    const mapping = this.#signalling.get(id);
-    if (mapping === undefined) return this.#tcp?.close(id, this.#running().store);
-    this.#signalling.delete(id);
-    this.#externals.delete(endpointKey(mapping.external));
-    mapping.socket?.close();
-    const { store, conntrack, sweep } = this.#running();
-    try {
-      store.drop(owner(id));
-    } finally {
-      for (const { peer } of mapping.peers.values())
-        conntrack.remove({ original: { source: mapping.external, destination: peer } });
-      sweep.laterAt(mapping.external);
-    }
+  #close(id: MappingId): void {
+    if (this.#udp.has(id)) this.#udp.close(id, this.#running());
+    else this.#tcp?.close(id, this.#running().store);
   }
 
   /** Answers an `open` exactly once. */
@@ -491,10 +420,4 @@ class Plane implements LinuxPlane {
   #tell(code: string, what: unknown): void {
     this.#notices.tell(code, what);
   }
-}
-
-/** Where a mapping is reached: at a socket of ours, or at the phone itself. */
-function endpointOf(external: Endpoint, socket: UdpSocket | undefined): WantedElement {
-  const set = socket === undefined ? SETS.routed : SETS.signalling;
-  return { set: named(set, external.address), key: endpointElement(external) };
 }

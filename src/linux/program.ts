@@ -48,8 +48,11 @@ export function applyRuleset(text: string): void {
   run('nft', ['-f', '-'], text);
 }
 
-/** What `nft -j` prints, parsed; undefined where it fails (no such table, no permission). */
-export function readRuleset(args: readonly string[] = ['list', 'ruleset']): unknown {
+/**
+ * What `nft -j` prints, parsed; undefined where it fails (no such table, no permission). By default all rules, without what
+ * is in sets that have a name: ours hold thousands of elements, and to print those takes longer than all the rest.
+ */
+export function readRuleset(args: readonly string[] = ['--terse', 'list', 'ruleset']): unknown {
   const result = tryRun('nft', ['-j', ...args]);
   if (result.status !== 0) return undefined;
   try {
