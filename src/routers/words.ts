@@ -45,7 +45,7 @@ export const grades = {
   vendor: 'a document of the vendor',
   project: 'source code, data or documentation of a project, or its tracker',
   community: 'operators, providers and users',
-  article: 'the article of which this catalogue began as a check',
+  article: 'the article that goes round, or a copy of it; it confirms nothing by itself',
   hearsay: 'said in the field; no document was read',
 } as const;
 

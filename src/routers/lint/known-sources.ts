@@ -2,6 +2,9 @@
 import type { LintRule } from './rule.ts';
 import { allSteps } from './rule.ts';
 
+/** Grades that confirm nothing. */
+const WEAK: ReadonlySet<string> = new Set(['article', 'hearsay']);
+
 export const knownSources: LintRule = {
   id: 'known-sources',
   holds:
@@ -17,6 +20,9 @@ export const knownSources: LintRule = {
       ...recipe.firewall.map((one) => ({ what: `firewall setting “${one.setting}”`, ...one })),
       ...recipe.warnings.map((one) => ({ what: `warning “${one.claim}”`, ...one })),
     ];
+    const logins = recipe.procedures.flatMap(({ id, login }) =>
+      login === undefined ? [] : [{ what: `login of ${id}`, ...login }],
+    );
     const used = new Set([
       ...claims.flatMap(({ sources }) => sources),
       ...recipe.procedures.flatMap(({ login }) => login?.sources ?? []),
@@ -44,12 +50,13 @@ export const knownSources: LintRule = {
       ...claims
         .filter(({ sources }) => sources.length === 0)
         .map(({ what }) => ({ what: `${what} has no source`, remedy: 'add sources:' })),
-      ...claims
+      ...[...claims, ...logins]
         .filter(
-          ({ verified, sources }) => verified && sources.every((code) => graded.get(code) === 'hearsay'),
+          ({ verified, sources }) =>
+            verified && sources.every((code) => WEAK.has(graded.get(code) ?? 'hearsay')),
         )
         .map(({ what }) => ({
-          what: `${what} is called verified and is hearsay`,
+          what: `${what} is called verified, and only the article or hearsay says so`,
           remedy: 'write verified: false, or read a source',
         })),
       ...recipe.sources
@@ -71,10 +78,10 @@ export const knownSources: LintRule = {
         : []),
       ...(recipe.status !== 'unproven' &&
       recipe.status !== 'article-only' &&
-      !claims.some(({ verified }) => verified)
+      ![recipe.alg, ...recipe.procedures].some(({ verified }) => verified)
         ? [
             {
-              what: `the status is ${recipe.status}, and nothing is verified`,
+              what: `the status is ${recipe.status}, and neither the ALG nor a procedure is verified`,
               remedy: 'write status: unproven',
             },
           ]
