@@ -9,7 +9,7 @@ import type { KnownMapping } from '../../src/core/detect/comparison.ts';
 import { looksLikeSip } from '../../src/core/detect/layout.ts';
 import type { Endpoint } from '../../src/core/net/address.ts';
 import type { Driver } from '../scenario/driver.ts';
-import { startEngine } from '../scenario/engine-driver.ts';
+import { messagesOf, startEngine } from '../scenario/engine-driver.ts';
 import { readScenario, scenarioPaths } from '../scenario/files.ts';
 import { playScenario } from '../scenario/run.ts';
 import type { Scenario } from '../scenario/scenario.ts';
@@ -32,8 +32,8 @@ async function crossings(scenario: Scenario): Promise<Crossed[]> {
     const isPhone = (endpoint: Endpoint): boolean => /^(?:192\.168\.|10\.|fd)/.test(endpoint.address);
     return {
       ...driver,
-      send: async (side, from, to, bytes) => {
-        const outcome = await driver.send(side, from, to, bytes);
+      send: async (side, from, to, bytes, by) => {
+        const outcome = await driver.send(side, from, to, bytes, by);
         for (const { kind, fields } of outcome.events)
           if (kind === 'mapping.opened')
             known.push({ inside: fields.internal as Endpoint, outside: fields.external as Endpoint });
@@ -43,13 +43,16 @@ async function crossings(scenario: Scenario): Promise<Crossed[]> {
               inside: { ...inside, port: inside.port + i },
               outside: { ...external, port: external.port + i },
             });
-        for (const arrival of outcome.arrivals) {
+        // What comes in one segment arrives message by message, in its order.
+        const messages = by?.transport === 'tcp' ? messagesOf(bytes) : [bytes];
+        for (const [i, arrival] of outcome.arrivals.entries()) {
+          const sent = messages[i] ?? bytes;
           if (!looksLikeSip(bytes) || !looksLikeSip(arrival.bytes)) continue;
           const isOut = side === 'internal';
           // Turned round inside: nobody but the gateway has seen it outside.
           if (isOut && isPhone(arrival.to)) continue;
           crossed.push({
-            sent: bytes,
+            sent,
             received: arrival.bytes,
             direction: isOut ? 'to-server' : 'to-client',
             inside: isOut ? from : arrival.to,

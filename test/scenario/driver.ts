@@ -3,13 +3,23 @@
  * somebody else's ALG can be others. A driver says what it can tell, and what it cannot is not asked of it.
  */
 import type { Endpoint } from '../../src/core/net/address.ts';
+import type { Transport } from '../../src/core/net/flow.ts';
 import type { Scenario } from './scenario.ts';
 
 /** One datagram, as whoever gets it sees it. */
 export interface Arrival {
+  /** TCP: the connection's name; `any`: whichever leads there. */
+  readonly on?: string;
   readonly from: Endpoint;
   readonly to: Endpoint;
   readonly bytes: Uint8Array;
+}
+
+/** What a message goes by. */
+export interface By {
+  readonly transport: Transport;
+  /** TCP: a name that the first message on it gives it. */
+  readonly connection: string;
 }
 
 export interface OpenMedia {
@@ -36,7 +46,15 @@ export interface Outcome {
 export interface Driver {
   /** What it can tell apart from the datagrams. */
   readonly tells: { readonly events: boolean; readonly rules: boolean; readonly media: boolean };
-  send(side: 'internal' | 'external', from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Outcome>;
+  send(
+    side: 'internal' | 'external',
+    from: Endpoint,
+    to: Endpoint,
+    bytes: Uint8Array,
+    by?: By,
+  ): Promise<Outcome>;
+  /** A connection ends; undefined where the driver has none. */
+  readonly closed: ((connection: string) => Promise<Outcome>) | undefined;
   /** Lets time pass; undefined where the driver has no other clock than the world's. */
   readonly pass: ((ms: number) => Promise<Outcome>) | undefined;
   /** Gives the gateway other external addresses; undefined where the driver cannot. */

@@ -4,6 +4,8 @@ import type { EngineOptions, Policy, StaticMapping } from '../../src/core/alg/po
 import { type RuleId, rules } from '../../src/core/alg/rules.ts';
 import type { PortRange } from '../../src/core/nat/port-pool.ts';
 import { type Endpoint, parseEndpoint } from '../../src/core/net/address.ts';
+import { type ConnectionId, type Flow, over } from '../../src/core/net/flow.ts';
+import { Framer } from '../../src/core/sip/framing.ts';
 import { at, Workbench } from '../engine/bench.ts';
 import type { Driver, OpenMedia, Outcome } from './driver.ts';
 import type { Scenario } from './scenario.ts';
@@ -19,6 +21,17 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
   let externalAddress: string | undefined = gateway.get('external') ?? EXTERNAL;
   let otherAddresses: string[] = [];
   const innerAddress = gateway.get('inner');
+  const connections = new Map<string, ConnectionId>();
+  let lastId: ConnectionId = 0;
+  const idOf = (name: string): ConnectionId => {
+    const id = connections.get(name) ?? ++lastId;
+    connections.set(name, id);
+    return id;
+  };
+  const nameOf = ({ transport, connection }: Flow): { on?: string } => {
+    if (transport === 'udp') return {};
+    return { on: [...connections].find(([, id]) => id === connection)?.[0] ?? 'any' };
+  };
   const outcome = (run: () => void): Promise<Outcome> => {
     const sent = bench.sent.length;
     const told = bench.events.length;
@@ -27,24 +40,31 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
     return Promise.resolve({
       arrivals: bench.sent
         .slice(sent)
-        .map(({ flow, bytes }) => ({ from: flow.local, to: flow.remote, bytes })),
+        .map(({ flow, bytes }) => ({ from: flow.local, to: flow.remote, bytes, ...nameOf(flow) })),
       events: events.map((event) => ({ kind: event.kind, fields: { ...event } })),
       rules: rulesOf(events),
     });
   };
   return {
     tells: { events: true, rules: true, media: true },
-    send: (side, from, to, bytes) =>
-      outcome(() =>
-        bench.feed({
-          kind: 'packet',
-          flow: { transport: 'udp', side, local: to, remote: from },
-          bytes,
-          ...(side === 'internal' && externalAddress !== undefined ? { externalAddress } : {}),
-          ...(side === 'internal' && otherAddresses.length > 0 ? { otherAddresses } : {}),
-          ...(side === 'internal' && innerAddress !== undefined ? { innerAddress } : {}),
-        }),
-      ),
+    send: (side, from, to, sent, { transport, connection } = { transport: 'udp', connection: '1' }) =>
+      outcome(() => {
+        const id = transport === 'tcp' ? idOf(connection) : undefined;
+        for (const bytes of transport === 'tcp' ? messagesOf(sent) : [sent])
+          bench.feed({
+            kind: 'packet',
+            flow: over({ transport, side, local: to, remote: from }, id),
+            bytes,
+            ...(side === 'internal' && externalAddress !== undefined ? { externalAddress } : {}),
+            ...(side === 'internal' && otherAddresses.length > 0 ? { otherAddresses } : {}),
+            ...(side === 'internal' && innerAddress !== undefined ? { innerAddress } : {}),
+          });
+      }),
+    closed: (name) =>
+      outcome(() => {
+        bench.feed({ kind: 'closed', connection: idOf(name) });
+        connections.delete(name);
+      }),
     pass: (ms) => outcome(() => bench.pass(ms)),
     readdress: (addresses) =>
       outcome(() => {
@@ -54,6 +74,14 @@ export async function startEngine(scenario: Scenario): Promise<Driver> {
     media: () => openMedia(bench),
     close: () => Promise.resolve(),
   };
+}
+
+/** The messages that lie one behind the other in a piece of a stream. */
+export function messagesOf(bytes: Uint8Array): Uint8Array[] {
+  return new Framer()
+    .feed(bytes)
+    .filter(({ kind }) => kind === 'message')
+    .map((frame) => frame.bytes);
 }
 
 export function engineOptions(gateway: ReadonlyMap<string, string>): EngineOptions {

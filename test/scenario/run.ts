@@ -84,13 +84,19 @@ class Play implements Played {
     } else if (step.kind === 'readdress') {
       if (this.#driver.readdress === undefined) return false;
       outcome = await this.#driver.readdress(step.addresses);
+    } else if (step.kind === 'closed') {
+      if (this.#driver.closed === undefined) return false;
+      outcome = await this.#driver.closed(step.connection);
     } else {
       const content = step.content ?? this.#lastSent.get(step.from);
       if (content === undefined) throw new Mismatch(this.#scenario, step.line, 'nothing was sent before');
       this.#lastSent.set(step.from, content);
       input = this.#fill(content);
       const side = this.#scenario.places.get(step.from)?.side ?? 'external';
-      outcome = await this.#driver.send(side, this.#place(step.from), this.#place(step.to), octetsOf(input));
+      const { transport, connection } = step;
+      const by = { transport, connection };
+      const [from, to] = [this.#place(step.from), this.#place(step.to)];
+      outcome = await this.#driver.send(side, from, to, octetsOf(input), by);
       if (step.quiet) return true;
     }
     const arrivals = [...outcome.arrivals];
@@ -136,6 +142,7 @@ class Play implements Played {
     this.#matches(formatEndpoint(arrival.to), this.#placeText(check.at), 'it arrives elsewhere');
     if (check.from !== undefined)
       this.#matches(formatEndpoint(arrival.from), this.#placeText(check.from), 'it comes from elsewhere');
+    if (check.on !== undefined) assert.equal(arrival.on, check.on, 'it comes on another connection');
     const actual = textOf(arrival.bytes, 0, arrival.bytes.length);
     const key = formatEndpoint(arrival.to);
     const before = this.#lastArrived.get(key);

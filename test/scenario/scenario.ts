@@ -4,6 +4,11 @@
  * Text is latin-1 in here: one octet, one character. What is written in a file is UTF-8 and becomes its octets.
  */
 
+import type { Transport } from '../../src/core/net/flow.ts';
+
+/** The connection of whoever has one only. */
+const FIRST = '1';
+
 export interface Source {
   readonly rfc: number;
   readonly section: string;
@@ -14,6 +19,8 @@ export interface Scenario {
   readonly title: string;
   readonly sources: readonly Source[];
   readonly gateway: ReadonlyMap<string, string>;
+  /** What messages go by, where their step does not say otherwise. */
+  readonly transport: Transport;
   readonly places: ReadonlyMap<string, Place>;
   readonly steps: readonly Step[];
 }
@@ -24,13 +31,16 @@ export interface Place {
   readonly endpoint: string;
 }
 
-export type Step = Send | Pass | Readdress;
+export type Step = Send | Pass | Readdress | Closed;
 
 export interface Send {
   readonly kind: 'send';
   readonly line: number;
   readonly from: string;
   readonly to: string;
+  readonly transport: Transport;
+  /** TCP: the connection's name. */
+  readonly connection: string;
   /** Undefined: what this sender sent last, once more. */
   readonly content: string | undefined;
   /** What comes of it is not looked at: the step only prepares the next ones. */
@@ -53,6 +63,14 @@ export interface Readdress {
   readonly checks: readonly Check[];
 }
 
+/** A connection ends, on both sides of the gateway. */
+export interface Closed {
+  readonly kind: 'closed';
+  readonly line: number;
+  readonly connection: string;
+  readonly checks: readonly Check[];
+}
+
 export type Check = (Arrives | Edits | Event | Media) & {
   /** 1 is the first line of the file. */
   readonly line: number;
@@ -66,6 +84,8 @@ export interface Arrives {
   readonly kind: 'arrives';
   readonly at: string;
   readonly from: string | undefined;
+  /** TCP: the name of the connection on which it arrives; `any`: one that the data plane has to find, or make. */
+  readonly on: string | undefined;
   readonly form: 'unchanged' | 'again' | 'whole' | 'difference';
   /** `whole`: the octets. */
   readonly content: string;
@@ -139,6 +159,7 @@ class Parser {
   #title = '';
   readonly #sources: Source[] = [];
   readonly #gateway = new Map<string, string>();
+  #transport: Transport = 'udp';
   readonly #places = new Map(KNOWN);
   readonly #steps: (Step & { checks: Check[] })[] = [];
   #gap: string | undefined;
@@ -163,6 +184,7 @@ class Parser {
       title: this.#title,
       sources: this.#sources,
       gateway: this.#gateway,
+      transport: this.#transport,
       places: this.#places,
       steps: this.#steps,
     };
@@ -195,6 +217,13 @@ class Parser {
         this.#places.set(name, { side: word === 'phone' ? 'internal' : 'external', endpoint });
         return;
       }
+      case 'transport':
+        this.#transport = this.#transportNamed(rest);
+        return;
+      case 'close':
+        if (rest === '') throw this.#error('close CONNECTION');
+        this.#steps.push({ kind: 'closed', line: number, connection: rest, checks: [] });
+        return;
       case 'gap':
         if (rest === '') throw this.#error('a gap has a reason');
         this.#gap = rest;
@@ -225,6 +254,11 @@ class Parser {
     throw this.#error(`not understood: ${line}`);
   }
 
+  #transportNamed(text: string): Transport {
+    if (text !== 'udp' && text !== 'tcp') throw this.#error('a transport is udp or tcp');
+    return text;
+  }
+
   #source(text: string): void {
     const match = /^RFC (\d+) §([\dA-Z]+(?:\.\d+)*)$/.exec(text);
     if (match === null) throw this.#error(`a source looks like RFC 3261 §18.1.2, not ${text}`);
@@ -234,14 +268,22 @@ class Parser {
   #send(line: string): void {
     const [from = '', , to = '', ...options] = line.split(/\s+/);
     const number = ++this.#at;
-    for (const option of options)
-      if (option !== 'again' && option !== 'quiet') throw this.#error(`a message has no option ${option}`);
+    let transport = this.#transport;
+    let connection = FIRST;
+    for (const option of options) {
+      if (option === 'udp' || option === 'tcp') transport = option;
+      else if (option.startsWith('on=')) connection = option.slice(3);
+      else if (option !== 'again' && option !== 'quiet')
+        throw this.#error(`a message has no option ${option}`);
+    }
     const content = options.includes('again') ? undefined : this.#content();
     this.#steps.push({
       kind: 'send',
       line: number,
       from,
       to,
+      transport,
+      connection,
       content: content?.replace('{auto}', String(bodyLength(content))),
       quiet: options.includes('quiet'),
       checks: [],
@@ -250,8 +292,8 @@ class Parser {
 
   #arrives(rest: string, number: number): void {
     if (rest === 'nothing') return;
-    const match = /^(\S+)(?: from (\S+))?(?: (unchanged|again))?$/.exec(rest);
-    if (match === null) throw this.#error('=> WHERE [from WHERE] [unchanged|again]');
+    const match = /^(\S+)(?: from (\S+))?(?: on (\S+))?(?: (unchanged|again))?$/.exec(rest);
+    if (match === null) throw this.#error('=> WHERE [from WHERE] [on CONNECTION] [unchanged|again]');
     const changes: { before: string[]; after: string[] }[] = [];
     for (let line = this.#lines[this.#at]; line !== undefined; line = this.#lines[++this.#at]) {
       const isNew = line.startsWith('+');
@@ -262,12 +304,12 @@ class Parser {
       (isNew ? last.after : last.before).push(this.#line(line));
     }
     const content = this.#content();
-    const [, at = '', from, word] = match;
+    const [, at = '', from, on, word] = match;
     const form =
       word === 'unchanged' || word === 'again' ? word : changes.length > 0 ? 'difference' : 'whole';
     if (form === 'whole' && content === '')
       throw this.#error('unchanged, a difference, or the whole message');
-    this.#check({ kind: 'arrives', at, from, form, content, changes }, number);
+    this.#check({ kind: 'arrives', at, from, on, form, content, changes }, number);
   }
 
   #event(rest: string, expected: boolean, number: number): void {

@@ -34,7 +34,8 @@ export async function updatedText(path: string, text: string, start: StartDriver
 
 function block({ check, arrival, input }: Seen, names: ReadonlyMap<string, string>): string[] {
   const output = textOf(arrival.bytes, 0, arrival.bytes.length);
-  const head = `=> ${check.at}${check.from === undefined ? '' : ` from ${check.from}`}`;
+  const from = check.from === undefined ? '' : ` from ${check.from}`;
+  const head = `=> ${check.at}${from}${check.on === undefined ? '' : ` on ${check.on}`}`;
   if (output === input) return [`${head} unchanged`];
   const before = linesOf(input);
   const after = linesOf(output);

@@ -90,6 +90,7 @@ class GatewayDriver implements Driver {
   }
 
   readonly readdress = undefined;
+  readonly closed = undefined;
   readonly pass = async (ms: number): Promise<Outcome> => {
     await delay(ms);
     return this.#outcome();

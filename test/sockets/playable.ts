@@ -41,6 +41,8 @@ const UNHEARD: readonly unknown[] = [
 export const DIFFERENT: ReadonlyMap<string, { readonly mismatch: RegExp; readonly why: string }> = new Map();
 
 export function playable(scenario: Scenario): Playable | Excluded {
+  if (scenario.steps.some((step) => step.kind === 'send' && step.transport === 'tcp'))
+    return { reason: 'the world of sockets has UDP alone; test/lab/tcp.test.ts has TCP' };
   const policy: string[] = [];
   const limits: string[] = [];
   let mediaPorts = MEDIA_PORTS;
