@@ -12,6 +12,8 @@ export interface SippOptions {
   readonly port: number;
   readonly scenario: 'uac' | 'uas' | 'prack-uac' | 'prack-uas';
   readonly calls: number;
+  /** `u1`: UDP; `t1`: one TCP connection for all calls; `tn`: one for each. Default `u1`. */
+  readonly by?: 'u1' | 't1' | 'tn';
   /** Calls a second. */
   readonly rate?: number;
 }
@@ -30,7 +32,20 @@ export class Sipp {
     const file = fileURLToPath(new URL(`sipp/${options.scenario}.xml`, import.meta.url));
     const args = [
       ...(options.scenario.endsWith('uac') ? ['198.51.100.5:5060'] : []),
-      ...['-sf', file, '-i', options.address, '-p', String(options.port), '-m', String(options.calls)],
+      ...[
+        '-max_socket',
+        '1000',
+        '-t',
+        options.by ?? 'u1',
+        '-sf',
+        file,
+        '-i',
+        options.address,
+        '-p',
+        String(options.port),
+        '-m',
+        String(options.calls),
+      ],
       ...[
         '-r',
         String(options.rate ?? 10),

@@ -8,6 +8,7 @@ import type { TcpWire } from '../../demo/tcp-wire.ts';
 import { Baresip } from './baresip.ts';
 import { Kamailio } from './kamailio.ts';
 import { assertContent, type Lab, labFile, scenario, talk } from './lab.ts';
+import { Sipp } from './sipp.ts';
 
 const password = 'wonderland';
 const passwords = { alice: password, bob: 'builder' };
@@ -63,7 +64,7 @@ function register(callId: string, expires = 300): Buffer {
   });
 }
 
-labFile('tcp', ['conntrack', 'kamailio', 'baresip'], () => {
+labFile('tcp', ['conntrack', 'kamailio', 'baresip', 'sipp'], () => {
   scenario(
     'a phone registers over TCP and is called at its Contact over its own connection, with audio both ways',
     { without: /an incoming call/ },
@@ -116,6 +117,36 @@ labFile('tcp', ['conntrack', 'kamailio', 'baresip'], () => {
       await alice.event('CALL_CLOSED', 5000, 1);
     },
   );
+
+  for (const by of ['t1', 'tn'] as const)
+    scenario(
+      `forty SIPp calls over ${by === 't1' ? 'one TCP connection' : 'a TCP connection each'} go out through Kamailio, and their BYE comes in`,
+      { only: 'gateway', network: { firewall: false } },
+      async (lab) => {
+        await lab.own(Kamailio.start(lab.network));
+        const calls = 40;
+        const uas = Sipp.start(lab.network, {
+          host: 'provider',
+          address: addresses.farEnd,
+          port: 5080,
+          scenario: 'uas',
+          calls,
+        });
+        lab.defer(() => uas.close());
+        const uac = Sipp.start(lab.network, {
+          host: 'phone1',
+          address: addresses.phone1,
+          port: 5060,
+          scenario: 'uac',
+          calls,
+          rate: 25,
+          by,
+        });
+        lab.defer(() => uac.close());
+        await uac.done();
+        await uas.done();
+      },
+    );
 
   scenario(
     'a REGISTER that comes octet by octet, and three in one segment with keepalives between them, are registered',
