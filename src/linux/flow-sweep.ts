@@ -26,6 +26,7 @@ export class FlowSweep {
   /** Our endpoints that are closed: a set, because thousands may close at once. */
   readonly #closed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #forgetting: NodeJS.Timeout | undefined;
   #delayMs = DELAY_MS;
   #recent: readonly ConntrackEntry[] = [];
   #recentAtMs = Number.NEGATIVE_INFINITY;
@@ -99,8 +100,7 @@ export class FlowSweep {
     this.#timer = undefined;
     this.#judgements.clear();
     this.#closed.clear();
-    this.#recent = [];
-    this.#byEnd = undefined;
+    this.#forget();
   }
 
   /** Whether these two had a flow a second ago or less. */
@@ -129,9 +129,19 @@ export class FlowSweep {
   }
 
   #list(): readonly ConntrackEntry[] {
+    this.#forget();
     this.#recent = this.#conntrack.list();
     this.#recentAtMs = performance.now();
-    this.#byEnd = undefined;
+    this.#forgetting = setTimeout(() => this.#forget(), RECENT_MS).unref();
     return this.#recent;
+  }
+
+  /** A busy router has a hundred thousand flows: their list is not kept for longer than it may be asked for. */
+  #forget(): void {
+    clearTimeout(this.#forgetting);
+    this.#forgetting = undefined;
+    this.#recent = [];
+    this.#recentAtMs = Number.NEGATIVE_INFINITY;
+    this.#byEnd = undefined;
   }
 }
