@@ -158,7 +158,7 @@ labFile('softphones', [...SOFTPHONE, 'sipp', 'linphonec'], () => {
     'the provider is restarted in the middle of a call: audio goes on, the BYE arrives, who registers anew is called',
     { without: /an incoming call|RTP packets/ },
     async (lab) => {
-      const first = await Kamailio.start(lab.network);
+      const first = await lab.own(Kamailio.start(lab.network));
       const alice = await lab.phone({ rport: true });
       const bob = await lab.outsider('bob', addresses.farEnd, {
         domain: addresses.provider,
