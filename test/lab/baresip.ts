@@ -24,6 +24,8 @@ export interface BaresipOptions {
   readonly firstMediaPort: number;
   readonly registers?: boolean;
   readonly transport?: 'tcp';
+  /** The outbound proxy that it names. Default: it goes to the provider itself. */
+  readonly outbound?: string;
 }
 
 /** An event of baresip's control socket. */
@@ -206,6 +208,7 @@ function account(options: BaresipOptions): string {
     `regint=${registers ? 120 : 0}`,
     'audio_codecs=pcmu',
     'ptime=20',
+    ...(options.outbound === undefined ? [] : [`outbound="${options.outbound}"`]),
   ];
   const by = options.transport === undefined ? '' : `;transport=${options.transport}`;
   const provider = isSix(options) ? addresses6.provider : addresses.provider;
