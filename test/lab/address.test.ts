@@ -1,7 +1,9 @@
 /** The router's external address changes, goes and comes back: registrations, calls, and what is left in the kernel. */
 import assert from 'node:assert/strict';
 import { statusOf } from '../../demo/message.ts';
-import type { Network } from '../../demo/network.ts';
+import { addresses, type Network } from '../../demo/network.ts';
+import { Baresip } from './baresip.ts';
+import { Kamailio } from './kamailio.ts';
 import { assertContent, type Lab, labFile, scenario, talk } from './lab.ts';
 
 const OLD = '203.0.113.1';
@@ -23,7 +25,7 @@ async function renumber(lab: Lab): Promise<void> {
   await lab.gateway?.log.until((line) => line.msg === 'address.gone', 2000, 'the gateway sees it');
 }
 
-labFile('the external address changes', ['conntrack'], () => {
+labFile('the external address changes', ['conntrack', 'kamailio', 'baresip'], () => {
   scenario(
     'renumbered while idle: the phone re-registers from the same port and is called at the new address',
     { only: 'nat', without: /an incoming call/ },
@@ -40,6 +42,45 @@ labFile('the external address changes', ['conntrack'], () => {
       await call.reached('confirmed');
       await talk(inside, call);
       assertContent(alice);
+    },
+  );
+
+  scenario(
+    'renumbered while idle: baresip registers again at Kamailio, and is called at the new address, both record the other',
+    { only: 'nat', without: /CALL_ESTABLISHED/ },
+    async (lab) => {
+      await lab.own(Kamailio.start(lab.network));
+      const common = { answers: true, password: 'none' } as const;
+      const bob = await lab.own(
+        Baresip.start(lab.network, {
+          ...common,
+          host: 'provider',
+          address: addresses.farEnd,
+          user: 'bob',
+          hertz: 1000,
+          firstMediaPort: 20_000,
+        }),
+      );
+      const alice = await lab.own(
+        Baresip.start(lab.network, {
+          ...common,
+          host: 'phone1',
+          address: addresses.phone1,
+          user: 'alice',
+          hertz: 440,
+          firstMediaPort: 10_000,
+          registersForS: 5,
+        }),
+      );
+      await renumber(lab);
+      await alice.registered(8000);
+      bob.dial('sip:alice@198.51.100.5');
+      await Promise.all([alice.event('CALL_ESTABLISHED'), bob.event('CALL_ESTABLISHED')]);
+      await Promise.all([alice.hears(1000), bob.hears(440)]);
+      const external = new RegExp(`src=198\\.51\\.100\\.\\d+ dst=${NEW.replaceAll('.', '\\.')} `);
+      if (lab.gateway !== undefined) assert.match(flows(lab.network), external, 'the audio comes in there');
+      bob.hangup();
+      await alice.event('CALL_CLOSED');
     },
   );
 

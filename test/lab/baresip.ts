@@ -23,6 +23,8 @@ export interface BaresipOptions {
   readonly answers?: boolean;
   readonly firstMediaPort: number;
   readonly registers?: boolean;
+  /** The lifetime that it asks for; it registers again after nine tenths of it. Default 120. */
+  readonly registersForS?: number;
   readonly transport?: 'tcp';
   /** The outbound proxy that it names. Default: it goes to the provider itself. */
   readonly outbound?: string;
@@ -96,6 +98,11 @@ export class Baresip {
 
   hangup(): void {
     this.#command('hangup');
+  }
+
+  /** Waits until it has registered once more (`registersForS`). */
+  async registered(withinMs: number): Promise<void> {
+    await this.event('REGISTER_OK', withinMs, this.events.entries.length);
   }
 
   /** Waits for an event of the call: CALL_INCOMING, CALL_RINGING, CALL_ESTABLISHED, CALL_CLOSED. */
@@ -200,12 +207,12 @@ function isSix({ address }: BaresipOptions): boolean {
 }
 
 function account(options: BaresipOptions): string {
-  const { user, password, answers = false, registers = true } = options;
+  const { user, password, answers = false, registers = true, registersForS = 120 } = options;
   const parameters = [
     `auth_user=${user}`,
     `auth_pass=${password ?? 'none'}`,
     `answermode=${answers ? 'auto' : 'manual'}`,
-    `regint=${registers ? 120 : 0}`,
+    `regint=${registers ? registersForS : 0}`,
     'audio_codecs=pcmu',
     'ptime=20',
     ...(options.outbound === undefined ? [] : [`outbound="${options.outbound}"`]),
