@@ -24,6 +24,9 @@ linphonec:linphone-cli:another softphone of the lab
 rtpengine:rtpengine-daemon:the media relay of a provider that does its own NAT handling
 sipp:sip-tester:scripted callers in the lab
 tshark:tshark:an independent judge of every message that the lab captures
+sshd:openssh-server:the command line of the router that the lab switches
+ssh-agent:openssh-client:the key for it
+miniupnpd:miniupnpd:what a router says over UPnP
 tcpdump:tcpdump:captures in the lab
 sox:sox:checking that recorded audio holds the other side's tone
 sysctl:procps:settings of the lab's kernel namespaces

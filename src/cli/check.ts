@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { CheckedStep, CheckReport } from '../core/detect/check-report.ts';
 import { redactor } from '../detector/check/redaction.ts';
 import { Check, type CheckOptions, checkSteps, defaultPace, idleTimes } from '../detector/check/run.ts';
-import { parseInvitation } from '../detector/control/invitation.ts';
+import { type Invitation, parseInvitation } from '../detector/control/invitation.ts';
 import { reportHtml } from './check-html.ts';
 import { passagesJson, reportJson } from './check-json.ts';
 import { reportText } from './check-text.ts';
@@ -23,23 +23,8 @@ export interface RawCheckOptions {
 }
 
 export async function check(target: string, raw: RawCheckOptions): Promise<number> {
-  const invitation = parseInvitation(target);
-  if (invitation === undefined)
-    throw new UsageError(
-      `${target}: not what a reflector prints`,
-      'run `sipalg reflector` on a host on the Internet; it prints the line HOST:PORT/TOKEN/PIN that belongs here',
-    );
-  const mode = raw.long === true ? 'long' : raw.quick === true ? 'quick' : 'standard';
-  const options: CheckOptions = {
-    mode,
-    idleTimesMs: raw.idle === undefined ? idleTimes[mode] : readSeconds('--idle', raw.idle),
-    pace: {
-      ...defaultPace,
-      ...(raw.patience === undefined ? {} : { patienceMs: readMilliseconds('--patience', raw.patience) }),
-    },
-    only: raw.only === undefined ? undefined : readSteps(raw.only),
-    tell: raw.json === true ? () => {} : tellStep,
-  };
+  const invitation = invitationFrom(target);
+  const options = checkOptionsFrom(raw, raw.json === true ? () => {} : tellStep);
   const { report, passages } = await Check.run(invitation, options);
   if (raw.trace !== undefined) writeFileSync(raw.trace, passagesJson(passages));
   const hide = raw.redact === true ? redactor(passages) : undefined;
@@ -51,12 +36,35 @@ export async function check(target: string, raw: RawCheckOptions): Promise<numbe
   return exitCodeOf(report);
 }
 
+export function invitationFrom(target: string): Invitation {
+  const invitation = parseInvitation(target);
+  if (invitation !== undefined) return invitation;
+  throw new UsageError(
+    `${target}: not what a reflector prints`,
+    'run `sipalg reflector` on a host on the Internet; it prints the line HOST:PORT/TOKEN/PIN that belongs here',
+  );
+}
+
+export function checkOptionsFrom(raw: RawCheckOptions, tell: CheckOptions['tell']): CheckOptions {
+  const mode = raw.long === true ? 'long' : raw.quick === true ? 'quick' : 'standard';
+  return {
+    mode,
+    idleTimesMs: raw.idle === undefined ? idleTimes[mode] : readSeconds('--idle', raw.idle),
+    pace: {
+      ...defaultPace,
+      ...(raw.patience === undefined ? {} : { patienceMs: readMilliseconds('--patience', raw.patience) }),
+    },
+    only: raw.only === undefined ? undefined : readSteps(raw.only),
+    tell,
+  };
+}
+
 export function exitCodeOf({ verdict }: CheckReport): number {
   if (verdict === 'faulty') return exitCode.negative;
   return verdict === 'inconclusive' ? exitCode.environment : exitCode.ok;
 }
 
-function tellStep({ title, state, result }: CheckedStep): void {
+export function tellStep({ title, state, result }: CheckedStep): void {
   process.stderr.write(`${state === 'done' ? 'done' : 'not checked'}: ${title}: ${result}\n`);
 }
 

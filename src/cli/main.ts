@@ -303,6 +303,26 @@ It answers nobody without that line, calls nobody, and sends only to the client'
   .option('--json', 'one JSON object a line; "msg":"ready" carries the invitation')
   .action(running(async (options) => (await import('./reflector.ts')).reflector(options, manifest.version)));
 
+addDeviceOptions(
+  program.command('fix').summary('finds what alters SIP, switches it off, and shows that it is gone'),
+  'reflector',
+)
+  .description(
+    `Checks the path to a reflector, finds out which router it is, shows the recipe for it, asks, switches its SIP ALG off, removes old
+states, and checks again. What became worse is set back. Where nothing can be switched off, it names what gets through.
+
+Without a reflector nobody looks at the wire, and the router's own word has to do.
+Exit code 0: nothing does harm any more; 1: something still does, or only a person can switch it.`,
+  )
+  .option('--router <host>', 'IP address of the router (default: the default gateway)')
+  .option('--quick', 'the most telling messages only')
+  .option('--long', 'with long idle times')
+  .option('--idle <seconds>', 'as with check')
+  .option('--patience <ms>', 'as with check')
+  .option('-y, --yes', 'asks nothing; takes a host key that was never seen')
+  .option('--unverified', 'with --yes: even lines that no source that was read shows')
+  .action(running(async (target, options) => (await import('./fix.ts')).fix(target, options)));
+
 const router = program
   .command('router')
   .summary("how a router's SIP ALG is checked, switched off, and switched back")
@@ -380,9 +400,14 @@ The password is asked for, or taken from SIPALG_ROUTER_PASSWORD; keys come from 
       ),
     );
 
-function addDeviceOptions(command: Command): Command {
-  return command
-    .argument('[host]', 'IP address of the router (default: the default gateway)')
+function addDeviceOptions(command: Command, argument: 'host' | 'reflector' = 'host'): Command {
+  return (
+    argument === 'host'
+      ? command
+          .argument('[host]', 'IP address of the router (default: the default gateway)')
+          .option('--dry-run', 'shows what would be sent, and sends nothing')
+      : command.argument('[reflector]', 'the line that `sipalg reflector` printed: HOST:PORT/TOKEN/PIN')
+  )
     .option('--recipe <id>', 'the recipe (default: the one that identify finds)')
     .option('--procedure <id>', 'one of its procedures (default: the first that a program can go)')
     .option('--user <name>', 'user name at the router (default: the one that the recipe names)')
@@ -391,7 +416,6 @@ function addDeviceOptions(command: Command): Command {
       '--default-credentials',
       'tries the password that the device is shipped with, if the recipe knows it',
     )
-    .option('--dry-run', 'shows what would be sent, and sends nothing')
     .option('--timeout <seconds>', 'longest wait for one answer (default: 30)')
     .option('--public', 'even where the address is a public one')
     .option('--state-dir <dir>', 'where host keys and backups are kept (default: ~/.local/state/sipalg)')

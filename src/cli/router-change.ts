@@ -245,8 +245,7 @@ async function identified(host: string, recipes: readonly Recipe[], options: Dev
 /** What a program cannot do is printed. That is no success. */
 function byHand(handle: Handle, target: Target, options: DeviceOptions): number {
   const { recipe, host } = handle;
-  const procedure = recipe.procedures.find((one) => one[target].length > 0);
-  const text = handText(recipe, procedure, target, host);
+  const text = handText(recipe, target, host);
   if (options.json === true) printJson({ ...head(handle), sent: false, steps: text });
   else process.stdout.write(`${text}Nothing was sent: this is for you to do.\n`);
   return exitCode.negative;

@@ -38,12 +38,8 @@ export function isVerified(procedure: Procedure, target: Target): boolean {
 }
 
 /** For what only a person can do. */
-export function handText(
-  recipe: Recipe,
-  procedure: Procedure | undefined,
-  target: Target,
-  host: string,
-): string {
+export function handText(recipe: Recipe, target: Target, host: string): string {
+  const procedure = recipe.procedures.find((one) => one[target].length > 0);
   if (procedure === undefined)
     return `${recipe.vendor} (${recipe.id}): ${recipe.alg.note ?? 'there is no switch that is known.'}\n`;
   const steps = [...procedure[target], ...(target === 'off' ? procedure.persist : [])];

@@ -60,7 +60,7 @@ export function isSendable({ send, request }: Step): boolean {
 
 /** A procedure of which a program can do everything that switches. */
 export function isDrivable(procedure: Procedure, target: Target): boolean {
-  const needed = [...procedure.check, ...procedure[target], ...procedure.persist];
+  const needed = [...procedure.check, ...procedure[target]];
   const tells = (...states: readonly string[]): boolean =>
     procedure.check.some(({ answers }) => answers.some(({ means }) => states.includes(means)));
   // Without knowing what "on" and "off" look like, nobody could see whether it worked.
@@ -110,8 +110,10 @@ export class Changer {
     this.#hooks.backUp(before, [...this.exchanges]);
     const after = await this.#switchTo(target);
     if (!reached(after, target)) await this.#takeBack(before, target, after);
-    if (target === 'off') await this.#steps('persist', this.#procedure.persist);
-    const left = await this.#flush();
+    const keep = target === 'off' ? this.#procedure.persist : [];
+    await this.#steps('persist', keep.filter(isSendable));
+    const byHand = keep.filter((step) => !isSendable(step)).map(lineText);
+    const left = [...byHand, ...(await this.#flush())];
     return { ...done, after, changed: true, saved: this.#procedure.saves !== 'unknown', left };
   }
 

@@ -1,0 +1,170 @@
+/**
+ * `sipalg fix` as a user runs it, against a router that is one: a Linux router in a namespace with OpenSSH and the kernel's
+ * own SIP helper. What is altered, and no more, and again, is seen on the wire. And UPnP by miniupnpd. Needs root.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { namespaceObstacle } from '../../demo/namespace.ts';
+import { newDirectory } from '../../demo/run.ts';
+import { BOX_INSIDE, BoxLab, helperObstacle } from './lab.ts';
+
+const obstacle = namespaceObstacle() ?? helperObstacle();
+const skip = obstacle === undefined ? false : obstacle;
+const RECIPE = 'linux-nft-helper';
+/** Where the recipe keeps the rules; the router of the lab has the file system of this machine. */
+const KEPT_RULES = '/var/lib/sipalg-sip-helper.nft';
+after(() => rmSync(KEPT_RULES, { force: true }));
+
+interface Summary {
+  readonly verdict: string;
+  readonly faults: readonly string[];
+  readonly figures: { readonly altered: number };
+}
+
+interface Fixed {
+  readonly outcome: string;
+  readonly router: string;
+  readonly before: Summary | null;
+  readonly after: Summary | null;
+  readonly gone: readonly string[];
+  readonly left: readonly string[];
+  readonly change: { readonly before: string; readonly after: string; readonly backup: string } | null;
+}
+
+/** The keys of a user in an agent of his own, and OpenSSH in the box. */
+class Keys implements Disposable {
+  readonly directory = newDirectory('fix');
+  readonly socket = join(this.directory, 'agent');
+  readonly #children: ChildProcess[] = [];
+
+  async open(): Promise<void> {
+    this.#generate('user');
+    this.#children.push(
+      await until(
+        spawn('ssh-agent', ['-D', '-a', this.socket], { stdio: ['ignore', 'pipe', 'pipe'] }),
+        /agent/i,
+      ),
+    );
+    execFileSync('ssh-add', ['-q', join(this.directory, 'user')], {
+      env: { ...process.env, SSH_AUTH_SOCK: this.socket },
+      stdio: 'ignore',
+    });
+  }
+
+  #generate(name: string): void {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(this.directory, name)]);
+  }
+
+  /** With a host key of its own at each call. */
+  async startServer(lab: BoxLab, name: string): Promise<ChildProcess> {
+    this.#generate(name);
+    mkdirSync('/run/sshd', { recursive: true });
+    const file = join(this.directory, `${name}.conf`);
+    const lines = [
+      'Port 22',
+      `ListenAddress ${BOX_INSIDE}`,
+      `HostKey ${join(this.directory, name)}`,
+      `AuthorizedKeysFile ${join(this.directory, 'user.pub')}`,
+      'PermitRootLogin yes',
+      'StrictModes no',
+      'UsePAM no',
+      'PidFile none',
+    ];
+    writeFileSync(file, `${lines.join('\n')}\n`);
+    const server = lab.box.spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.push(server);
+    return until(server, /Server listening/);
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Waits until a program has said something. */
+async function until(child: ChildProcess, sign: RegExp): Promise<ChildProcess> {
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (sign.test(said)) resolve();
+      });
+    child.once('exit', (code) => reject(new Error(`${child.spawnfile} ended with ${code}: ${said}`)));
+  });
+  return child;
+}
+
+async function run(
+  lab: BoxLab,
+  keys: Keys,
+  ...args: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  process.env.SSH_AUTH_SOCK = keys.socket;
+  const child = lab.start(lab.client, args);
+  delete process.env.SSH_AUTH_SOCK;
+  const texts = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]!.on('data', (chunk: Buffer) => {
+      texts[name] += chunk.toString();
+    });
+  const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? -1)));
+  return { code, ...texts };
+}
+
+const QUICK = ['--quick', '--patience', '200', '--idle', '1'];
+
+test('the kernel’s helper is found on the wire, switched off over SSH, gone from the wire, and brought back', {
+  skip,
+}, async () => {
+  using lab = new BoxLab({ helper: true });
+  using keys = new Keys();
+  await keys.open();
+  const server = await keys.startServer(lab, 'first');
+  const invitation = await lab.reflector();
+  const state = join(keys.directory, 'state');
+  const device = ['--recipe', RECIPE, '--state-dir', state, '--yes', '--json'];
+  const rules = (): number => lab.box.run('nft', ['list', 'ruleset']).split('ct helper set').length - 1;
+  assert.equal(rules(), 1);
+
+  const first = await run(lab, keys, 'fix', invitation, ...QUICK, ...device);
+  assert.equal(first.code, 0, first.stderr);
+  const fixed = JSON.parse(first.stdout) as Fixed;
+  assert.equal(fixed.outcome, 'mended');
+  assert.equal(fixed.router, BOX_INSIDE);
+  assert.equal(fixed.before?.verdict, 'faulty');
+  assert.ok(fixed.before.figures.altered > 0);
+  assert.equal(fixed.after?.verdict, 'unaltered');
+  assert.equal(fixed.after.figures.altered, 0);
+  assert.deepEqual(fixed.left, []);
+  assert.deepEqual([fixed.change?.before, fixed.change?.after], ['on', 'off']);
+  assert.equal(rules(), 0);
+  const backup = readFileSync(fixed.change!.backup, 'utf8');
+  assert.match(backup, /gives SIP to the helper:.*udp dport 5060 ct helper set "kernel-sip"/);
+  assert.match(backup, new RegExp(`sipalg router on ${BOX_INSIDE} --recipe ${RECIPE}`));
+
+  const again = await run(lab, keys, 'router', 'off', BOX_INSIDE, ...device);
+  assert.equal((JSON.parse(again.stdout) as { changed: boolean }).changed, false);
+  assert.equal(readdirSync(join(state, 'router-backups')).length, 1);
+
+  const back = await run(lab, keys, 'router', 'on', BOX_INSIDE, ...device);
+  assert.equal(back.code, 0, back.stderr);
+  assert.equal(rules(), 1);
+  const checked = await run(lab, keys, 'check', invitation, ...QUICK, '--json');
+  assert.equal((JSON.parse(checked.stdout) as Summary).verdict, 'faulty');
+
+  // Another key at the same place: somebody else, or a device that was reset. Nothing is sent to it.
+  server.kill('SIGTERM');
+  await new Promise((resolve) => server.once('exit', resolve));
+  await keys.startServer(lab, 'second');
+  const other = await run(lab, keys, 'router', 'off', BOX_INSIDE, ...device);
+  assert.equal(other.code, 3);
+  assert.match(other.stderr, /routers\/host-key-changed/);
+  assert.equal(rules(), 1);
+});
