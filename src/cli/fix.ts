@@ -14,7 +14,9 @@ import { confirm, isInteractive } from './question.ts';
 import { type DeviceOptions, findHandle, type Handle, type Switched, switchRouter } from './router-change.ts';
 import { handText } from './router-plan.ts';
 
-export interface FixOptions extends DeviceOptions, Pick<RawCheckOptions, 'quick' | 'long' | 'idle' | 'patience'> {
+export interface FixOptions
+  extends DeviceOptions,
+    Pick<RawCheckOptions, 'quick' | 'long' | 'idle' | 'patience'> {
   readonly router?: string;
 }
 

@@ -66,7 +66,7 @@ async function play(procedure: Procedure, way: Way, target: Target, trouble: Tro
     hostKeys: new HostKeys(mkdtempSync(join(stateDir, 'keys-'))),
     acceptHostKey: async () => true,
     connectMs: 5_000,
-    answerMs: trouble === 'unknown-prompt' ? 900 : 10_000,
+    answerMs: trouble === 'unknown-prompt' ? 2_500 : 10_000,
   };
   let backups = 0;
   let changer: Changer | undefined;
@@ -102,7 +102,7 @@ test('there are procedures for a program to go', () => {
     );
 });
 
-describe('a router of the catalogue', { concurrency: true }, () => {
+describe('a router of the catalogue', { concurrency: 24 }, () => {
   for (const one of playable) {
     const { procedure, way } = one;
     test(`${nameOf(one)}: off, and on again, each read back`, async () => {
