@@ -23,9 +23,11 @@ export function parseRecipe(text: string, file: string): LoadedRecipe {
   const problem = (code: RecipeProblem['code'], what: string, remedy: string, offset?: number) => {
     const at = offset === undefined ? undefined : lines.linePos(offset);
     const place = at === undefined || at.line < 1 ? {} : { line: at.line, column: Math.max(1, at.col) };
-    return { code, file, ...place, what, remedy } satisfies RecipeProblem;
+    return { code, file, ...place, what: shorten(what), remedy } satisfies RecipeProblem;
   };
   const lines = new LineCounter();
+  if (/^%/m.test(text))
+    return { problems: [problem('routers/syntax', 'a line that begins with %', PLAIN, text.search(/^%/m))] };
   if (Buffer.byteLength(text) > MAX_RECIPE_BYTES)
     return {
       problems: [
@@ -42,7 +44,8 @@ export function parseRecipe(text: string, file: string): LoadedRecipe {
   const document = parseDocument(text, {
     version: '1.2',
     lineCounter: lines,
-    logLevel: 'silent',
+    // With `silent` it would also keep quiet about a second document.
+    logLevel: 'error',
     prettyErrors: false,
     uniqueKeys: true,
     merge: false,
@@ -56,11 +59,22 @@ export function parseRecipe(text: string, file: string): LoadedRecipe {
       const anchor = isNode(node) && !isAlias(node) ? node.anchor : undefined;
       if (isAlias(node) || anchor !== undefined)
         wrong.push(problem('routers/syntax', 'an anchor or an alias', PLAIN, node.range?.[0]));
-      else if (tag?.startsWith('!'))
+      else if (tag !== undefined)
         wrong.push(problem('routers/syntax', `a tag: ${tag}`, PLAIN, node.range?.[0]));
     },
   });
   if (wrong.length > 0) return { problems: wrong.slice(0, MAX_PROBLEMS) };
+
+  if (!isMap(document.contents))
+    return {
+      problems: [
+        problem(
+          'routers/field',
+          'the file holds no recipe',
+          `write "id:", "vendor:" and so on; ${REFERENCE}`,
+        ),
+      ],
+    };
 
   const result = v.safeParse(recipeSchema, document.toJS({ maxAliasCount: 0 }));
   if (result.success) return { recipe: result.output };
@@ -73,9 +87,15 @@ export function parseRecipe(text: string, file: string): LoadedRecipe {
   };
 }
 
+/** A parser may quote what it chokes on. */
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
 const SYNTAX = 'mend the syntax here; a text with a colon, a hash or a quotation mark stands in quotes';
 const PLAIN = 'write it out: recipes have no anchors, aliases or tags';
-const FLAT = 'write it flatter; docs/reference/recipe.md shows every field';
+const REFERENCE = 'docs/reference/recipe.md shows every field';
+const FLAT = `write it flatter; ${REFERENCE}`;
 
 /** Before the parser, which is recursive, sees it. Flow brackets and indentation are all that nests. */
 function depthExceeded(text: string): boolean {
@@ -99,18 +119,23 @@ function issueText(issue: v.BaseIssue<unknown>, path: readonly (string | number)
       typeof part === 'number' ? `${left}[${part + 1}]` : left === '' ? part : `${left}.${part}`,
     '',
   );
-  const reference = 'docs/reference/recipe.md shows every field';
-  if (name === '')
-    return { what: 'the file holds no recipe', remedy: `write "id:", "vendor:" and so on; ${reference}` };
   if (issue.expected === 'never')
-    return { what: `unknown field ${name}`, remedy: `take it out; ${reference}` };
-  if (issue.received === 'undefined') return { what: `${name} is missing`, remedy: `add it; ${reference}` };
-  const received = issue.received.length > 80 ? `${issue.received.slice(0, 80)}…` : issue.received;
-  const wanted = issue.expected ?? issue.message;
-  return {
-    what: `${name} is ${received}`,
-    remedy: `write ${(wanted.startsWith('/') || wanted.startsWith('>') || wanted.startsWith('<') ? issue.message : wanted).slice(0, 400)}; ${reference}`,
-  };
+    return { what: `unknown field ${name}`, remedy: `take it out; ${REFERENCE}` };
+  if (issue.received === 'undefined') return { what: `${name} is missing`, remedy: `add it; ${REFERENCE}` };
+  return { what: `${name} is ${issue.received}`, remedy: `write ${wantedText(issue)}; ${REFERENCE}` };
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'a text (in quotes where it looks like a number or a date)',
+  boolean: 'true or false',
+  Object: 'a table (key: value)',
+  Array: 'a list',
+};
+
+function wantedText({ expected, message, type }: v.BaseIssue<unknown>): string {
+  // Lengths and patterns are said in words by the schema.
+  if (expected === null || type === 'regex' || type === 'min_length' || type === 'max_length') return message;
+  return (TYPES[expected] ?? expected).slice(0, 400);
 }
 
 /** Where the node of a path stands, or the nearest above it. */

@@ -91,7 +91,7 @@ export const meanings = {
 
 export const savings = {
   'by-itself': 'kept without a further step',
-  'by-steps': 'kept only after the steps under `persist`',
+  'by-steps': 'kept only after the steps that keep it (`persist`)',
   unknown: 'whether it survives a restart is not known: restart, and check again',
 } as const;
 

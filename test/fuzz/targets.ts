@@ -11,6 +11,7 @@ import { framerTarget } from './targets/framer.ts';
 import { nameAddrTarget, uriTarget, viaTarget } from './targets/header-values.ts';
 import { messageTarget } from './targets/message.ts';
 import { nextHopTarget } from './targets/next-hop.ts';
+import { recipeTarget } from './targets/recipe.ts';
 import { rewriteTarget } from './targets/rewrite.ts';
 import { sequenceTarget } from './targets/sequence.ts';
 import { streamTarget } from './targets/stream.ts';
@@ -33,4 +34,5 @@ export const targets: readonly Target[] = [
   engineTarget,
   sequenceTarget,
   compareTarget,
+  recipeTarget,
 ];

@@ -53,7 +53,7 @@ const VALUES = [
 
 export const configTarget: Target = {
   name: 'config',
-  share: 30_000,
+  share: 27_000,
   seeds: [
     configKeys
       .filter((key) => key.path.length === 1)
