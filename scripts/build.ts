@@ -5,16 +5,18 @@
  *   the gateway does not carry them.
  * - demo/ stays outside: it starts programs by their place in the checkout, and memory is no concern there.
  * - One file and no minification: a stack trace in an operator's log has to be readable.
+ * - recipes/ stays outside: it is data, read when a recipe is asked for. It lies beside dist/, as in a package.
  *
- * `--if-stale` does nothing when the bundle is newer than every source.
+ * `--if-stale` does nothing when the bundle is newer than every source; `--to FILE` writes it elsewhere.
  */
 import { mkdir, readdir, rename, stat, utimes } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const bundle = join(root, 'dist', 'sipalg.js');
+const to = process.argv.indexOf('--to');
+const bundle = to < 0 ? join(root, 'dist', 'sipalg.js') : resolve(process.argv[to + 1]!);
 
 const demoStaysOutside: Plugin = {
   name: 'demo-stays-outside',

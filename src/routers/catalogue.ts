@@ -20,7 +20,7 @@ const MAX_RECIPES = 2000;
 
 /** Undefined where the recipes were not installed. */
 export function recipeFolder(): string | undefined {
-  const besides = ['../../recipes', '../recipes'].map((path) =>
+  const besides = ['../recipes', '../../recipes'].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   );
   return besides.find((path) => existsSync(path));
