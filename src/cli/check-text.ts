@@ -32,7 +32,7 @@ export function reportText(report: CheckReport, shown: (text: string) => string,
   if (report.workarounds.length > 0) {
     lines.push(paint('bold', 'What gets through here'));
     for (const { what, works, result } of report.workarounds)
-      lines.push(`  ${working[works].padEnd(11)} ${what}: ${result}`);
+      lines.push(`  ${working[works].padEnd(17)} ${what}: ${result}`);
     lines.push('');
   }
   lines.push(paint('bold', 'What was looked at'));
@@ -43,7 +43,13 @@ export function reportText(report: CheckReport, shown: (text: string) => string,
 }
 
 const moods = { unaltered: 'green', 'correct-alg': 'green', faulty: 'red', inconclusive: 'yellow' } as const;
-export const working = { yes: 'works', no: 'does not', 'not-checked': 'not checked' } as const;
+export const working = {
+  yes: 'works',
+  no: 'does not',
+  'not-checked': 'not checked',
+  'edited-correctly': 'edited, correctly',
+  edited: 'edited',
+} as const;
 const MOST_ADVICE = 5;
 
 function findingLines(finding: CheckFinding, paint: Paint): string[] {

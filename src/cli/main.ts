@@ -258,7 +258,7 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
   )
   .option(
     '--only <steps>',
-    'some steps alone, such as matrix,call (matrix, call, size, tcp, workaround, nat, idle)',
+    'some steps alone: matrix, call, size, tcp, workaround, nat, phones, incoming, intercept, idle, burst, names',
   )
   .option('--trace <file>', 'writes every message as both ends saw it, one JSON object a line')
   .option(

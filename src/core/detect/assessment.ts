@@ -95,6 +95,14 @@ interface Compared {
   readonly comparison: Comparison;
 }
 
+/** Whether all that was altered in these messages is what an ALG without fault writes; `all` tells the mappings. */
+export function isEditedCorrectly(some: readonly Passage[], all: readonly Passage[]): boolean {
+  const mappings = mappingsOf(all);
+  return some
+    .filter((passage) => isUnaltered(passage) === false)
+    .every((passage) => compareOne(passage, mappings).findings.every(({ consistent }) => consistent));
+}
+
 const UNALTERED: Comparison = { verdict: 'unaltered', findings: [], engine: undefined };
 
 /** What no message shows alone. Only where something is altered at all. */
@@ -206,7 +214,7 @@ function natOf(arrived: readonly Passage[]): CheckReport['nat'] {
 function provenAdvice(findings: readonly CheckFinding[], workarounds: readonly Workaround[]): Advice[] {
   const advice = adviceFor(findings).filter(({ id }) => {
     const tried = workarounds.filter(({ remedy, works }) => remedy === id && works !== 'not-checked');
-    return tried.length === 0 || tried.some(({ works }) => works === 'yes');
+    return tried.length === 0 || tried.some(({ works }) => works === 'yes' || works === 'edited-correctly');
   });
   const isProven = ({ id }: Advice): boolean =>
     workarounds.some(({ remedy, works }) => remedy === id && works === 'yes');

@@ -50,11 +50,14 @@ export interface Fact {
   readonly text: string;
 }
 
+/** What gets through `edited` may work or not: that is for phone and provider to find out. */
+export type Passes = Answer | 'edited-correctly' | 'edited';
+
 /** A way round that was tried with SIP, all the way and back. */
 export interface Workaround {
   readonly remedy: RemedyId;
   readonly what: string;
-  readonly works: Answer;
+  readonly works: Passes;
   readonly result: string;
 }
 

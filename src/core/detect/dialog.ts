@@ -4,6 +4,7 @@
  */
 import { type Endpoint, formatHost } from '../net/address.ts';
 import { octetsOf, textOf } from '../sip/octets.ts';
+import { fieldText } from './field-text.ts';
 import { contactUri, type ProbeTransport } from './probe.ts';
 
 export interface Dialog {
@@ -19,8 +20,8 @@ export interface Dialog {
 
 /** The caller's view, from its request and the 200 as it arrived; undefined where they cannot be read. */
 export function callerDialog(sent: Uint8Array, response: Uint8Array, own: Endpoint): Dialog | undefined {
-  const [callId, from] = [fieldOf(sent, 'call-id'), fieldOf(sent, 'from')];
-  const [to, target] = [fieldOf(response, 'to'), contactUri(response)];
+  const [callId, from] = [fieldText(sent, 'call-id'), fieldText(sent, 'from')];
+  const [to, target] = [fieldText(response, 'to'), contactUri(response)];
   return callId === undefined || from === undefined || to === undefined || target === undefined
     ? undefined
     : { callId, from, to, target, own };
@@ -28,8 +29,8 @@ export function callerDialog(sent: Uint8Array, response: Uint8Array, own: Endpoi
 
 /** The callee's view, from the request as it arrived and its own 200. */
 export function calleeDialog(request: Uint8Array, response: Uint8Array, own: Endpoint): Dialog | undefined {
-  const callId = fieldOf(request, 'call-id');
-  const [from, to] = [fieldOf(response, 'to'), fieldOf(request, 'from')];
+  const callId = fieldText(request, 'call-id');
+  const [from, to] = [fieldText(response, 'to'), fieldText(request, 'from')];
   const target = contactUri(request);
   return callId === undefined || from === undefined || to === undefined || target === undefined
     ? undefined
@@ -80,10 +81,4 @@ export function mediaEndpoint(message: Uint8Array): Endpoint | undefined {
   const own = body.slice(media.index + 2).split('\r\nm=')[0]!;
   const address = (/\r\nc=IN IP[46] ([^\s/]+)/.exec(own) ?? /\r\nc=IN IP[46] ([^\s/]+)/.exec(body))?.[1];
   return address === undefined ? undefined : { address, port };
-}
-
-function fieldOf(bytes: Uint8Array, name: string): string | undefined {
-  const text = textOf(bytes, 0, bytes.length);
-  const short = { 'call-id': 'i', from: 'f', to: 't' }[name] ?? name;
-  return new RegExp(`\\r\\n(?:${name}|${short})[ \\t]*:[ \\t]*([^\\r]*)`, 'i').exec(text)?.[1];
 }

@@ -36,16 +36,6 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
     );
     return found;
   }
-  const answered = out.find(isAnsweredOnTheWay);
-  if (answered !== undefined)
-    found.push({
-      ...observe(
-        'PROXY-ANSWER',
-        `${answered.what} never arrived, and an answer to it came all the same: somebody on the way answers in the server’s name.`,
-        answered,
-      ),
-      confidence: 'B',
-    });
   found.push(...lostKinds(sip, 'DROP-METHOD', 'on their way to the provider'));
   const sipIn = into.filter(({ portKind }) => portKind === 'sip');
   const requestsIn = sipIn.filter(({ what }) => !what.startsWith('200 '));

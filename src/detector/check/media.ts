@@ -111,6 +111,30 @@ export async function tryMedia(
   };
 }
 
+/** The same in short, for a call that comes in: RTP both ways, at the port that the phone's answer names when it arrives. */
+export async function tryEcho(
+  stand: Stand,
+  phone: MediaPhone,
+  advertised: Endpoint | undefined,
+): Promise<{ readonly flows: boolean; readonly observations: readonly BehaviourObservation[] }> {
+  const [near] = stand.udp('media');
+  if (near === undefined) return { flows: false, observations: [] };
+  const out = await burst(stand, phone.rtp, near, 'RTP in a call that came in');
+  const isNamed = advertised !== undefined && !isPrivate(advertised.address);
+  const to = isNamed ? advertised : stand.outsideOf(phone.rtp, near);
+  const back = await burstIn(stand, phone.rtp, near, 'RTP in a call that came in', to);
+  if (!lost(out) && back.length > 0 && !lost(back)) return { flows: true, observations: [] };
+  const which = lost(out)
+    ? 'RTP of the phone does not reach the caller.'
+    : `RTP sent to ${to === undefined ? 'the phone' : formatEndpoint(to)}, ${isNamed ? 'which the answer that arrived asks for' : 'where the phone’s RTP comes from'}, does not reach the phone.`;
+  return {
+    flows: false,
+    observations: [
+      observe('MEDIA-PINHOLE', `In a call that comes in: ${which}`, lost(out) ? out[0] : back[0]),
+    ],
+  };
+}
+
 /** After the call: whether somebody whom the phone never sent to still gets in at the media port that was advertised. */
 export async function tryLeak(
   stand: Stand,

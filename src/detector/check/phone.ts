@@ -18,6 +18,7 @@ export class Phone {
   readonly local: Endpoint;
   readonly received: Sighting[] = [];
   dropped = 0;
+  #isClosed = false;
   readonly #socket: Socket;
   readonly #listeners = new Set<(sighting: Sighting) => void>();
 
@@ -64,12 +65,19 @@ export class Phone {
     });
   }
 
+  /** Of the packets that are sent from now on: how many routers they pass (RFC 791 §3.2). */
+  reach(hops: number): void {
+    this.#socket.setTTL(hops);
+  }
+
   listen(listener: (sighting: Sighting) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#socket.close();
   }
 }

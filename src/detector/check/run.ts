@@ -18,13 +18,17 @@ import { octetsOf } from '../../core/sip/octets.ts';
 import type { Invitation } from '../control/invitation.ts';
 import type { Place } from '../control/protocol.ts';
 import { measureBaseline } from './baseline.ts';
+import { checkBursts, checkNames } from './bursts.ts';
 import { makeCall } from './call.ts';
 import { Control } from './control.ts';
 import { measureIdle } from './idle.ts';
+import { receiveCalls } from './incoming.ts';
+import { checkInterception, whoAnswers } from './intercept.ts';
 import { climbLadder, ladderSizes } from './ladder.ts';
 import { type Lane, namedMatrix, quickMatrix, runLane, wholeMatrix } from './matrix.ts';
 import { measureNat } from './nat.ts';
 import type { Phone } from './phone.ts';
+import { checkPhones } from './phones.ts';
 import { type Pace, Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 import { checkStreams } from './streams.ts';
@@ -49,7 +53,29 @@ export const idleTimes: Readonly<Record<CheckOptions['mode'], readonly number[]>
 };
 
 /** What a check can be confined to. */
-export const checkSteps = ['matrix', 'call', 'size', 'tcp', 'workaround', 'nat', 'idle'] as const;
+export const checkSteps = [
+  'matrix',
+  'call',
+  'size',
+  'tcp',
+  'workaround',
+  'nat',
+  'phones',
+  'incoming',
+  'intercept',
+  'idle',
+  'burst',
+  'names',
+] as const;
+
+/** From which phones send, unless they are told otherwise. */
+const USUAL_PORT = 5060;
+/** For how long a phone rests before it is called and answers. */
+const pauses: Readonly<Record<CheckOptions['mode'], number>> = {
+  quick: 2_000,
+  standard: 20_000,
+  long: 60_000,
+};
 
 export const defaultPace: Pace = { patienceMs: 1_000, tries: 3, gapMs: 5 };
 
@@ -105,6 +131,7 @@ export class Check {
     const phone = await stand.phone();
     await this.#step('baseline', 'The path, with nothing on it that looks like SIP', async () => {
       const { clock, sent, lost } = await measureBaseline(stand, phone);
+      if (mode === 'quick' && clock !== undefined) stand.hasten(clock.roundTripMs);
       const [control] = stand.udp('control');
       const outside = control === undefined ? undefined : stand.outsideOf(phone, control);
       const facts: Fact[] = [
@@ -120,6 +147,9 @@ export class Check {
     const idle = this.#step('idle', 'A call that comes in after a pause', () =>
       measureIdle(stand, idleTimesMs),
     );
+    const incoming = this.#step('incoming', 'A call that is answered after a pause', () =>
+      receiveCalls(stand, pauses[mode]),
+    );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
     await this.#step('call', 'A whole call with audio', () => makeCall(stand));
     await this.#step('size', 'Large messages', () =>
@@ -132,10 +162,21 @@ export class Check {
       return rest;
     });
     await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
+    await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
+    await incoming;
+    await this.#step('intercept', 'Who answers', () => checkInterception(stand));
     await idle;
+    // Last, and when nothing waits any more: a box may lock out who does this.
+    await this.#step('burst', 'Many messages at once', () => {
+      if (mode === 'quick') throw new NotChecked('it takes longer than a quick check');
+      return checkBursts(stand);
+    });
+    await this.#step('names', 'Names of phones', () => {
+      if (mode === 'quick') throw new NotChecked('it takes longer than a quick check');
+      return checkNames(stand);
+    });
     // What is not looked into stands in the report as well: silence would read as "fine".
     for (const [id, title] of [
-      ['phones', 'Two phones at once'],
       ['dns', 'Names through the router’s resolver'],
       ['stun', 'STUN'],
     ] as const)
@@ -158,7 +199,7 @@ export class Check {
     const high = await stand.phone();
     for (const place of [sip, control]) add(high, place);
     try {
-      const usual = await stand.phone(5060);
+      const usual = await stand.phone(USUAL_PORT);
       for (const place of [sip, control]) add(usual, place);
       // Who leaves the port out means 5060, and has to send from there.
       if (mode !== 'quick') add(usual, sip, { namedPort: 'absent' });
@@ -177,11 +218,18 @@ export class Check {
         .map((lane) => runLane(stand, lane, lane.namedPort === undefined ? plan : namedMatrix)),
     );
     for (const lane of lanes) if (lane.namedPort === 'absent') await runLane(stand, lane, namedMatrix);
+    // The port is free for the phones of another step.
+    for (const { phone } of lanes) if (phone.local.port === USUAL_PORT) phone.close();
     // Nothing of SIP has arrived there: is it the port, or is it SIP?
     const onSip = stand.passages.slice(before).filter(({ portKind }) => portKind === 'sip');
     if (onSip.every(({ received }) => received === undefined))
       await stand.sendOut(high, sip, { step: 'matrix', what: NOT_SIP }, (id) => octetsOf(id));
-    return { result: summaryOf(stand.passages.slice(before)), facts };
+    const answer = await whoAnswers(stand, sip);
+    return {
+      result: summaryOf(stand.passages.slice(before)),
+      facts,
+      observations: answer === undefined ? [] : [answer],
+    };
   }
 
   async #step(id: string, title: string, work: () => Promise<StepResult>): Promise<void> {

@@ -34,19 +34,45 @@ type Datagram = Extract<Arrival, { kind: 'datagram' }>;
 
 export class Stand {
   readonly control: Control;
-  readonly pace: Pace;
+  #pace: Pace;
   readonly passages: Passage[] = [];
   readonly #phones = new Set<Phone>();
   /** Ids of what the server has sent: a message inside with none of them was made by somebody else. */
   readonly serverIds = new Set<string>();
   readonly #ids = new Set<string>();
   #serial = 0;
+  /** Messages given up on places of the server from which nothing has ever been told. */
+  readonly #misses = new Map<number, number>();
+  /** What arrived at another place of the reflector than it was sent to. */
+  readonly strays: Stray[] = [];
   /** Where the reflector saw the phones' sockets last, by socket and port kind. */
   readonly #outside = new Map<string, Endpoint>();
 
   constructor(control: Control, pace: Pace) {
     this.control = control;
-    this.pace = pace;
+    this.#pace = pace;
+  }
+
+  get pace(): Pace {
+    return this.#pace;
+  }
+
+  /** Waits no longer than a path of this delay can need: four times there and back, and what busy machines take. */
+  hasten(roundTripMs: number): void {
+    const patienceMs = Math.min(this.#pace.patienceMs, Math.max(LEAST_PATIENCE_MS, 4 * roundTripMs + 100));
+    this.#pace = { ...this.#pace, patienceMs };
+  }
+
+  /** What the phones' sockets have got, from anybody. */
+  *sights(): Iterable<Sighting> {
+    for (const phone of this.#phones) yield* phone.received;
+  }
+
+  /** Where nothing has arrived in three messages, each tried as often as is due, the next are tried once and shortly. */
+  #paceFor(place: Place, pace: Pace): Pace {
+    return (this.#misses.get(place.place) ?? 0) < DEAD_AFTER
+      ? pace
+      : { ...pace, tries: 1, patienceMs: Math.min(pace.patienceMs, LEAST_PATIENCE_MS) };
   }
 
   /** The reflector's address that was dialled. */
@@ -73,8 +99,9 @@ export class Stand {
     );
   }
 
-  async phone(port = 0): Promise<Phone> {
-    const phone = await Phone.open(this.control.local.address, port);
+  /** A socket of this machine; at another of its addresses, where one is named. */
+  async phone(port = 0, address = this.control.local.address): Promise<Phone> {
+    const phone = await Phone.open(address, port);
     this.#phones.add(phone);
     return phone;
   }
@@ -102,9 +129,15 @@ export class Stand {
     const orphans: Datagram[] = [];
     let arrived: Datagram | undefined;
     let wake = (): void => {};
+    const { tries: mostTries, patienceMs } = this.#paceFor(place, pace);
     const stop = this.control.listen((arrival) => {
-      if (arrival.kind !== 'datagram' || arrival.place !== place.place) return;
+      if (arrival.kind !== 'datagram') return;
       const bytes = fromBase64(arrival.bytes);
+      if (arrival.place !== place.place) {
+        if (holds(bytes, id) && this.strays.length < MOST_ORPHANS)
+          this.strays.push({ id, sent, to: place, place: arrival.place, bytes });
+        return;
+      }
       if (!holds(bytes, id)) {
         if (orphans.length < MOST_ORPHANS && !this.#holdsAny(bytes)) orphans.push(arrival);
         return;
@@ -119,17 +152,20 @@ export class Stand {
     });
     let sentAt = 0;
     let tries = 0;
-    while (arrived === undefined && tries < pace.tries) {
+    while (arrived === undefined && tries < mostTries) {
       tries++;
       sentAt = await phone.send(to, sent);
       const { promise, resolve } = Promise.withResolvers<void>();
       wake = resolve;
-      if (arrived === undefined) await within(promise, pace.patienceMs);
+      if (arrived === undefined) await within(promise, patienceMs);
     }
     stop();
     stopAnswers();
     const found = arrived ?? orphans.find((one) => this.#isLikely(one, phone, place));
     if (found !== undefined) this.#outside.set(mappingKey(phone, place), found.from);
+    const misses = this.#misses.get(place.place);
+    if (found !== undefined) this.#misses.set(place.place, Number.NEGATIVE_INFINITY);
+    else this.#misses.set(place.place, (misses ?? 0) + 1);
     const passage: Passage = {
       ...this.#frame(label, 'to-server', phone, place),
       id,
@@ -237,6 +273,17 @@ export class Stand {
   }
 }
 
+/** What came to another place than it was sent to. */
+export interface Stray {
+  readonly id: string;
+  readonly sent: Uint8Array;
+  readonly to: Place;
+  readonly place: number;
+  readonly bytes: Uint8Array;
+}
+
+const LEAST_PATIENCE_MS = 250;
+const DEAD_AFTER = 3;
 /** Messages without an id that are kept while one is waited for; a flood is not. */
 const MOST_ORPHANS = 64;
 

@@ -3,6 +3,7 @@
  * that nobody is told to try what does not work on this line.
  */
 import { createSocket } from 'node:dgram';
+import { isEditedCorrectly } from '../../core/detect/assessment.ts';
 import type { BehaviourObservation, Workaround } from '../../core/detect/check-report.ts';
 import { faultById } from '../../core/detect/faults.ts';
 import { isUnaltered, type Passage } from '../../core/detect/passage.ts';
@@ -24,7 +25,7 @@ export async function tryWorkarounds(
   const workarounds: Workaround[] = [];
   const observations: BehaviourObservation[] = [];
   const add = (remedy: Workaround['remedy'], what: string, passages: readonly Passage[] | string): void => {
-    workarounds.push({ remedy, what, ...judge(passages) });
+    workarounds.push({ remedy, what, ...judge(passages, stand.passages) });
   };
   const near = stand.control.places(({ address }) => address === stand.address);
   for (const place of near.filter(({ transport, role }) => transport === 'udp' && role === 'other'))
@@ -64,7 +65,9 @@ export async function tryWorkarounds(
   if (stand.address.includes(':')) add('ipv6', 'IPv6', 'this check went over IPv6 already');
   else if (v6 === undefined) add('ipv6', 'IPv6', 'the reflector has no IPv6 address');
   else add('ipv6', 'UDP over IPv6 on port 5060', await overIPv6(stand, v6));
-  const working = workarounds.filter(({ works }) => works === 'yes').map(({ what }) => what);
+  const working = workarounds
+    .filter(({ works }) => works === 'yes' || works === 'edited-correctly')
+    .map(({ what }) => what);
   return {
     result: working.length === 0 ? 'none of them' : working.join(', '),
     observations,
@@ -80,7 +83,10 @@ function remedyOf({ transport, role }: Place): Workaround['remedy'] {
 }
 
 /** What came of it: texts are reasons for which there is nothing to judge. */
-function judge(passages: readonly Passage[] | string): Pick<Workaround, 'works' | 'result'> {
+function judge(
+  passages: readonly Passage[] | string,
+  all: readonly Passage[],
+): Pick<Workaround, 'works' | 'result'> {
   if (typeof passages === 'string') {
     const isTried = passages === WRONG_KEY || /^(?:E[A-Z]+|no connection|the )/.test(passages);
     return { works: isTried && !/^the reflector/.test(passages) ? 'no' : 'not-checked', result: passages };
@@ -88,9 +94,12 @@ function judge(passages: readonly Passage[] | string): Pick<Workaround, 'works' 
   const lost = passages.filter(({ received }) => received === undefined).length;
   const altered = passages.filter((passage) => isUnaltered(passage) === false).length;
   if (passages.length === 0 || lost > 0) return { works: 'no', result: 'messages are lost' };
-  return altered > 0
-    ? { works: 'no', result: `${altered} of ${passages.length} messages are altered here too` }
-    : { works: 'yes', result: `all ${passages.length} messages arrive as they were sent, both ways` };
+  if (altered === 0)
+    return { works: 'yes', result: `all ${passages.length} messages arrive as they were sent, both ways` };
+  const result = `all ${passages.length} messages arrive, ${altered} of them altered here too`;
+  return isEditedCorrectly(passages, all)
+    ? { works: 'edited-correctly', result: `${result}, by what is right` }
+    : { works: 'edited', result };
 }
 
 /** REGISTER and its answer, and a call in. */
