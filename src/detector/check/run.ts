@@ -148,7 +148,7 @@ export class Check {
       measureIdle(stand, idleTimesMs),
     );
     const incoming = this.#step('incoming', 'A call that is answered after a pause', () =>
-      receiveCalls(stand, pauses[mode]),
+      receiveCalls(stand, Math.min(pauses[mode], Math.max(0, ...idleTimesMs))),
     );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
     await this.#step('call', 'A whole call with audio', () => makeCall(stand));
