@@ -31,7 +31,9 @@ export const grades = {
 export function wayOf({ direction, portKinds, places, seen, of }: CheckFinding): string {
   const way =
     direction === undefined
-      ? 'behaviour'
+      ? places.length === 0
+        ? 'behaviour'
+        : 'on the way there, on the way back, or by the server'
       : direction === 'to-server'
         ? 'from the phone to the provider'
         : 'from the provider to the phone';

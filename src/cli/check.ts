@@ -20,9 +20,23 @@ export interface RawCheckOptions {
   readonly idle?: string;
   readonly only?: string;
   readonly redact?: boolean;
+  readonly server?: string;
+  readonly register?: boolean;
 }
 
-export async function check(target: string, raw: RawCheckOptions): Promise<number> {
+export async function check(target: string | undefined, raw: RawCheckOptions): Promise<number> {
+  if (raw.server !== undefined) {
+    if (target !== undefined)
+      throw new UsageError('a reflector and --server are two checks', 'give one of them');
+    const { checkServer } = await import('./check-server.ts');
+    return checkServer(raw.server, raw);
+  }
+  if (raw.register === true) throw new UsageError('--register goes with --server');
+  if (target === undefined)
+    throw new UsageError(
+      'nothing to check against',
+      'give the line that `sipalg reflector` prints, or --server sip:PROVIDER where there is no reflector',
+    );
   const invitation = invitationFrom(target);
   const options = checkOptionsFrom(raw, raw.json === true ? () => {} : tellStep);
   const { report, passages } = await Check.run(invitation, options);
@@ -68,7 +82,7 @@ export function tellStep({ title, state, result }: CheckedStep): void {
   process.stderr.write(`${state === 'done' ? 'done' : 'not checked'}: ${title}: ${result}\n`);
 }
 
-function readMilliseconds(option: string, text: string): number {
+export function readMilliseconds(option: string, text: string): number {
   const value = Number(text);
   if (!/^\d{1,6}$/.test(text) || value < 50)
     throw new UsageError(`${option} ${text}: not a time`, 'milliseconds, 50 or more');
@@ -91,6 +105,6 @@ function readSeconds(option: string, text: string): number[] {
   return values.filter((value) => value > 0).map((value) => value * 1000);
 }
 
-function wantsColour(): boolean {
+export function wantsColour(): boolean {
   return process.stdout.isTTY === true && process.env.NO_COLOR === undefined;
 }

@@ -244,9 +244,17 @@ program
   .summary('does anything between here and a reflector alter SIP, what, and what helps')
   .description(
     `Sends SIP of every kind through whatever is between this machine and a reflector, both ways, and compares the octets of
-both ends. It says what was altered or lost, what somebody notices of it, and what helps.`,
+both ends. It says what was altered or lost, what somebody notices of it, and what helps.
+
+With --server there is only your provider's own server at the far end: it is asked OPTIONS, at most 40 packets and two a second,
+and not again after a 403. Its answers may show signs; they prove nothing, and never that there is no ALG.`,
   )
-  .argument('<reflector>', 'the line that `sipalg reflector` printed: HOST:PORT/TOKEN/PIN')
+  .argument('[reflector]', 'the line that `sipalg reflector` printed: HOST:PORT/TOKEN/PIN')
+  .option(
+    '--server <uri>',
+    'instead of a reflector, a SIP server of somebody else: sip:HOST[:PORT][;transport=tcp]',
+  )
+  .option('--register', 'with --server: a REGISTER without credentials as well (default: never)')
   .option('--quick', 'the most telling messages only (15 s)')
   .option('--long', 'with long idle times (up to 20 minutes)')
   .option('--json', 'the report as JSON, and nothing else')
@@ -269,12 +277,13 @@ both ends. It says what was altered or lost, what somebody notices of it, and wh
     'after',
     `
 Exit codes: 0 unaltered, or edited by an ALG without fault; 1 something does harm; 2 the command line; 3 the reflector
-cannot be reached, or nothing came through.
+cannot be reached, or nothing came through. With --server: 1 a sign of harm, 3 anything else, as nothing is proven.
 
 Examples:
   sipalg check 203.0.113.10:443/TOKEN/PIN
   sipalg check 203.0.113.10:443/TOKEN/PIN --quick --json
-  sipalg check 203.0.113.10:443/TOKEN/PIN --html report.html --redact`,
+  sipalg check 203.0.113.10:443/TOKEN/PIN --html report.html --redact
+  sipalg check --server sip:sip.example.com`,
   )
   .action(running(async (target, options) => (await import('./check.ts')).check(target, options)));
 
@@ -453,5 +462,7 @@ try {
     result = failure.exitCode;
   }
 }
+// What is written to a pipe may still be under way, and process.exit would cut it off.
+await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
 // A command that is done is done: no forgotten timer may keep the process.
 process.exit(result);

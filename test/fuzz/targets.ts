@@ -6,6 +6,7 @@ import { captureTarget } from './targets/capture.ts';
 import { compareTarget } from './targets/compare.ts';
 import { configTarget } from './targets/config.ts';
 import { copyTarget } from './targets/copy.ts';
+import { echoTarget } from './targets/echo.ts';
 import { engineTarget } from './targets/engine.ts';
 import { framerTarget } from './targets/framer.ts';
 import { nameAddrTarget, uriTarget, viaTarget } from './targets/header-values.ts';
@@ -35,4 +36,5 @@ export const targets: readonly Target[] = [
   sequenceTarget,
   compareTarget,
   recipeTarget,
+  echoTarget,
 ];

@@ -42,7 +42,11 @@ export interface CheckedStep {
   readonly state: 'done' | 'not-checked';
   /** What came of it; or why it was not checked. */
   readonly result: string;
+  /** Where only one end is known: whether it shows a sign of an ALG. "no" is no proof. */
+  readonly sign?: Sign;
 }
+
+export type Sign = Answer;
 
 /** A fact about the path that is nobody's fault. */
 export interface Fact {

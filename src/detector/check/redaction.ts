@@ -3,7 +3,7 @@
  * up by the check itself, and private addresses say nothing about anybody.
  */
 import type { Passage } from '../../core/detect/passage.ts';
-import { isPrivate } from '../../core/net/address.ts';
+import { isPrivate, parseAddress } from '../../core/net/address.ts';
 
 export function redactor(passages: readonly Passage[]): (text: string) => string {
   const names = new Map<string, string>();
@@ -12,6 +12,18 @@ export function redactor(passages: readonly Passage[]): (text: string) => string
       if (own !== undefined && !isPrivate(own.address)) names.set(own.address, 'PUBLIC-ADDRESS');
     if (!isPrivate(server.address)) names.set(server.address, 'REFLECTOR');
   }
+  return replacer(names);
+}
+
+/** The same for a check against somebody else's server: its name, its address, and the public ones of this line. */
+export function hostRedactor(server: readonly string[], own: readonly string[]): (text: string) => string {
+  const names = new Map<string, string>();
+  for (const one of own) if (!isPrivate(one)) names.set(one, 'PUBLIC-ADDRESS');
+  for (const one of server) if (parseAddress(one) === undefined || !isPrivate(one)) names.set(one, 'SERVER');
+  return replacer(names);
+}
+
+function replacer(names: ReadonlyMap<string, string>): (text: string) => string {
   const longestFirst = [...names.keys()].sort((a, b) => b.length - a.length);
   if (longestFirst.length === 0) return (text) => text;
   const pattern = new RegExp(
