@@ -169,6 +169,33 @@ labFile('IPv6', ['conntrack', 'kamailio', 'baresip'], () => {
 
   for (const how of ['routed', 'masquerade'] as const)
     scenario(
+      `baresip calls out over TCP through Kamailio, both record the other; behind a firewall it is not called (${how})`,
+      { network: { ipv6: how }, gateway, only: 'gateway' },
+      async (lab) => {
+        await lab.own(Kamailio.start(lab.network, { ipv6: true }));
+        const shared = { password: 'none', firstMediaPort: 10_000, answers: true } as const;
+        const farEnd = { host: 'provider', address: addresses6.farEnd, user: 'bob', hertz: 1000 } as const;
+        const bob = await lab.own(Baresip.start(lab.network, { ...shared, ...farEnd }));
+        const { phone1: address } = how === 'routed' ? addresses6 : ula;
+        const phone = { host: 'phone1', address, user: 'alice', hertz: 440, transport: 'tcp' } as const;
+        const alice = await lab.own(Baresip.start(lab.network, { ...shared, ...phone }));
+        alice.dial(`sip:bob@[${addresses6.provider}];transport=tcp`);
+        await Promise.all([alice.event('CALL_ESTABLISHED'), bob.event('CALL_ESTABLISHED')]);
+        await Promise.all([alice.hears(1000), bob.hears(440)]);
+        alice.hangup();
+        await Promise.all([alice.event('CALL_CLOSED'), bob.event('CALL_CLOSED')]);
+        // A gap: what Kamailio sends to a port that no connection comes from takes a new connection, and the firewall refuses it.
+        // Routed, that is the INVITE: the Contact names 5060, and TCP has no pinholes. Translated, it is the ACK: the Contact of
+        // the 200 names the port of the phone's connection, and ours to the provider comes from another.
+        const from = alice.events.entries.length;
+        bob.dial(`sip:alice@[${addresses6.provider}]`);
+        if (how === 'masquerade') await alice.event('CALL_REMOTE_SDP', 3000, from);
+        await assert.rejects(alice.event('CALL_ESTABLISHED', 2000, from), /CALL_ESTABLISHED: not within/);
+      },
+    );
+
+  for (const how of ['routed', 'masquerade'] as const)
+    scenario(
       `an INVITE of three kilobytes, which is fragmented, is followed like any (${how})`,
       { network: { ipv6: how }, gateway, only: 'gateway' },
       async (lab) => {
