@@ -83,7 +83,7 @@ export function pageOf(recipe: Recipe): Page {
       ),
     ),
     ...section(
-      'What should be gone from the wire',
+      'What should be gone from the wire, if it was there',
       list(recipe.faults.map((id) => `${id}: ${faultById(id).title}`)),
     ),
     ...articleBlocks(recipe),

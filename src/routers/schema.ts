@@ -217,7 +217,7 @@ export const recipeSchema = v.strictObject({
   ),
   faults: list(
     v.picklist(faults.map(({ id }) => id)),
-    'Faults that should be gone from the wire when the ALG is off; reported for this device.',
+    'Faults that such an ALG makes, and that should be gone from the wire when it is off. Not every device makes all of them.',
   ),
   warnings: list(
     v.strictObject({
@@ -236,7 +236,7 @@ export const recipeSchema = v.strictObject({
           code: field(code, 'The code by which the record names it.'),
           what: field(text, 'What it is.'),
           address: open(web, 'Where it is.'),
-          date: open(date, 'Of the document, or when it was read.'),
+          date: open(date, 'Of the document, or when it was looked up for the record.'),
           grade: field(word(grades), 'What it is worth.'),
         }),
       ),
