@@ -26,6 +26,8 @@ const SHORT_MS = 30_000;
 /** What registrars grant: a call within this time has to come in. */
 const REGISTERED_MS = 300_000;
 
+const KEEPALIVE = octetsOf('\r\n\r\n');
+
 interface Trial extends IdleSample {
   readonly passage: Passage;
   /** The REGISTER before the pause, as it arrived. */
@@ -38,7 +40,9 @@ export async function measureIdle(stand: Stand, idleTimesMs: readonly number[]):
   if (sip === undefined) throw new NotChecked('the reflector has no UDP port 5060');
   if (idleTimesMs.length === 0) throw new NotChecked('it takes longer than a quick check');
   const all = <T>(work: (idleMs: number) => Promise<T>): Promise<T[]> => Promise.all(idleTimesMs.map(work));
-  const [registered, twoWay, oneWay] = await Promise.all([
+  const longestMs = Math.max(...idleTimesMs);
+  const [refreshed, registered, twoWay, oneWay] = await Promise.all([
+    tryRegistered(stand, sip, longestMs, keepaliveEvery(idleTimesMs)),
     all((idleMs) => tryRegistered(stand, sip, idleMs)),
     control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, true)),
     control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, false)),
@@ -64,6 +68,25 @@ export async function measureIdle(stand: Stand, idleTimesMs: readonly number[]):
           },
         ]),
   ];
+  const observations = observationsOf(calls, onSip, onControl);
+  // Only where it would have died without them do keepalives show anything.
+  if (refreshed !== undefined && onSip.deadMs !== undefined && !onSip.contradictory) {
+    if (refreshed.alive)
+      facts.push({
+        id: 'refresh-in',
+        text: `Packets of the provider keep the mapping alive: with one every ${keepaliveEvery(idleTimesMs) / 1000} s the phone could be called after ${longestMs / 1000} s.`,
+      });
+    else
+      observations.push({
+        fault: 'NAT-REFRESH-IN',
+        severity: faultById('NAT-REFRESH-IN').severity,
+        consistent: false,
+        confidence: 'A',
+        explanation: `The server has sent a packet every ${keepaliveEvery(idleTimesMs) / 1000} s, and after ${longestMs / 1000} s a call does not reach the phone all the same: only what the phone sends keeps the mapping alive.`,
+        portKinds: ['sip'],
+        evidence: evidenceOf(refreshed.passage),
+      });
+  }
   if (onSip.deadMs !== undefined && !onSip.contradictory)
     facts.push({
       id: 'keepalive',
@@ -72,7 +95,7 @@ export async function measureIdle(stand: Stand, idleTimesMs: readonly number[]):
   return {
     result: `a registered phone can be called for ${describeLifetime(onSip)}`,
     facts,
-    observations: observationsOf(calls, onSip, onControl),
+    observations,
   };
 }
 
@@ -122,7 +145,18 @@ function observationsOf(
   return found;
 }
 
-async function tryRegistered(stand: Stand, place: Place, idleMs: number): Promise<Trial | undefined> {
+/** Often enough to keep alive what lives as long as the shortest pause; no more often than twice a second. */
+function keepaliveEvery(idleTimesMs: readonly number[]): number {
+  return Math.max(500, Math.min(10_000, Math.min(...idleTimesMs) / 2));
+}
+
+/** With `keepaliveMs` the server sends CRLF CRLF so often while the phone is silent, as servers do for phones behind a NAT. */
+async function tryRegistered(
+  stand: Stand,
+  place: Place,
+  idleMs: number,
+  keepaliveMs?: number,
+): Promise<Trial | undefined> {
   const phone = await stand.phone();
   const register = await stand.sendOut(phone, place, { step: STEP, what: 'REGISTER, before a pause' }, (id) =>
     phoneRequest({
@@ -143,7 +177,13 @@ async function tryRegistered(stand: Stand, place: Place, idleMs: number): Promis
       bindings: contact === undefined ? undefined : [contact],
     }),
   );
-  await sleep(idleMs);
+  const until = performance.now() + idleMs;
+  if (keepaliveMs !== undefined)
+    while (performance.now() + keepaliveMs < until) {
+      await sleep(keepaliveMs);
+      await stand.control.send(place.place, outside, KEEPALIVE);
+    }
+  await sleep(Math.max(0, until - performance.now()));
   // Where a provider calls: at the Contact, if it is one that can be reached, and where the REGISTER came from otherwise.
   const named = endpointOf(contact);
   const to =
@@ -151,7 +191,10 @@ async function tryRegistered(stand: Stand, place: Place, idleMs: number): Promis
   const call = await stand.sendIn(
     phone,
     place,
-    { step: STEP, what: `INVITE after ${Math.round(idleMs / 1000)} s of silence` },
+    {
+      step: STEP,
+      what: `INVITE after ${Math.round(idleMs / 1000)} s ${keepaliveMs === undefined ? 'of silence' : 'with keepalives of the server'}`,
+    },
     (id) =>
       serverRequest({
         ...{ id, method: 'INVITE', transport: 'UDP', dress: 'plain', server: place, outside },
