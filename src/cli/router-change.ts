@@ -1,5 +1,6 @@
 /** `sipalg router check|off|on`: one procedure of one recipe, at one router, with whoever owns it asked before. */
 
+import { setTimeout as wait } from 'node:timers/promises';
 import { defaultStateDir, writeBackup } from '../routers/backup.ts';
 import {
   type AlgState,
@@ -9,7 +10,14 @@ import {
   isDrivable,
   type Target,
 } from '../routers/change.ts';
-import { type Credentials, defaultPorts, openDevice, type Way, waysOf } from '../routers/drive/device.ts';
+import {
+  type Credentials,
+  type Device,
+  defaultPorts,
+  openDevice,
+  type Way,
+  waysOf,
+} from '../routers/drive/device.ts';
 import { RouterError } from '../routers/drive/failure.ts';
 import { HostKeys } from '../routers/drive/host-keys.ts';
 import { identify } from '../routers/identify/identify.ts';
@@ -158,9 +166,26 @@ async function openChanger(
     tell: (phase, line) => {
       if (options.json !== true) process.stderr.write(`  ${phase}: ${line}\n`);
     },
-    reopen: () => openDevice(procedure, settings, [device.way]),
+    reopen: () => openAgain(() => openDevice(procedure, settings, [device.way])),
   });
 }
+
+/** A device that restarts needs a while. */
+async function openAgain(open: () => Promise<Device>): Promise<Device> {
+  const deadline = performance.now() + COME_BACK_MS;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const absent = error instanceof RouterError && error.code === 'routers/unreachable';
+      if (!absent || performance.now() > deadline) throw error;
+      await wait(BETWEEN_TRIES_MS);
+    }
+  }
+}
+
+const COME_BACK_MS = 180_000;
+const BETWEEN_TRIES_MS = 3_000;
 
 async function credentialsFor(
   procedure: Procedure,

@@ -72,6 +72,8 @@ export class Changer {
   readonly #hooks: ChangeHooks;
   readonly exchanges: Exchange[] = [];
   #device: Device;
+  /** The last that was seen. */
+  #prompt = '';
 
   constructor(device: Device, procedure: Procedure, hooks: ChangeHooks) {
     this.#device = device;
@@ -98,7 +100,9 @@ export class Changer {
     throw new RouterError(
       'routers/surprise',
       `the recipe does not know what the device answers: "${printable(answers.join('\n').trim())}"`,
-      'nothing was changed. The firmware may be another than the recipe is for; --procedure names another one of it',
+      this.exchanges.every(({ phase }) => phase === 'check')
+        ? 'nothing was changed. The firmware may be another than the recipe is for; --procedure names another one of it'
+        : 'nothing was sent after it, and nothing was saved; the backup has the way back',
     );
   }
 
@@ -120,11 +124,28 @@ export class Changer {
   /** The steps, and what the device says of itself afterwards; on a new connection where it dropped the first. */
   async #switchTo(target: Target): Promise<AlgState> {
     try {
+      const home = this.#prompt;
       await this.#steps(target, this.#procedure[target]);
-      return await this.check();
+      return await this.#readBack(home);
     } catch (error) {
       if (!(error instanceof RouterError) || error.code !== 'routers/hung-up') throw error;
       return await this.#lookAgain(error);
+    }
+  }
+
+  /**
+   * Where the steps have ended in another mode than they began in, which the prompt tells, the lines of the check would not be
+   * understood there, and leaving it would lose what is not confirmed yet. So a second session asks.
+   */
+  async #readBack(home: string): Promise<AlgState> {
+    if (this.#prompt === home) return this.check();
+    const first = this.#device;
+    this.#device = await this.#hooks.reopen();
+    try {
+      return await this.check();
+    } finally {
+      this.#device.close();
+      this.#device = first;
     }
   }
 
@@ -148,8 +169,7 @@ export class Changer {
     if (before !== back || this.#procedure[back].length === 0 || !isDrivable(this.#procedure, back))
       result = 'and the recipe has no way back that a program could go';
     else {
-      await this.#steps(back, this.#procedure[back]);
-      const now = await this.check();
+      const now = await this.#setBack(back);
       result =
         now === back
           ? `so it was set back, and says "${now}"`
@@ -160,6 +180,16 @@ export class Changer {
       `after all steps the device says "${after}", not "${target}": ${result}`,
       'the firmware may be another than the recipe is for; the web page of the device may show more',
     );
+  }
+
+  /** On a new session, so that it begins where the lines of the recipe do. */
+  async #setBack(back: Target): Promise<AlgState> {
+    this.#device.close();
+    this.#device = await this.#hooks.reopen();
+    await this.check();
+    const home = this.#prompt;
+    await this.#steps(back, this.#procedure[back]);
+    return this.#readBack(home);
   }
 
   async #steps(phase: 'off' | 'on' | 'persist', steps: readonly Step[]): Promise<void> {
@@ -197,6 +227,7 @@ export class Changer {
   async #perform(phase: string, step: Step): Promise<StepAnswer> {
     this.#hooks.tell(phase, lineText(step));
     const answer = await this.#device.perform(step);
+    this.#prompt = answer.prompt;
     this.exchanges.push({ phase, sent: lineText(step), answer: answer.text });
     return answer;
   }

@@ -29,6 +29,10 @@ export interface Reply {
   readonly next: 'prompt' | 'hang-up' | 'silence';
 }
 
+interface Session {
+  configuring: boolean;
+}
+
 /** The router itself: a switch, and the words of one procedure. */
 export class Machine {
   readonly procedure: Procedure;
@@ -50,6 +54,23 @@ export class Machine {
   /** After the hang-up, whether it lets anybody in again. */
   get gone(): boolean {
     return this.trouble === 'hang-up-for-good' && this.troubled;
+  }
+
+  /** The lines of a configuration mode are understood in it, and no others; each session has a mode of its own. */
+  hearIn(session: Session, line: string): Reply {
+    const [enter] = this.procedure.off;
+    if (session.configuring && this.procedure.check.some((step) => sentText(step) === line))
+      return { text: 'syntax error: not in this mode', next: 'prompt' };
+    const reply = this.hear(line);
+    if (reply.next === 'prompt' && !reply.text.startsWith('unknown command')) {
+      if (line === enter?.send && /^(?:configure|system-view)/.test(line)) session.configuring = true;
+      if (/^(?:end|exit|quit)$/.test(line)) session.configuring = false;
+    }
+    return reply;
+  }
+
+  promptIn({ configuring }: Session): string {
+    return configuring ? `(configuration) ${this.prompt}` : this.prompt;
   }
 
   hear(line: string, body?: string): Reply {
@@ -176,6 +197,7 @@ export async function telnetSimulator(machine: Machine): Promise<Simulator> {
     socket.write('\r\nModel T\r\nlogin: ');
     let stage: 'user' | 'password' | 'shell' = machine.procedure.login?.kind === 'none' ? 'shell' : 'user';
     if (stage === 'shell') socket.write(`\r\n${machine.prompt}`);
+    const session: Session = { configuring: false };
     let user = '';
     let pending = '';
     socket.on('data', (chunk) => {
@@ -191,7 +213,10 @@ export async function telnetSimulator(machine: Machine): Promise<Simulator> {
           const right = user === USER && line === PASSWORD && machine.trouble !== 'wrong-password';
           stage = right ? 'shell' : 'user';
           socket.write(right ? `\r\n${machine.prompt}` : '\r\nLogin incorrect\r\nlogin: ');
-        } else answer(socket, line, machine.hear(line), machine.prompt);
+        } else {
+          const reply = machine.hearIn(session, line);
+          answer(socket, line, reply, machine.promptIn(session));
+        }
       }
     });
   });
@@ -261,6 +286,7 @@ export async function sshSimulator(
         session.on('pty', (acceptPty) => acceptPty());
         session.on('shell', (acceptShell) => {
           const stream = acceptShell();
+          const mode: Session = { configuring: false };
           let pending = '';
           stream.write(`Model S\r\n${machine.prompt}`);
           stream.on('data', (chunk: Buffer) => {
@@ -268,12 +294,12 @@ export async function sshSimulator(
             for (let end = pending.indexOf('\r'); end >= 0; end = pending.indexOf('\r')) {
               const line = pending.slice(0, end);
               pending = pending.slice(end + 1);
-              const reply = machine.hear(line);
+              const reply = machine.hearIn(mode, line);
               answer(
                 { write: (text) => stream.write(text), end: () => client.end() },
                 line,
                 reply,
-                machine.prompt,
+                machine.promptIn(mode),
               );
             }
           });

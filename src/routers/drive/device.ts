@@ -50,7 +50,8 @@ export function waysOf(procedure: Procedure): readonly Way[] {
   const { kind } = procedure;
   if (kind === 'ssh' || kind === 'telnet') return [kind];
   if (kind === 'console') return ['ssh', 'telnet'];
-  return kind === 'api' ? ['https', 'http'] : [];
+  // Other logins than this one take a token, each in a way of its own; a password is not sent where it does not belong.
+  return kind === 'api' && procedure.login?.kind === 'http-basic' ? ['https', 'http'] : [];
 }
 
 /** Opens the first way that is there. A device that answers and refuses has answered. */
