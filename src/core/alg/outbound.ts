@@ -66,14 +66,14 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     state.options.isProxy?.(phone) === true
       ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)
       : [];
-  const named = [...ownContacts, ...ownRecordRoutes].map((uri) => ({
-    internal: endpointOf(phone, uri),
-    transport: transportOf(message.bytes, uri),
-  }));
+  const named = [...ownContacts, ...ownRecordRoutes]
+    .map((uri) => ({ internal: endpointOf(phone, uri), transport: transportOf(message.bytes, uri) }))
+    .filter(({ internal, transport }) => !isConnection(flow, internal, transport));
   const opening = openNamed(state, now, mapping, named, externalAddress);
   if (opening.length > 0) return state.wait(mapping, packet, opening);
   const external = (internal: Endpoint, transport: Transport): Endpoint | undefined =>
-    transport === mapping.transport && sameEndpoint(internal, mapping.internal)
+    transport === mapping.transport &&
+    (sameEndpoint(internal, mapping.internal) || isConnection(flow, internal, transport))
       ? mapping.external
       : openExternal(state, transport, internal, externalAddress);
   const edits: Edit<RuleId>[] = decideOutbound(message, {
@@ -93,7 +93,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, false);
   const [route] = ownRecordRoutes;
   if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.span.start, route.span.end);
-  rememberContacts(state, message, ownContacts, mapping, externalAddress);
+  rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
 }
@@ -200,6 +200,15 @@ function isUsedBy(mapping: SignallingMapping, flow: Flow): boolean {
     : mapping.connections.has(flow.connection);
 }
 
+/**
+ * Whether an endpoint is the phone's end of the connection that the message came on. Nobody can connect to it, and some
+ * phones name it in the Contact of a dialog all the same: what is sent there comes by the mapping that the connection uses
+ * (RFC 5923 is what makes it come back on the connection).
+ */
+function isConnection(flow: Flow, internal: Endpoint, transport: Transport): boolean {
+  return flow.connection !== undefined && transport === flow.transport && sameEndpoint(internal, flow.remote);
+}
+
 function openExternal(
   state: EngineState,
   transport: Transport,
@@ -216,15 +225,17 @@ function rememberContacts(
   message: Message,
   ownContacts: readonly SipUri[],
   used: SignallingMapping,
+  flow: Flow,
   externalAddress: Address,
 ): void {
   for (const uri of ownContacts) {
     const internal = endpointOf(used.internal.address, uri);
     const transport = transportOf(message.bytes, uri);
+    const isUsed = transport === used.transport && sameEndpoint(internal, used.internal);
+    const isOwnConnection =
+      !isUsed && transport === used.transport && isConnection(flow, internal, transport);
     const mapping =
-      transport === used.transport && sameEndpoint(internal, used.internal)
-        ? used
-        : state.mappings.byInternal(transport, internal, externalAddress);
+      isUsed || isOwnConnection ? used : state.mappings.byInternal(transport, internal, externalAddress);
     if (mapping === undefined) continue;
     // Most messages of a phone name the Contact that the one before named.
     const { newestContact: newest } = mapping;
@@ -235,6 +246,8 @@ function rememberContacts(
     )
       continue;
     const user = textOf(message.bytes, uri.user.start, uri.user.end);
+    // What was registered stays what the phone is called by.
+    if (isOwnConnection && mapping.contacts.has(user)) continue;
     const written = textOf(message.bytes, uri.span.start, uri.span.end);
     mapping.newestContact = { user, written };
     if (mapping.contacts.get(user) === written) continue;
