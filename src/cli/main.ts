@@ -288,6 +288,31 @@ Examples:
   .action(running(async (target, options) => (await import('./check.ts')).check(target, options)));
 
 program
+  .command('monitor')
+  .summary('the check again and again, and what has changed since')
+  .description(
+    `Runs the quick check on a schedule, keeps what came of it, and says when the verdict or the faults change: after a firmware
+update, an ALG that was switched off may be on again. A reflector that cannot be reached is no verdict.`,
+  )
+  .argument('[reflector]', 'the line that `sipalg reflector` printed: HOST:PORT/TOKEN/PIN')
+  .option('--every <interval>', 'such as 30m, 6h or 1d; a tenth more or less by chance (default: 6h)')
+  .option('--once', 'one check, for cron and systemd timers')
+  .option('--webhook <url>', 'a change is sent there, as JSON in a POST')
+  .option('--force-http', 'lets --webhook be http to another machine')
+  .option('--history', 'what earlier runs said, and nothing else')
+  .option('--state-dir <dir>', 'where monitor.db is kept')
+  .option('--idle <seconds>', 'as for `sipalg check`')
+  .option('--patience <ms>', 'as for `sipalg check`')
+  .option('--json', 'one JSON object a line')
+  .addHelpText(
+    'after',
+    `
+Exit codes with --once: 0 unaltered, or edited by an ALG without fault; 1 something does harm; 2 the command line; 3 no verdict.
+That something has changed stands in the output ("changed") and goes to the webhook; it has no code of its own.`,
+  )
+  .action(running(async (target, options) => (await import('./monitor.ts')).monitor(target, options)));
+
+program
   .command('reflector')
   .summary('the other end of `sipalg check`, on a host on the Internet')
   .description(
