@@ -9,6 +9,7 @@ import { faults } from '../../src/core/detect/faults.ts';
 import { pairs, shownBySeveral } from '../detect/pairs.ts';
 import { faultyBoxes, notProbed } from './middlebox/faulty.ts';
 import { Court, missed } from './middlebox/judge.ts';
+import { badWeather, weather } from './middlebox/weather.ts';
 
 const obstacle = namespaceObstacle();
 const skip = obstacle === undefined ? false : obstacle;
@@ -30,9 +31,15 @@ for (const row of faultyBoxes)
   });
 
 test('a box without fault alters nothing', { skip }, async () => {
-  const { report, named } = await court.check({}, '--quick', '--patience', '150', '--idle', '1');
+  const { report, named } = await court.check({}, ...Court.quick);
   assert.deepEqual([report.verdict, named, report.edits], ['unaltered', [], []]);
 });
+
+for (const seed of [101, 102])
+  test(`plain NAT on a line that loses and reorders packets is plain NAT (${seed})`, { skip }, async () => {
+    const { report, named } = await court.check(weather(badWeather, seed), ...Court.quick);
+    assert.deepEqual([report.verdict, named, report.edits], ['unaltered', [], []]);
+  });
 
 test('every fault that a box can show has a simulated one, or a reason', () => {
   const known = new Set<string>([...faultyBoxes, ...notProbed].map(({ fault }) => fault));

@@ -235,6 +235,15 @@ function noteProxy(ledger: Ledger): void {
     ),
   );
   if (addedVia === undefined || marks.size < 2) return;
+  // Every proxy writes down where a request came from (RFC 3261 §16.6, §18.2.1).
+  for (const [i, finding] of ledger.findings.entries())
+    if (finding.fault === 'HDR-RECEIVED-FAKE')
+      ledger.findings[i] = {
+        ...finding,
+        consistent: true,
+        severity: 1,
+        explanation: `${finding.explanation} A proxy has to.`,
+      };
   ledger.add({
     fault: 'PROXY-B2B',
     line: 'message',

@@ -14,7 +14,7 @@ import {
   spelledOut,
 } from './field-kinds.ts';
 import type { Known } from './known.ts';
-import type { Field, Layout } from './layout.ts';
+import { type Field, fieldNamed, type Layout } from './layout.ts';
 import { emptyAt, type Ledger } from './ledger.ts';
 import { parameterOf, splitValues, viaParts } from './parts.ts';
 import { compareInnerVia, compareNameAddr, compareTopVia, hasNewControl, type ValuePair } from './values.ts';
@@ -308,6 +308,17 @@ function noteLoss(scene: FieldScene, field: Field, at: number, isRelaid: boolean
   const { ledger } = scene;
   const whole = { start: field.line.start, end: field.end.end };
   const line = spelledOut(field.name) || 'header';
+  if (isTakenOutByProxy(scene, field)) {
+    ledger.add({
+      fault: 'PROXY-B2B',
+      line,
+      sent: whole,
+      received: emptyAt(at),
+      explanation:
+        'The topmost Via was taken out of a response: a proxy that had put it in has sent this on.',
+    });
+    return;
+  }
   ledger.add({
     fault: isRelaid ? 'SYN-ORDER' : faultOfLoss(field.name),
     line,
@@ -317,6 +328,14 @@ function noteLoss(scene: FieldScene, field: Field, at: number, isRelaid: boolean
       ? `The values of ${line} stand in other lines than before.`
       : `${line} did not arrive.`,
   });
+}
+
+/** A proxy takes its own Via out of a response (RFC 3261 §16.7): the next one is on top then. */
+function isTakenOutByProxy({ ledger, sent, received }: FieldScene, field: Field): boolean {
+  if (field.name !== 'via' || sent.isRequest) return false;
+  const [top, next] = sent.fields.filter(({ name }) => name === 'via');
+  const left = fieldNamed(received, 'via');
+  return top === field && next !== undefined && left !== undefined && ledger.same(next.value, left.value);
 }
 
 function noteAddition(

@@ -97,7 +97,8 @@ export function phoneRequest(probe: PhoneProbe): Uint8Array {
   if (method === 'REFER') lines.push(`Refer-To: <sip:${id}@${target}?Replaces=${id}%40${host}>`);
   if (method === 'PRACK') lines.push('RAck: 1 1 INVITE');
   lines.push('Allow: INVITE, ACK, CANCEL, OPTIONS, BYE, UPDATE', 'Supported: replaces, timer');
-  if (probe.dress === 'full') lines.push(...decoyFields(id, inside, server));
+  if (probe.dress === 'full')
+    lines.push(`Route: <sip:${formatHost(server.address)}:${server.port};lr>`, ...decoyFields(id, inside));
   lines.push('User-Agent: probe', `X-Probe: ${id}`);
   const body = phoneBody(probe);
   return finished(lines, body, probe.size);
@@ -135,7 +136,7 @@ export function serverRequest(probe: ServerProbe): Uint8Array {
   if (method === 'SUBSCRIBE' || method === 'PUBLISH') lines.push('Event: presence', 'Expires: 300');
   if (method === 'PRACK') lines.push('RAck: 1 1 INVITE');
   lines.push(`Record-Route: <sip:${host}:${server.port};lr>`);
-  if (probe.dress === 'full') lines.push(...decoyFields(id, probe.inside ?? outside, server));
+  if (probe.dress === 'full') lines.push(...decoyFields(id, probe.inside ?? outside));
   lines.push('User-Agent: probe', `X-Probe: ${id}`);
   const body = bodyOf(
     method,
@@ -274,11 +275,10 @@ export function description(
 }
 
 /** Places that no box has any business in, each with the phone's address in another spelling, and other addresses. */
-function decoyFields(id: string, phone: Endpoint, server: Endpoint): string[] {
+function decoyFields(id: string, phone: Endpoint): string[] {
   const { address } = phone;
   const host = formatHost(address);
   const fields = [
-    `Route: <sip:${formatHost(server.address)}:${server.port};lr>`,
     `P-Asserted-Identity: "${address}" <sip:${id}@${host}>`,
     `Authorization: Digest username="${id}", realm="${address}", nonce="${id}", uri="sip:${host}", response="${id}"`,
     `Subject: ${address} calls from port ${phone.port}`,

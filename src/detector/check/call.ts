@@ -23,6 +23,8 @@ import { NotChecked, type StepResult } from './step.ts';
 
 const STEP = 'call';
 const SDP = 'application/sdp';
+/** Without these a call does not stay up, or does not end. */
+const OF_THE_DIALOG = /^(?:\d{3} to )?(?:ACK|BYE|INVITE|UPDATE)/;
 
 export async function makeCall(stand: Stand): Promise<StepResult> {
   const [sip] = stand.udp('sip');
@@ -44,11 +46,15 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
   await call.end();
   const leak = await tryLeak(stand, media, advertised);
   if (leak !== undefined) observations.push(leak);
-  const lost = call.passages.filter(({ received }) => received === undefined);
+  // A 100 goes no farther than to the next proxy (RFC 3261 §16.7).
+  const lost = call.passages.filter(
+    ({ received, what }) => received === undefined && !what.startsWith('100 '),
+  );
+  const fault = lost.some(({ what }) => OF_THE_DIALOG.test(what)) ? 'DROP-ACKBYE' : 'DROP-METHOD';
   if (lost.length > 0)
     observations.push({
-      fault: 'DROP-ACKBYE',
-      severity: faultById('DROP-ACKBYE').severity,
+      fault,
+      severity: faultById(fault).severity,
       consistent: false,
       confidence: 'A',
       explanation: `Inside a call that was set up, this does not arrive: ${lost.map(({ what }) => what).join('; ')}.`,

@@ -11,7 +11,7 @@ import { describeLifetime, type IdleSample, type Lifetime, lifetimeOf } from '..
 import type { Passage } from '../../core/detect/passage.ts';
 import { contactUri, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
 import { endpointOf, registrarView } from '../../core/detect/registrar-view.ts';
-import { isPrivate, sameEndpoint } from '../../core/net/address.ts';
+import { type Endpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Place } from '../control/protocol.ts';
 import type { Stand } from './stand.ts';
@@ -188,23 +188,27 @@ async function tryRegistered(
   const named = endpointOf(contact);
   const to =
     named === undefined || isPrivate(named.address) || sameEndpoint(named, outside) ? outside : named;
-  const call = await stand.sendIn(
-    phone,
-    place,
-    {
-      step: STEP,
-      what: `INVITE after ${Math.round(idleMs / 1000)} s ${keepaliveMs === undefined ? 'of silence' : 'with keepalives of the server'}`,
-    },
-    (id) =>
-      serverRequest({
-        ...{ id, method: 'INVITE', transport: 'UDP', dress: 'plain', server: place, outside },
-        requestUri: contact ?? `sip:phone@${outside.address}:${outside.port}`,
-      }),
-    to,
-  );
-  return call === undefined
-    ? undefined
-    : { idleMs, alive: call.received !== undefined, passage: call, register };
+  const ring = (where: Endpoint): Promise<Passage | undefined> =>
+    stand.sendIn(
+      phone,
+      place,
+      {
+        step: STEP,
+        what: `INVITE after ${Math.round(idleMs / 1000)} s ${keepaliveMs === undefined ? 'of silence' : 'with keepalives of the server'}`,
+      },
+      (id) =>
+        serverRequest({
+          ...{ id, method: 'INVITE', transport: 'UDP', dress: 'plain', server: place, outside },
+          requestUri: contact ?? `sip:phone@${outside.address}:${outside.port}`,
+        }),
+      where,
+    );
+  const call = await ring(to);
+  if (call === undefined) return undefined;
+  // A Contact that is wrong is no mapping that has died: where the REGISTER came from tells the two apart.
+  const isWrongContact = call.received === undefined && !sameEndpoint(to, outside);
+  const passage = isWrongContact ? ((await ring(outside)) ?? call) : call;
+  return { idleMs, alive: passage.received !== undefined, passage, register };
 }
 
 async function tryPlain(

@@ -18,6 +18,11 @@ import { type Label, portKindOf, type Stand, within } from './stand.ts';
 export class StreamError extends Error {}
 
 const CONNECT_MS = 5_000;
+/**
+ * What a stream has lost is sent again, after 200 ms at first and twice as long each time (RFC 6298 §5.5): on a line that
+ * loses one packet in twenty, a message of which a piece is missing for so long will not come.
+ */
+const LEAST_PATIENCE_MS = 2_000;
 
 /** One connection, with its other end. */
 export class Stream {
@@ -136,7 +141,7 @@ export class Stream {
       // Without Nagle's algorithm each write is a segment; a breath in between keeps them apart on the way as well.
       if (to < sent.length) await sleep(2);
     }
-    await this.#until(() => this.#atServer.length >= sent.length);
+    await this.#until(() => isWhole(this.#atServer, messages));
     return this.#passages(label, 'to-server', messages, this.#atServer, sentAt);
   }
 
@@ -146,7 +151,7 @@ export class Stream {
     this.#atClient = Buffer.alloc(0);
     const outcome = await this.#stand.control.write(this.#connection, sent);
     if (!outcome.ok) return [];
-    await this.#until(() => this.#atClient.length >= sent.length);
+    await this.#until(() => isWhole(this.#atClient, messages));
     return this.#passages(label, 'to-client', messages, this.#atClient, outcome.at);
   }
 
@@ -165,7 +170,7 @@ export class Stream {
       const before = this.#atServer.length + this.#atClient.length;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
-      await within(promise, this.#stand.pace.patienceMs);
+      await within(promise, Math.max(this.#stand.pace.patienceMs, LEAST_PATIENCE_MS));
       if (this.#atServer.length + this.#atClient.length === before) return;
     }
     // An edit may have made it longer: what comes right behind belongs to it.
@@ -207,6 +212,14 @@ export class Stream {
 
 export const WRONG_KEY = 'the certificate is another one than the reflector’s';
 const MOST_KEPT = 262_144;
+
+/** As long as what was sent, or as many messages: an edit may have made them shorter. */
+function isWhole(stream: Buffer, messages: readonly Uint8Array[]): boolean {
+  const length = messages.reduce((sum, message) => sum + message.length, 0);
+  if (stream.length >= length) return true;
+  const frames = new Framer().feed(new Uint8Array(stream)).filter(({ kind }) => kind === 'message');
+  return frames.length >= messages.length;
+}
 
 /**
  * The octets of each message: by their ids, because what a box holds back may come late, among others; and in their order

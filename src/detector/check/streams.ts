@@ -5,7 +5,7 @@
 import type { BehaviourObservation } from '../../core/detect/check-report.ts';
 import { evidenceOf } from '../../core/detect/evidence.ts';
 import { type FaultId, faultById } from '../../core/detect/faults.ts';
-import type { Passage } from '../../core/detect/passage.ts';
+import { isUnaltered, type Passage } from '../../core/detect/passage.ts';
 import { contactUri, type Method, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
 import { formatEndpoint } from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
@@ -53,6 +53,20 @@ export async function checkStreams(stand: Stand, isQuick: boolean): Promise<Step
     );
     return { result: `port 5060 does not open: ${onSip.refused}`, observations };
   }
+  const garbled = onSip.passages.filter(isGarbled);
+  if (garbled.length > 1 && !onControl.passages.some(isLate)) {
+    // Octets that were sent again on top of others cannot be compared with what was sent.
+    for (const passage of garbled) stand.passages.splice(stand.passages.indexOf(passage), 1);
+    observations.push({
+      ...observe(
+        'TCP-SEQ',
+        `Over TCP on port 5060 messages arrive altered, and only after their octets were sent again, while nothing is late on another port: ${garbled.map(({ what }) => what).join('; ')}. The numbers of the stream were not adjusted to the edits.`,
+        garbled[0],
+      ),
+      confidence: 'B',
+    });
+    return { result: `${garbled.length} messages on port 5060 arrive garbled`, observations };
+  }
   const isWhole = onSip.passages.some(
     ({ what, received }) => !/ cut | one by one|in one write/.test(what) && received !== undefined,
   );
@@ -90,6 +104,18 @@ export async function checkStreams(stand: Stand, isQuick: boolean): Promise<Step
     result: `${onSip.passages.length} messages on port 5060, ${broken.length} lost${cutAnew ? '; they are cut anew on the way' : ''}`,
     observations,
   };
+}
+
+/** TCP sends again after 200 ms at the least (Linux; RFC 6298 has 1 s). */
+const SENT_AGAIN_MS = 180;
+
+function isLate({ direction, sentAt, receivedAt }: Passage): boolean {
+  // The server's clock is another one.
+  return direction === 'to-server' && receivedAt !== undefined && receivedAt - sentAt > SENT_AGAIN_MS;
+}
+
+function isGarbled(passage: Passage): boolean {
+  return isLate(passage) && isUnaltered(passage) === false;
 }
 
 /** In how many reads a message comes out that is written at once; 0 where no connection opens. */

@@ -14,6 +14,8 @@ export interface Judged {
 export class Court {
   readonly lab = new BoxLab({ nat: 'none' });
   readonly box = new SimulatedBox(this.lab);
+  /** A quick check on a line without delay. */
+  static readonly quick = ['--quick', '--patience', '200', '--idle', '1'] as const;
   #invitation = '';
 
   static async open(): Promise<Court> {
@@ -47,6 +49,11 @@ export class Court {
       ...(step === 'idle' ? [] : ['--idle', '0']),
       ...options,
     );
+  }
+
+  /** Everything that a check does. */
+  whole({ make, everyMethod }: FaultyBox): Promise<Judged> {
+    return this.check(make(), ...Court.quick.slice(everyMethod === true ? 1 : 0));
   }
 
   close(): void {
