@@ -424,6 +424,12 @@ export const pairs: readonly Pair[] = [
       .replace('Via:', `Via: SIP/2.0/UDP ${PUBLIC}:5060;branch=z9hG4bKproxy\r\nVia:`)
       .replace('Max-Forwards: 70', 'Max-Forwards: 69'),
   ),
+  back(
+    'PROXY-B2B',
+    'its Via is taken out of a response',
+    ok.replace('Via:', `Via: SIP/2.0/UDP ${PUBLIC}:5060;branch=z9hG4bKproxy\r\nVia:`),
+    ok,
+  ),
   out(
     'ADDR-V6',
     'without any NAT',

@@ -59,10 +59,9 @@ test('Kamailio in the box is called a proxy', { skip: skip || kamailioObstacle }
   const kamailio = await KamailioBox.start(lab);
   try {
     const { verdict, findings } = await check(lab);
-    const names = namesOf(findings);
     assert.equal(verdict, 'faulty');
-    for (const fault of ['PROXY-B2B', 'HDR-ADD', 'HDR-MAXFWD'])
-      assert.ok(names.includes(fault as never), names.join(', '));
+    // What a proxy has to do, and nothing else that would send somebody looking in the wrong place.
+    assert.deepEqual(namesOf(findings).sort(), ['HDR-ADD', 'HDR-MAXFWD', 'PROXY-B2B']);
   } finally {
     await kamailio.close();
   }

@@ -264,7 +264,8 @@ export class Stand {
       if (this.#ids.has(text.slice(i, i + 34))) return true;
       i = text.indexOf(this.control.welcome.tag, i + 1);
     }
-    return false;
+    // Of another check: a proxy sends again what nobody has answered, for half a minute.
+    return !text.includes(this.control.welcome.tag) && OTHER_PROBE.test(text);
   }
 
   #isLikely(arrival: Datagram, phone: Phone, place: Place): boolean {
@@ -294,6 +295,9 @@ export function portKindOf(place: Place): PortKind {
 function mappingKey(phone: Phone, place: Place): string {
   return `${endpointKey(phone.local)} ${place.place}`;
 }
+
+/** An id of any check (probe.ts). */
+const OTHER_PROBE = /\r\nX-Probe: [g-z]{34}\r\n/;
 
 function isResponse(bytes: Uint8Array): boolean {
   return (
