@@ -61,7 +61,13 @@ test('Kamailio in the box is called a proxy', { skip: skip || kamailioObstacle }
     const { verdict, findings } = await check(lab);
     assert.equal(verdict, 'faulty');
     // What a proxy has to do, and nothing else that would send somebody looking in the wrong place.
-    assert.deepEqual(namesOf(findings).sort(), ['HDR-ADD', 'HDR-MAXFWD', 'PROXY-B2B']);
+    const names = namesOf(findings).sort();
+    assert.deepEqual(
+      names.filter((name) => name !== 'PROXY-REDIRECT' && name !== 'PROXY-ANSWER'),
+      ['HDR-ADD', 'HDR-MAXFWD', 'PROXY-B2B'],
+    );
+    // It takes what is for another server as well.
+    assert.ok(names.includes('PROXY-REDIRECT'));
   } finally {
     await kamailio.close();
   }

@@ -55,7 +55,11 @@ export function foreignAnswers(
 }
 
 /** `where`: what is known of the place that answers, as a sentence. */
-export function proxyAnswer(answers: readonly ForeignAnswer[], where = ''): BehaviourObservation | undefined {
+export function proxyAnswer(all: readonly ForeignAnswer[], where = ''): BehaviourObservation | undefined {
+  // A 100 is the word of the next hop alone (RFC 3261 §16.7): of a request that went on it says no more than that there is one.
+  const answers = all.filter(
+    ({ request, bytes }) => request.received === undefined || statusOf(bytes) !== '100',
+  );
   const requests = new Set(answers.map(({ request }) => request.id));
   const [first] = answers;
   if (first === undefined || requests.size < ENOUGH) return undefined;

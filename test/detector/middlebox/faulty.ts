@@ -20,7 +20,17 @@ import {
 import { helper } from './helper.ts';
 import { cutSegments, dropSplitMessages, editWithoutNumbers, resetHandshakes } from './streams.ts';
 
-export type Step = 'matrix' | 'call' | 'size' | 'tcp' | 'workaround' | 'nat' | 'idle';
+export type Step =
+  | 'phones'
+  | 'burst'
+  | 'names'
+  | 'matrix'
+  | 'call'
+  | 'size'
+  | 'tcp'
+  | 'workaround'
+  | 'nat'
+  | 'idle';
 
 export interface FaultyBox {
   readonly fault: FaultId;
@@ -48,7 +58,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   { fault: 'SDP-SECOND-M', why: 'no probe offers video beside audio; bytes of both sides show it (diff)' },
   { fault: 'LEN-MULTIPART', why: 'no probe has a body of several parts; bytes of both sides show it (diff)' },
   { fault: 'BODY-GZIP-PGP', why: 'no probe has a signed body; bytes of both sides show it (diff)' },
-  { fault: 'HDR-UA-FILTER', why: 'all probes have one User-Agent: a list of blocked ones is not guessed' },
   {
     fault: 'NAT-PORTCHG-5060',
     why: 'the port is told as a fact of one socket, not of port 5060 beside another',
@@ -60,10 +69,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   { fault: 'TIME-SESSION', why: 'it takes a call of a quarter of an hour' },
   { fault: 'DROP-ICMP', why: 'no probe sends with DF' },
   {
-    fault: 'DROP-RATE',
-    why: 'no probe sends more in a second than phones do; a flood is no test for a line in use',
-  },
-  {
     fault: 'DROP-SPI',
     why: 'an answer from elsewhere is dropped by every NAT that filters by address and port',
   },
@@ -73,8 +78,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   },
   { fault: 'TCP-IDLE', why: 'it takes a connection that is silent for an hour' },
   { fault: 'DNS-ALG', why: 'a check asks no name server' },
-  { fault: 'MULTI-SAMEPORT', why: 'a check runs on one machine, and its sockets have ports of their own' },
-  { fault: 'MULTI-ONESERVER', why: 'a check runs on one machine' },
   { fault: 'MULTI-LIMIT', why: 'it takes as many phones as the box has room for' },
   { fault: 'STATE-WANIP', why: 'it takes a new address of the line during the check' },
   { fault: 'STATE-TOGGLE', why: 'it takes a change of the box during the check' },
@@ -347,4 +350,46 @@ const nats: readonly FaultyBox[] = [
   { fault: 'MEDIA-LEAK', step: 'call', make: () => helper({ leaks: true }) },
 ];
 
-export const faultyBoxes: readonly FaultyBox[] = [...rewriting, ...syntax, ...bodies, ...passage, ...nats];
+/** It lets so many messages of SIP through in a second. */
+function rateLimit(most: number): Behaviour {
+  let times: number[] = [];
+  return {
+    message(text) {
+      const now = performance.now();
+      times = [...times.filter((at) => now - at < 1000), now];
+      return times.length > most ? undefined : text;
+    },
+  };
+}
+
+/** It knows one phone, the first that registers. */
+function onePhone(): Behaviour {
+  let first: number | undefined;
+  return {
+    message(text, { inside }) {
+      if (methodOf(text) === 'REGISTER') first ??= inside.port;
+      return inside.port === first ? text : undefined;
+    },
+  };
+}
+
+const several: readonly FaultyBox[] = [
+  { fault: 'MULTI-SAMEPORT', step: 'phones', make: () => ({ nat: { sharedPort: 5060 } }) },
+  { fault: 'MULTI-ONESERVER', step: 'phones', make: onePhone },
+  { fault: 'DROP-RATE', step: 'burst', make: () => rateLimit(30), ...whole },
+  box(
+    'HDR-UA-FILTER',
+    'names',
+    dropped((text) => /^User-Agent:.*(?:friendly|sip(?:vicious|cli|sak)|pplsip|asterisk)/im.test(text)),
+    whole,
+  ),
+];
+
+export const faultyBoxes: readonly FaultyBox[] = [
+  ...rewriting,
+  ...syntax,
+  ...bodies,
+  ...passage,
+  ...nats,
+  ...several,
+];
