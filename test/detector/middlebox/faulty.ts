@@ -63,7 +63,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
     why: 'the port is told as a fact of one socket, not of port 5060 beside another',
   },
   { fault: 'NAT-DOUBLE/CGN', why: 'it takes asking the router for its own address' },
-  { fault: 'NAT-REFRESH-IN', why: 'pauses are silent: no probe keeps a flow alive by what comes in' },
   { fault: 'TIME-ALG-MEDIA', why: 'it takes minutes of silent media' },
   { fault: 'TIME-CALLMAX', why: 'it takes a call of an hour' },
   { fault: 'TIME-SESSION', why: 'it takes a call of a quarter of an hour' },
@@ -324,6 +323,12 @@ const nats: readonly FaultyBox[] = [
     step: 'nat',
     make: () => ({ nat: { noHairpin: true } }),
     fact: /does not come back in/,
+  },
+  {
+    fault: 'NAT-REFRESH-IN',
+    step: 'idle',
+    options: ['--idle', '2'],
+    make: () => ({ nat: { refreshedOutboundOnly: true, lifetimes: () => [1_300, 1_300] } }),
   },
   {
     fault: 'TIME-UDP-SHORT',
