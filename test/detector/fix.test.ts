@@ -168,3 +168,33 @@ test('the kernel’s helper is found on the wire, switched off over SSH, gone fr
   assert.match(other.stderr, /routers\/host-key-changed/);
   assert.equal(rules(), 1);
 });
+
+test('miniupnpd is heard: its SSDP answer, its description, NAT-PMP and PCP', { skip }, async () => {
+  using lab = new BoxLab();
+  using keys = new Keys();
+  const file = join(keys.directory, 'miniupnpd.conf');
+  const lines = [
+    'ext_ifname=wan',
+    'listening_ip=lan',
+    'ext_ip=5.6.7.8',
+    'enable_natpmp=yes',
+    'enable_upnp=yes',
+    'uuid=00000000-0000-0000-0000-000000000001',
+    'manufacturer_name=Example',
+    'model_name=Router 9',
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  const pid = join(keys.directory, 'miniupnpd.pid');
+  const server = lab.box.spawn('/usr/sbin/miniupnpd', ['-d', '-f', file, '-P', pid], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  await until(server, /Listening for NAT-PMP/);
+  const { stdout, stderr } = await run(lab, keys, 'router', 'identify', '--json');
+  server.kill('SIGTERM');
+  const { evidence } = JSON.parse(stdout) as { evidence: { kind: string; value: string }[] };
+  const seen = evidence.map(({ kind, value }) => `${kind}: ${value}`).join('\n');
+  assert.match(seen, /^upnp: .*MiniUPnPd/m, stderr);
+  assert.match(seen, /^upnp: Example \| Router 9/m);
+  assert.match(seen, /^port-mapping: NAT-PMP, external address 5\.6\.7\.8$/m);
+  assert.match(seen, /^port-mapping: PCP$/m);
+});
