@@ -198,7 +198,8 @@ export class Stream {
         server: { address: this.place.address, port: this.place.port },
         sent,
         sentAt,
-        received: got === undefined || got.length === 0 ? undefined : got,
+        // A stream loses nothing in the middle: what is a beginning only has not arrived, and was not cut off.
+        received: got === undefined || isBeginning(got, sent) ? undefined : got,
         receivedAt: performance.now(),
         deliveredTo: undefined,
         tries: 1,
@@ -212,6 +213,10 @@ export class Stream {
 
 export const WRONG_KEY = 'the certificate is another one than the reflector’s';
 const MOST_KEPT = 262_144;
+
+function isBeginning(got: Uint8Array, sent: Uint8Array): boolean {
+  return got.length < sent.length && got.every((octet, i) => octet === sent[i]);
+}
 
 /** As long as what was sent, or as many messages: an edit may have made them shorter. */
 function isWhole(stream: Buffer, messages: readonly Uint8Array[]): boolean {

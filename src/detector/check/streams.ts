@@ -70,10 +70,13 @@ export async function checkStreams(stand: Stand, isQuick: boolean): Promise<Step
   const isWhole = onSip.passages.some(
     ({ what, received }) => !/ cut | one by one|in one write/.test(what) && received !== undefined,
   );
-  const broken = onSip.passages.filter(
-    ({ what, received, sent }) =>
-      received === undefined ||
-      (/cut|one by one|in one write/.test(what) && received.length < sent.length / 2),
+  const isBroken = ({ what, received, sent }: Passage): boolean =>
+    received === undefined || (/cut|one by one|in one write/.test(what) && received.length < sent.length / 2);
+  const brokenOnce = onSip.passages.filter(isBroken);
+  // A line that is bad enough stops any stream for a while: what is somebody's doing happens again.
+  const repeated = brokenOnce.length === 0 ? [] : (await tryPlace(stand, sip, isQuick)).passages;
+  const broken = brokenOnce.filter(({ what, direction }) =>
+    repeated.some((one) => one.what === what && one.direction === direction && isBroken(one)),
   );
   const samePlace = (passage: Passage): boolean =>
     onControl.passages.some(
