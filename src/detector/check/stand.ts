@@ -43,6 +43,8 @@ export class Stand {
   #serial = 0;
   /** Messages given up on places of the server from which nothing has ever been told. */
   readonly #misses = new Map<number, number>();
+  /** The same of a flow, inwards. */
+  readonly #missesIn = new Map<string, number>();
   /** What arrived at another place of the reflector than it was sent to. */
   readonly strays: Stray[] = [];
   /** Where the reflector saw the phones' sockets last, by socket and port kind. */
@@ -69,8 +71,8 @@ export class Stand {
   }
 
   /** Where nothing has arrived in three messages, each tried as often as is due, the next are tried once and shortly. */
-  #paceFor(place: Place, pace: Pace): Pace {
-    return (this.#misses.get(place.place) ?? 0) < DEAD_AFTER
+  #paceAfter(misses: number | undefined, pace: Pace): Pace {
+    return (misses ?? 0) < DEAD_AFTER
       ? pace
       : { ...pace, tries: 1, patienceMs: Math.min(pace.patienceMs, LEAST_PATIENCE_MS) };
   }
@@ -129,7 +131,7 @@ export class Stand {
     const orphans: Datagram[] = [];
     let arrived: Datagram | undefined;
     let wake = (): void => {};
-    const { tries: mostTries, patienceMs } = this.#paceFor(place, pace);
+    const { tries: mostTries, patienceMs } = this.#paceAfter(this.#misses.get(place.place), pace);
     const stop = this.control.listen((arrival) => {
       if (arrival.kind !== 'datagram') return;
       const bytes = fromBase64(arrival.bytes);
@@ -212,10 +214,12 @@ export class Stand {
           orphans.push({ ...sighting, socket: at });
       });
     const stops = [phone, ...(also === undefined ? [] : [also])].map(listen);
+    const flow = mappingKey(phone, place);
+    const { tries: mostTries, patienceMs } = this.#paceAfter(this.#missesIn.get(flow), pace);
     let sentAt = 0;
     let tries = 0;
     let isRefused = false;
-    while (arrived === undefined && tries < pace.tries) {
+    while (arrived === undefined && tries < mostTries) {
       const { promise, resolve } = Promise.withResolvers<void>();
       wake = resolve;
       const outcome = await this.control.send(place.place, to, sent);
@@ -225,11 +229,13 @@ export class Stand {
       }
       tries++;
       sentAt = outcome.at;
-      if (arrived === undefined) await within(promise, pace.patienceMs);
+      if (arrived === undefined) await within(promise, patienceMs);
     }
     for (const stop of stops) stop();
     if (isRefused && tries === 0) return undefined;
     const found = arrived ?? orphans[0];
+    const misses = this.#missesIn.get(flow) ?? 0;
+    this.#missesIn.set(flow, found === undefined ? misses + 1 : Number.NEGATIVE_INFINITY);
     const passage: Passage = {
       ...this.#frame(label, 'to-client', phone, place),
       id,
