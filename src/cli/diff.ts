@@ -1,5 +1,4 @@
 /** `sipalg diff SENT RECEIVED`: what another box does to SIP, and what it breaks. */
-import { writeSync } from 'node:fs';
 import { parsePrefix, prefixContains } from '../config/prefix.ts';
 import type { DiffReport } from '../core/detect/diff-report.ts';
 import { looksLikeSip } from '../core/detect/layout.ts';
@@ -13,6 +12,7 @@ import {
 } from '../detector/diff-input.ts';
 import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
+import { writeAll } from './standard-output.ts';
 
 export interface RawDiffOptions {
   readonly json?: boolean;
@@ -38,9 +38,9 @@ export async function diff(
     import('../detector/diff-redaction.ts'),
   ]);
   const shown = raw.redact === true ? redactor(report) : (text: string): string => text;
-  if (raw.json === true) write(`${JSON.stringify(reportJson(report, shown), null, 2)}\n`);
+  if (raw.json === true) writeAll(`${JSON.stringify(reportJson(report, shown), null, 2)}\n`);
   else {
-    write(renderDiff(report, shown, wantsColour()));
+    writeAll(renderDiff(report, shown, wantsColour()));
     for (const note of report.notes) process.stderr.write(`note: ${note}\n`);
   }
   return report.verdict === 'faulty' ? exitCode.negative : exitCode.ok;
@@ -160,23 +160,6 @@ function readPort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   if (port < 1 || port > 65_535) throw new UsageError(`--port ${text}: it is a number from 1 to 65535`);
   return port;
-}
-
-/** All of it, whatever standard output is. */
-function write(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(1, bytes, at);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // Whoever read it has seen enough (`| head`).
-      if (code === 'EPIPE') return;
-      if (code !== 'EAGAIN') throw error;
-      // A full pipe in non-blocking mode: wait a little for its reader.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
-  }
 }
 
 function wantsColour(): boolean {

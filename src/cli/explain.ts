@@ -1,5 +1,4 @@
 /** `sipalg explain FILE|-`: what the gateway would do to a message or a call, without root and without a network. */
-import { writeSync } from 'node:fs';
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import type { ExplainOptions } from '../core/alg/explain.ts';
 import type { CallPacket, ExplainedMessage } from '../core/alg/explain-call.ts';
@@ -9,6 +8,7 @@ import { type ExplainInput, readInput } from './explain-input.ts';
 import { type RawExplainOptions, readExplainOptions } from './explain-options.ts';
 import { renderExplanation } from './explanation.ts';
 import { UsageError } from './failure.ts';
+import { writeAll } from './standard-output.ts';
 
 /** A word to people on standard error; programs that ask for JSON or bytes get it as well. */
 type Note = (text: string) => void;
@@ -134,23 +134,7 @@ function nobody(file: string, packets: readonly CallPacket[]): UsageError {
 }
 
 function writeText(text: string): void {
-  writeAll(Buffer.from(text));
-}
-
-/** All of it, whatever standard output is. */
-function writeAll(bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(1, bytes, at);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // Whoever read it has seen enough (`| head`).
-      if (code === 'EPIPE') process.exit(exitCode.ok);
-      if (code !== 'EAGAIN') throw error;
-      // A full pipe in non-blocking mode: wait a little for its reader.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
-  }
+  writeAll(text);
 }
 
 function wantsColour(): boolean {

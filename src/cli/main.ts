@@ -7,6 +7,7 @@ import manifest from '../../package.json' with { type: 'json' };
 import { addConfigOptions, collect } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
 import { failureFrom } from './failure.ts';
+import { endWithReader } from './standard-output.ts';
 
 /** What a command gives back once it is done. */
 type Run = (...args: never[]) => Promise<number>;
@@ -20,7 +21,9 @@ function running(run: Run): (...args: unknown[]) => Promise<void> {
 }
 
 const program = new Command('sipalg')
-  .description('A SIP ALG that gets it right: phones behind NAT, reachable, with every other byte as it was.')
+  .description(
+    'A SIP ALG that gets it right, proof of what another one does, and the way to switch a bad one off.',
+  )
   .version(manifest.version, '-V, --version')
   .showHelpAfterError('(sipalg --help shows the commands, sipalg COMMAND --help the options of one)')
   .showSuggestionAfterError()
@@ -34,6 +37,8 @@ First steps:
   sudo sipalg preflight -i br0 -e eth0         what stands in the way on this router
   sudo sipalg gateway   -i br0 -e eth0         the real thing; Ctrl-C stops it and leaves plain NAT behind
   sudo sipalg status                           what it does: phones, calls, media both ways
+  sipalg check HOST:PORT/TOKEN/PIN             whether something alters SIP between here and a \`sipalg reflector\`
+  sipalg router search fritzbox                how that router's SIP ALG is switched off, and back
 
 Exit codes: 0 fine, 1 the answer is no, 2 command line or configuration, 3 this machine, 70 a bug of ours`,
   );
@@ -473,6 +478,8 @@ function addSwitchOptions(command: Command): Command {
 }
 
 for (const command of program.commands) command.showHelpAfterError('(--help shows all options)');
+
+endWithReader();
 
 try {
   if (process.argv.length <= 2) program.outputHelp();
