@@ -18,7 +18,7 @@ const AFTER = ' \t=1;tag=x:5060@b>",<sip:c@d>\r\n :5060]2001::1\r\n\r\n';
 
 export const viaTarget: Target = {
   name: 'via',
-  share: 100_000,
+  share: 90_000,
   seeds: [
     'SIP/2.0/UDP 192.168.1.50:5060;branch=z9hG4bKa;rport',
     'SIP / 2.0 / TCP\r\n [2001:db8::1] : 5061 ; received=2001:db8::2;rport=1, SIP/2.0/UDP b',
@@ -64,7 +64,7 @@ export const viaTarget: Target = {
 
 export const nameAddrTarget: Target = {
   name: 'name-addr',
-  share: 100_000,
+  share: 90_000,
   seeds: [
     '"A, \\"B\\"" <sip:a@192.168.1.50:5060;ob?x=y>;tag=1;q=0.5, <sip:b@c>',
     'sip:a@b.example;tag=1',
@@ -109,7 +109,7 @@ export const nameAddrTarget: Target = {
 
 export const uriTarget: Target = {
   name: 'uri',
-  share: 100_000,
+  share: 90_000,
   seeds: [
     'sip:alice:pw@192.168.1.50:5060;transport=udp?Subject=a%40b',
     'sip:[2001:db8::1]:5061;maddr=192.0.2.1',
