@@ -105,6 +105,8 @@ if (wanted.has('soak')) {
 
 save();
 process.stdout.write(render(results));
+// What a soak promises is a verdict, not a figure.
+if (results.soak.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
 
 /** Also between the sections: a long run that breaks off has measured something. */
 function save(): void {

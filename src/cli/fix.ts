@@ -190,7 +190,9 @@ function fixedText(fixed: Fixed): string {
 }
 
 function workaroundLines(report: CheckReport | undefined, recipe: Recipe | undefined): string[] {
-  const tried = (report?.workarounds ?? []).filter(({ works }) => works === 'yes');
+  const tried = (report?.workarounds ?? []).filter(
+    ({ works }) => works === 'yes' || works === 'edited-correctly',
+  );
   const others = (recipe?.workarounds ?? []).filter((id) => !tried.some(({ remedy }) => remedy === id));
   const lines = [
     ...tried.map(({ what, result }) => `  works here: ${what}: ${result}`),

@@ -111,5 +111,5 @@ export type AlgEvent =
       /** Whose message or connection has met it, where that is known. */
       readonly phone?: Address;
     }
-  /** A bug of ours, or a result that failed its second scan: the original bytes went out. */
+  /** A bug of ours, or a result that did not stand the second look: the original bytes went out. */
   | { readonly kind: 'engine.fault'; readonly flow: Flow | undefined; readonly text: string };

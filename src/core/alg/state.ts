@@ -300,7 +300,7 @@ export class EngineState {
     const result = rewrite(message, edits);
     if (!result.ok) {
       this.event({ kind: 'engine.fault', flow, text: result.fault });
-      this.pass(flow, to, message.bytes, 'the edited message did not stand the second scan', message.defects);
+      this.pass(flow, to, message.bytes, 'the edited message did not stand the second look', message.defects);
       return message.bytes;
     }
     if (result.edits.length === 0) {

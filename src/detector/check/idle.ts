@@ -9,11 +9,12 @@ import { evidenceOf } from '../../core/detect/evidence.ts';
 import { faultById } from '../../core/detect/faults.ts';
 import { describeLifetime, type IdleSample, type Lifetime, lifetimeOf } from '../../core/detect/lifetime.ts';
 import type { Passage } from '../../core/detect/passage.ts';
-import { contactUri, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
+import { contactUri, serverRequest } from '../../core/detect/probe.ts';
 import { endpointOf, registrarView } from '../../core/detect/registrar-view.ts';
 import { type Endpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Place } from '../control/protocol.ts';
+import { registerPhone } from './registration.ts';
 import type { Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 
@@ -158,25 +159,10 @@ async function tryRegistered(
   keepaliveMs?: number,
 ): Promise<Trial | undefined> {
   const phone = await stand.phone();
-  const register = await stand.sendOut(phone, place, { step: STEP, what: 'REGISTER, before a pause' }, (id) =>
-    phoneRequest({
-      id,
-      method: 'REGISTER',
-      transport: 'UDP',
-      dress: 'plain',
-      inside: phone.local,
-      server: place,
-    }),
-  );
-  const { received, outside } = register;
-  if (received === undefined || outside === undefined) return undefined;
+  const register = await registerPhone(stand, phone, place, STEP, ', before a pause');
+  const { received, outside } = register ?? {};
+  if (register === undefined || received === undefined || outside === undefined) return undefined;
   const contact = contactUri(received);
-  await stand.sendIn(phone, place, { step: STEP, what: '200 to REGISTER, before a pause' }, (id) =>
-    responseTo({
-      ...{ id, request: received, status: 200, reason: 'OK', own: place, source: outside, transport: 'UDP' },
-      bindings: contact === undefined ? undefined : [contact],
-    }),
-  );
   const until = performance.now() + idleMs;
   if (keepaliveMs !== undefined)
     while (performance.now() + keepaliveMs < until) {

@@ -10,13 +10,14 @@ import { callerDialog, dialogRequest, mediaEndpoint } from '../../core/detect/di
 import { evidenceOf } from '../../core/detect/evidence.ts';
 import { type FaultId, faultById } from '../../core/detect/faults.ts';
 import type { Passage } from '../../core/detect/passage.ts';
-import { contactUri, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
+import { contactUri, responseTo, serverRequest } from '../../core/detect/probe.ts';
 import { endpointOf } from '../../core/detect/registrar-view.ts';
 import { type Endpoint, formatEndpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Place } from '../control/protocol.ts';
 import { openMediaPhone, tryEcho } from './media.ts';
 import type { Phone } from './phone.ts';
+import { registerPhone } from './registration.ts';
 import type { Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 
@@ -28,7 +29,7 @@ export async function receiveCalls(stand: Stand, idleMs: number): Promise<StepRe
   if (sip === undefined || control === undefined) throw new NotChecked('the reflector lacks ports for it');
   const phone = await stand.phone();
   const plain = await stand.phone();
-  const registered = await register(stand, phone, sip);
+  const registered = await registerPhone(stand, phone, sip, STEP);
   const reached = await stand.sendOut(plain, control, { step: STEP, what: 'a datagram' }, (id) =>
     octetsOf(id),
   );
@@ -82,30 +83,6 @@ export async function receiveCalls(stand: Stand, idleMs: number): Promise<StepRe
     observations,
     facts,
   };
-}
-
-/** The REGISTER, as it arrived; its answer is on its way back. */
-async function register(stand: Stand, phone: Phone, place: Place): Promise<Passage | undefined> {
-  const passage = await stand.sendOut(phone, place, { step: STEP, what: 'REGISTER' }, (id) =>
-    phoneRequest({
-      id,
-      method: 'REGISTER',
-      transport: 'UDP',
-      dress: 'plain',
-      inside: phone.local,
-      server: place,
-    }),
-  );
-  const { received, outside } = passage;
-  if (received === undefined || outside === undefined) return undefined;
-  const contact = contactUri(received);
-  await stand.sendIn(phone, place, { step: STEP, what: '200 to REGISTER' }, (id) =>
-    responseTo({
-      ...{ id, request: received, status: 200, reason: 'OK', own: place, source: outside, transport: 'UDP' },
-      bindings: contact === undefined ? undefined : [contact],
-    }),
-  );
-  return passage;
 }
 
 interface Outcome {
