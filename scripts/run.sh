@@ -30,7 +30,10 @@ miniupnpd:miniupnpd:what a router says over UPnP
 tcpdump:tcpdump:captures in the lab
 sox:sox:checking that recorded audio holds the other side's tone
 sysctl:procps:settings of the lab's kernel namespaces
-systemd-analyze:systemd:a judge of the unit that install-service writes"
+systemd-analyze:systemd:a judge of the unit that install-service writes
+turnserver:coturn:another STUN server, a judge of ours
+promtool:prometheus:a judge of metrics and alert rules
+chromium:chromium:the browser that opens the console"
 
 # --- npm packages ---------------------------------------------------------------------------------------------------
 
