@@ -10,6 +10,7 @@ import { verify, verifyWhole } from '../../src/core/alg/verify.ts';
 import type { Edit } from '../../src/core/sip/edit.ts';
 import { type Message, scanMessage } from '../../src/core/sip/message.ts';
 import { textOf } from '../../src/core/sip/octets.ts';
+import { Recorder } from '../../src/observe/recorder.ts';
 import { medianCpuMicroseconds, report } from '../measure.ts';
 
 const sample = (name: string): Uint8Array =>
@@ -54,6 +55,11 @@ for (const name of ['invite.sip', 'register.sip']) {
   report(
     `engine ${name} (${bytes.length} octets)`,
     medianCpuMicroseconds(() => feed(input)),
+  );
+  const recorder = new Recorder();
+  report(
+    '  with the recorder: what came and left is kept for whoever looks',
+    medianCpuMicroseconds(() => recorder.take(1_000, input, feed(input), 1_000)),
   );
   report(
     '  of which the scan',

@@ -48,6 +48,8 @@ export interface GatewayConfig {
   readonly upstreamNat: UpstreamNat;
   readonly limits: Limits & MessageRates & ConnectionLimits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
+  /** What is kept of the last messages. */
+  readonly observe: { readonly messages: number; readonly octets: number };
   readonly linux: {
     readonly routeTable: number;
     readonly ipv6: 'auto' | 'routed' | 'translated' | 'off';
@@ -92,6 +94,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       callIdleMs: values.limits['call-idle'] * 1000,
     },
     log: values.log,
+    observe: { messages: values.observe.messages, octets: values.observe.memory * 1024 * 1024 },
     linux: { routeTable: values.linux['route-table'], ipv6: values.linux.ipv6 },
     providers: values.provider,
     phones: values.phone,

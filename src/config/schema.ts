@@ -264,6 +264,20 @@ export const configSchema = v.object({
     }),
   }),
 
+  observe: table({
+    messages: key(integerBetween(0, 1_000_000), 10_000, {
+      summary:
+        'How many of the last messages are kept in memory, as they came and as they left, for the ladder, captures and the console; 0: none, and neither of these shows anything.',
+      unit: 'messages',
+      example: 'messages = 10000',
+    }),
+    memory: key(integerBetween(1, 4_096), 16, {
+      summary: 'How much memory they may take; the oldest go first.',
+      unit: 'MiB',
+      example: 'memory = 16',
+    }),
+  }),
+
   linux: table({
     'route-table': key(integerBetween(1, 0xffff_ffff), 5060, {
       summary: 'The number of the routing table that delivers intercepted packets to this machine.',

@@ -13,6 +13,7 @@ import { Engine } from '../core/alg/engine.ts';
 import type { DataPlane, Input, Output } from '../core/alg/io.ts';
 import { type Address, formatEndpoint } from '../core/net/address.ts';
 import { createLog, type Log } from '../observe/log.ts';
+import { Recorder } from '../observe/recorder.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch } from '../state/switch.ts';
 import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
@@ -38,6 +39,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
   let current = config;
   let running: Gateway | undefined;
+  const recorder = new Recorder(config.observe);
   const manager: Announcer = await announcer(log);
   const status = openStatusSocket(
     config.stateDir,
@@ -61,7 +63,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   const follow = async (): Promise<void> => {
     const on = readSwitch(current.stateDir) === 'on';
     if (on && running === undefined) {
-      running = new Gateway(current, log, store);
+      running = new Gateway(current, log, store, recorder);
       await running.start();
     } else if (!on && running !== undefined) {
       await running.stop();
@@ -101,6 +103,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       await running?.stop();
       running = undefined;
       current = next.config;
+      recorder.limit(current.observe);
       log.info('reloaded');
       await follow();
     });
@@ -147,6 +150,7 @@ class Gateway {
   readonly #config: GatewayConfig;
   readonly #log: Log;
   readonly #store: Store;
+  readonly #recorder: Recorder;
   readonly #engine: Engine;
   readonly #inputs: Input[] = [];
   #plane: DataPlane | undefined;
@@ -156,10 +160,11 @@ class Gateway {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  constructor(config: GatewayConfig, log: Log, store: Store) {
+  constructor(config: GatewayConfig, log: Log, store: Store, recorder: Recorder) {
     this.#config = config;
     this.#log = log;
     this.#store = store;
+    this.#recorder = recorder;
     const choose = chooser(config);
     this.#engine = new Engine({
       policy: config.policy,
@@ -221,6 +226,7 @@ class Gateway {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#plane?.stop();
+    this.#recorder.abandon();
     this.#store.flush();
   }
 
@@ -240,8 +246,13 @@ class Gateway {
 
   #drain(): void {
     this.#busy = true;
-    for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift())
-      this.#carryOut(this.#engine.handle(wallClock(), input));
+    for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift()) {
+      const now = wallClock();
+      const outputs = this.#engine.handle(now, input);
+      this.#carryOut(outputs);
+      // Whoever looks on, looks at what has left already.
+      this.#recorder.take(now, input, outputs, wallClock());
+    }
     this.#busy = false;
     this.#armTimer();
   }

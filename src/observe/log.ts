@@ -44,6 +44,7 @@ const severity: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info
 const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
   'message.passed': 'debug',
   'keepalive.sent': 'debug',
+  'keepalive.answered': 'debug',
   'mapping.failed': 'warn',
   'limit.reached': 'warn',
   'state.skipped': 'warn',

@@ -54,6 +54,8 @@ export function eventSentence(event: AlgEvent): string {
       return `${event.rows} ${event.rows === 1 ? 'row' : 'rows'} of the stored state are of another version and left alone: these phones come back as they register again`;
     case 'keepalive.sent':
       return `keepalive  ${formatEndpoint(event.external)} → ${formatEndpoint(event.peer)}  ${event.how}`;
+    case 'keepalive.answered':
+      return `keepalive answered  ${path(event.flow)}`;
     case 'limit.reached':
       return `limit reached  ${event.limit} = ${event.value}${event.phone === undefined ? '' : ` by ${event.phone}`}: raise it under [limits] if this is ordinary traffic`;
     case 'engine.fault':

@@ -104,6 +104,8 @@ export type AlgEvent =
       /** CRLF, or a ping by CRLF twice on a stream (RFC 5626 §3.5.1), or a STUN Binding request (§3.5.2). */
       readonly how: 'crlf' | 'ping' | 'stun';
     }
+  /** It was for us, and has gone no further. */
+  | { readonly kind: 'keepalive.answered'; readonly flow: Flow }
   | {
       readonly kind: 'limit.reached';
       readonly limit: string;

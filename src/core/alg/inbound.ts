@@ -98,7 +98,10 @@ function isOurs(
   { flow, bytes }: Packet,
   mapping: SignallingMapping,
 ): boolean {
-  if (state.keepalives.answers(now, mapping, flow.remote, bytes)) return true;
+  if (state.keepalives.answers(now, mapping, flow.remote, bytes)) {
+    state.event({ kind: 'keepalive.answered', flow });
+    return true;
+  }
   // What comes soon after the phone has sent may be an answer, as a STUN response always is.
   const isRequest = bytes[0] !== 0x01 && classify(bytes) !== 'other';
   if (isRequest && now - mapping.lastUsed > ANSWER_MS) noteKeepalive(state, now, mapping, flow.remote);
