@@ -40,6 +40,7 @@ import {
 import { Profiles } from './profile.ts';
 import { rewrite } from './rewrite.ts';
 import type { RuleId } from './rules.ts';
+import { sizeOf, summaryOf } from './summary.ts';
 import { type Transaction, Transactions } from './transactions.ts';
 import { type Packet, Waiting } from './waiting.ts';
 
@@ -324,7 +325,7 @@ export class EngineState {
     this.event({
       kind: 'message.passed',
       flow,
-      summary: `${bytes.length} octets`,
+      summary: sizeOf(bytes),
       why,
       defects: defects.map(describeDefect),
     });
@@ -359,9 +360,4 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
-}
-
-function summaryOf(message: Message): string {
-  if (message.kind === 'response') return `${message.status} to ${message.method}`;
-  return `${message.method} ${message.text.slice(message.requestUri.start, message.requestUri.end)}`;
 }
