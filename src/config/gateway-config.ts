@@ -5,7 +5,7 @@ import type { Address, Endpoint } from '../core/net/address.ts';
 import type { ConnectionLimits } from '../stream/connections.ts';
 import type { Prefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
-import type { Chain } from './value.ts';
+import type { Chain, ConsolePlace } from './value.ts';
 
 export type PolicyMode = 'auto' | 'observe' | 'assist' | 'off';
 /** Whether there is another NAT between us and the provider; auto: where our external address is a private one. */
@@ -50,6 +50,7 @@ export interface GatewayConfig {
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
   /** What is kept of the last messages. */
   readonly observe: { readonly messages: number; readonly octets: number };
+  readonly console: { readonly listen: ConsolePlace; readonly names: readonly string[] };
   readonly linux: {
     readonly routeTable: number;
     readonly ipv6: 'auto' | 'routed' | 'translated' | 'off';
@@ -95,6 +96,7 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
     },
     log: values.log,
     observe: { messages: values.observe.messages, octets: values.observe.memory * 1024 * 1024 },
+    console: values.console,
     linux: { routeTable: values.linux['route-table'], ipv6: values.linux.ipv6 },
     providers: values.provider,
     phones: values.phone,

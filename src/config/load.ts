@@ -24,6 +24,7 @@ export interface ConfigOverrides {
   readonly sipPorts?: readonly number[] | undefined;
   readonly logLevel?: string | undefined;
   readonly reveal?: boolean | undefined;
+  readonly console?: string | undefined;
 }
 
 export type LoadedConfig =
@@ -40,9 +41,22 @@ const overridePaths: Readonly<Record<keyof ConfigOverrides, readonly [string, st
   sipPorts: ['signalling', 'ports'],
   logLevel: ['log', 'level'],
   reveal: ['log', 'reveal'],
+  console: ['console', 'listen'],
 };
 
 type Table = Record<string, unknown>;
+
+/** What the command line says, by key: `log.level`. */
+export function overriddenValues(overrides: ConfigOverrides): ReadonlyMap<string, unknown> {
+  return new Map(
+    Object.entries(overridePaths).flatMap(([name, path]): [string, unknown][] => {
+      const value = overrides[name as keyof ConfigOverrides];
+      return value === undefined || (Array.isArray(value) && value.length === 0)
+        ? []
+        : [[path.join('.'), value]];
+    }),
+  );
+}
 
 /** Without a path only the defaults and `overrides` count. */
 export function loadConfig(path?: string, overrides: ConfigOverrides = {}): LoadedConfig {

@@ -16,16 +16,36 @@ export interface Location {
 /** Names of tables and keys, and indices of arrays: `['phone', 1, 'address']`. */
 export type Path = readonly (string | number)[];
 
+/** Octets of the text from `start` to before `end`, in UTF-16 units. */
+export interface Extent {
+  readonly start: number;
+  readonly end: number;
+}
+
 export class Locations {
   readonly #keys = new Map<string, number>();
   readonly #values = new Map<string, number>();
+  readonly #ends = new Map<string, number>();
+  readonly #rooms = new Map<string, number>();
   readonly #lineStarts: readonly number[];
 
   constructor(text: string) {
     const starts = [0];
     for (let i = text.indexOf('\n'); i >= 0; i = text.indexOf('\n', i + 1)) starts.push(i + 1);
     this.#lineStarts = starts;
-    new Scanner(text, this.#keys, this.#values).document();
+    new Scanner(text, this.#keys, this.#values, this.#ends, this.#rooms).document();
+  }
+
+  /** The value at exactly this path, where it is written in the text. */
+  extent(path: Path): Extent | undefined {
+    const start = this.#values.get(keyOf(path));
+    const end = this.#ends.get(keyOf(path));
+    return start === undefined || end === undefined ? undefined : { start, end };
+  }
+
+  /** Where a new key of a table that has a header can be put: behind its last one. `[]` is the top of the text. */
+  room(table: Path): number | undefined {
+    return this.#rooms.get(keyOf(table));
   }
 
   /** The key at `path`, else the nearest enclosing key or table that is written in the text. */
@@ -68,18 +88,29 @@ class Scanner {
   readonly #text: string;
   readonly #keys: Map<string, number>;
   readonly #values: Map<string, number>;
+  readonly #ends: Map<string, number>;
+  readonly #rooms: Map<string, number>;
   /** Elements so far of each array of tables, by its path. */
   readonly #tables = new Map<string, number>();
   #at = 0;
 
-  constructor(text: string, keys: Map<string, number>, values: Map<string, number>) {
+  constructor(
+    text: string,
+    keys: Map<string, number>,
+    values: Map<string, number>,
+    ends: Map<string, number>,
+    rooms: Map<string, number>,
+  ) {
     this.#text = text;
     this.#keys = keys;
     this.#values = values;
+    this.#ends = ends;
+    this.#rooms = rooms;
   }
 
   document(): void {
     let table: Path = [];
+    this.#rooms.set(keyOf(table), 0);
     for (;;) {
       this.#skipBlank();
       if (this.#at >= this.#text.length) return;
@@ -88,6 +119,7 @@ class Scanner {
       else this.#assignment(table);
       // Nothing was understood: not TOML. Go on with the next line.
       if (this.#at === before) this.#at = this.#lineEnd();
+      this.#rooms.set(keyOf(table), Math.min(this.#lineEnd() + 1, this.#text.length));
     }
   }
 
@@ -133,6 +165,13 @@ class Scanner {
 
   #value(path: Path): void {
     this.#values.set(keyOf(path), this.#at);
+    this.#anyValue(path);
+    let end = this.#at;
+    while (this.#text[end - 1] === ' ' || this.#text[end - 1] === '\t') end--;
+    this.#ends.set(keyOf(path), end);
+  }
+
+  #anyValue(path: Path): void {
     const c = this.#text[this.#at];
     if (c === '"' || c === "'") this.#string();
     else if (c === '[') this.#array(path);

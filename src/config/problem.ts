@@ -22,6 +22,10 @@ export const problemCodes = {
   'config/port-range-overlap': 'Two uses of ports get in the way of each other.',
   'config/tls-port':
     'SIP over TLS is encrypted from end to end of the connection: nothing can intercept it usefully.',
+  'config/not-a-host-name': 'The text cannot be the name of a host.',
+  'config/not-editable':
+    'The file is written in a way that a program cannot change without the risk of changing something else.',
+  'config/not-writable': 'The configuration file cannot be written by the user that runs the gateway.',
   'config/not-a-chain': 'The text does not name a chain of nftables.',
   'config/not-absolute': 'A path must not depend on the directory from which the gateway is started.',
   'config/duplicate': 'The same thing is said twice.',

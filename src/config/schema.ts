@@ -9,7 +9,9 @@ import {
   absolutePath,
   addressValue,
   chainValue,
+  consolePlace,
   endpointValue,
+  hostName,
   integerBetween,
   interfaceName,
   pairedPortRange,
@@ -53,6 +55,9 @@ function requiredKey<const Schema extends v.GenericSchema>(schema: Schema, note:
 /** What passes on media is looked at every few seconds at most. */
 const SHORTEST_CALL_IDLE_S = 6;
 
+export const DEFAULT_STATE_DIR = '/var/lib/sipalg';
+export const DEFAULT_CONSOLE = '127.0.0.1:8060';
+
 const mode = v.picklist(['auto', 'observe', 'assist', 'off']);
 
 /** The order here is the order of the reference. */
@@ -84,7 +89,7 @@ export const configSchema = v.object({
       'Whether there is another NAT between the gateway and the provider, which registered phones are kept reachable through by keepalives; auto: where our external address is a private one.',
     example: 'upstream-nat = "yes"',
   }),
-  'state-dir': key(absolutePath, '/var/lib/sipalg', {
+  'state-dir': key(absolutePath, DEFAULT_STATE_DIR, {
     summary: 'The directory for what has to survive a restart: mappings, dialogs and ports in use.',
     example: 'state-dir = "/var/lib/sipalg"',
     option: '--state-dir DIR',
@@ -275,6 +280,20 @@ export const configSchema = v.object({
       summary: 'How much memory they may take; the oldest go first.',
       unit: 'MiB',
       example: 'memory = 16',
+    }),
+  }),
+
+  console: table({
+    listen: key(consolePlace, DEFAULT_CONSOLE, {
+      summary:
+        'Where the web console and the HTTP API are served: an address and port, the path of a Unix socket, or off. Whoever asks needs the token in the state directory; on any other address than a loopback one, what is asked and told crosses the network in the clear. Where the default is taken already, it is another port, which the ready line names.',
+      example: 'listen = "127.0.0.1:8060"',
+      option: '--console PLACE',
+    }),
+    names: key(v.array(hostName), [], {
+      summary:
+        'Host names under which browsers may ask for the console, besides localhost and literal addresses: the name of a reverse proxy, for instance.',
+      example: 'names = ["gateway.example.net"]',
     }),
   }),
 

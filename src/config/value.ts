@@ -163,3 +163,33 @@ export const absolutePath: v.GenericSchema<string, string> = refine(v.string(), 
         'write the path from the root, such as "/var/lib/sipalg"',
       ),
 );
+
+/** Where the console is served. */
+export type ConsolePlace =
+  | { readonly kind: 'off' }
+  | { readonly kind: 'tcp'; readonly endpoint: Endpoint }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export const consolePlace: v.GenericSchema<string, ConsolePlace> = refine(v.string(), (text) => {
+  if (text === 'off') return { kind: 'off' } as const;
+  if (text.startsWith('/')) return { kind: 'unix', path: text } as const;
+  const endpoint = parseEndpoint(text);
+  return endpoint === undefined
+    ? new Refused(
+        'config/not-an-endpoint',
+        `"${text}" is no place for the console`,
+        'write ADDRESS:PORT such as 127.0.0.1:8060, the path of a Unix socket, or off',
+      )
+    : ({ kind: 'tcp', endpoint } as const);
+});
+
+/** A name under which a web browser may ask for the console; no port. */
+export const hostName: v.GenericSchema<string, string> = refine(v.string(), (text) =>
+  /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(text)
+    ? text.toLowerCase()
+    : new Refused(
+        'config/not-a-host-name',
+        `"${text}" is not a host name`,
+        'write the name as it stands in the browser, without http:// and port',
+      ),
+);
