@@ -12,6 +12,7 @@ import { UsageError } from './failure.ts';
 
 export interface RawCheckOptions {
   readonly json?: boolean;
+  readonly progress?: boolean;
   readonly quick?: boolean;
   readonly long?: boolean;
   readonly patience?: string;
@@ -38,7 +39,10 @@ export async function check(target: string | undefined, raw: RawCheckOptions): P
       'give the line that `sipalg reflector` prints, or --server sip:PROVIDER where there is no reflector',
     );
   const invitation = invitationFrom(target);
-  const options = checkOptionsFrom(raw, raw.json === true ? () => {} : tellStep);
+  const options = checkOptionsFrom(
+    raw,
+    raw.json !== true ? tellStep : raw.progress === true ? tellStepAsJson : () => {},
+  );
   const { report, passages } = await Check.run(invitation, options);
   if (raw.trace !== undefined) writeFileSync(raw.trace, passagesJson(passages));
   const hide = raw.redact === true ? redactor(passages) : undefined;
@@ -80,6 +84,10 @@ export function exitCodeOf({ verdict }: CheckReport): number {
 
 export function tellStep({ title, state, result }: CheckedStep): void {
   process.stderr.write(`${state === 'done' ? 'done' : 'not checked'}: ${title}: ${result}\n`);
+}
+
+function tellStepAsJson(step: CheckedStep): void {
+  process.stderr.write(`${JSON.stringify(step)}\n`);
 }
 
 export function readMilliseconds(option: string, text: string): number {

@@ -1,8 +1,12 @@
 /** The options that make up a configuration, shared by every command that needs one. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import { type ConfigOverrides, type LoadedConfig, loadConfig, runnableProblems } from '../config/load.ts';
 import { formatProblem, type Problem } from '../config/problem.ts';
+import { DEFAULT_STATE_DIR } from '../config/schema.ts';
+import type { ConfigSource } from '../config/settings.ts';
 
 export interface ConfigOptions {
   readonly internal?: readonly string[];
@@ -13,6 +17,7 @@ export interface ConfigOptions {
   readonly acceptChain?: readonly string[];
   readonly sipPort?: readonly number[];
   readonly logLevel?: string;
+  readonly console?: string;
 }
 
 export function addConfigOptions(command: Command): Command {
@@ -36,6 +41,10 @@ export function addConfigOptions(command: Command): Command {
       'port of the providers that is taken for SIP (repeatable; default: 5060)',
       collectPort,
     )
+    .option(
+      '--console <place>',
+      'where the web console is: ADDR:PORT, the path of a Unix socket, or off (default: 127.0.0.1:8060)',
+    )
     .option('--log-level <level>', 'error, warn, info or debug (default: info)');
 }
 
@@ -46,8 +55,11 @@ export function configFrom(options: ConfigOptions): GatewayConfig | undefined {
   return config;
 }
 
-/** File and command line together; what cannot run is a problem as well. */
-export function readConfig(options: ConfigOptions): LoadedConfig {
+/** In the state directory: read where no file is named, and written by the console. */
+const OWN_FILE = 'gateway.toml';
+
+/** The file, which need not exist, and what wins over it. */
+export function configSource(options: ConfigOptions): ConfigSource {
   const overrides: ConfigOverrides = {
     internal: options.internal,
     external: options.external,
@@ -56,10 +68,18 @@ export function readConfig(options: ConfigOptions): LoadedConfig {
     acceptChains: options.acceptChain,
     sipPorts: options.sipPort,
     logLevel: options.logLevel,
+    console: options.console,
   };
-  const loaded = loadConfig(options.config, overrides);
+  return { file: options.config ?? join(options.stateDir ?? DEFAULT_STATE_DIR, OWN_FILE), overrides };
+}
+
+/** File and command line together; what cannot run is a problem as well. */
+export function readConfig(options: ConfigOptions): LoadedConfig {
+  const { file, overrides } = configSource(options);
+  const path = options.config ?? (existsSync(file) ? file : undefined);
+  const loaded = loadConfig(path, overrides);
   if (loaded.config === undefined) return loaded;
-  const problems = runnableProblems(loaded.config, options.config);
+  const problems = runnableProblems(loaded.config, path);
   return problems.length === 0 ? loaded : { problems };
 }
 

@@ -1,6 +1,9 @@
 /** `sipalg gateway`: reads the configuration, looks at the machine, and hands over to the gateway itself. */
 import type { GatewayConfig } from '../config/gateway-config.ts';
-import { type ConfigOptions, configFrom, readConfig } from './config-options.ts';
+import { DEFAULT_CONSOLE } from '../config/schema.ts';
+import { formatEndpoint } from '../core/net/address.ts';
+import type { RunOptions } from '../gateway/gateway.ts';
+import { type ConfigOptions, configFrom, configSource, readConfig } from './config-options.ts';
 import { requireInterfaces, requireNetworkRights } from './environment.ts';
 import { exitCode } from './exit-code.ts';
 
@@ -25,7 +28,35 @@ export async function gateway(options: GatewayOptions, version: string): Promise
     json: options.json === true,
     version,
     reload: () => readConfig(options),
+    ...consoleOf(config, options, version),
   });
+}
+
+/** Loaded where it is wanted, so that a gateway without console does not carry it. */
+function consoleOf(
+  config: GatewayConfig,
+  options: GatewayOptions,
+  version: string,
+): Pick<RunOptions, 'console'> {
+  const { listen, names } = config.console;
+  if (listen.kind === 'off') return {};
+  return {
+    console: async (view, notice) => {
+      const { openConsole } = await import('../console/server.ts');
+      return openConsole(view, {
+        listen,
+        names,
+        anyPort:
+          options.console === undefined &&
+          listen.kind === 'tcp' &&
+          formatEndpoint(listen.endpoint) === DEFAULT_CONSOLE,
+        stateDir: config.stateDir,
+        source: configSource(options),
+        version,
+        notice,
+      });
+    },
+  };
 }
 
 /**

@@ -15,11 +15,12 @@ import { type Address, formatEndpoint } from '../core/net/address.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { Recorder } from '../observe/recorder.ts';
 import { openStore, type Store } from '../state/store.ts';
-import { readSwitch } from '../state/switch.ts';
+import { readSwitch, writeSwitch } from '../state/switch.ts';
 import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
 import { type Announcer, announcer } from './service.ts';
 import { boardedLog, type RunningStatus, StatusBoard } from './status.ts';
 import { openStatusSocket } from './status-socket.ts';
+import type { Beside, GatewayView } from './view.ts';
 
 export interface RunOptions {
   readonly json: boolean;
@@ -27,6 +28,8 @@ export interface RunOptions {
   readonly version: string;
   /** Reads the configuration again, for SIGHUP. */
   readonly reload?: () => { readonly config: GatewayConfig } | { readonly problems: readonly Problem[] };
+  /** Opens the console. What keeps it from opening, it says itself: a gateway without console is a gateway still. */
+  readonly console?: (view: GatewayView, notice: Log['notice']) => Promise<Beside>;
 }
 
 /** Runs until SIGTERM or SIGINT. Returns the exit code. Throws what keeps it from starting. */
@@ -40,6 +43,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   let current = config;
   let running: Gateway | undefined;
   const recorder = new Recorder(config.observe);
+  let beside: Beside | undefined;
   const manager: Announcer = await announcer(log);
   const status = openStatusSocket(
     config.stateDir,
@@ -54,37 +58,41 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   const finished = new Promise<number>((resolve) => {
     finish = resolve;
   });
-  const inTurn = (step: () => Promise<void>): void => {
+  const inTurn = (step: () => Promise<void>): Promise<void> => {
     turn = turn.then(step).catch((error: unknown) => {
       failed = error;
       finish(3);
     });
+    return turn;
   };
   const follow = async (): Promise<void> => {
     const on = readSwitch(current.stateDir) === 'on';
     if (on && running === undefined) {
       running = new Gateway(current, log, store, recorder);
-      await running.start();
+      await running.start(beside?.address);
     } else if (!on && running !== undefined) {
       await running.stop();
       running = undefined;
     }
     board.switched();
     manager.ready(on ? 'SIP goes through the gateway' : 'switched off: plain NAT');
-    if (!on) log.info('off', { text: 'switched off: plain NAT; `sipalg on` switches it on' });
+    if (!on)
+      log.info('off', {
+        text: 'switched off: plain NAT; `sipalg on` switches it on',
+        ...(beside?.address === undefined ? {} : { console: beside.address }),
+      });
   };
-
-  inTurn(follow);
-  const watcher = watchSwitch(config.stateDir, log, () =>
+  const followSwitch = (): Promise<void> =>
     inTurn(async () => {
       if ((readSwitch(current.stateDir) === 'on') !== (running !== undefined)) await follow();
-    }),
-  );
-  const onHangup = (): void =>
-    inTurn(async () => {
+    });
+  const reload = async (): Promise<readonly Problem[]> => {
+    let problems: readonly Problem[] = [];
+    await inTurn(async () => {
       const next = options.reload?.();
       if (next === undefined) return;
       if ('problems' in next) {
+        problems = next.problems;
         for (const { code, what, remedy, line, file } of next.problems)
           log.notice(
             code,
@@ -107,8 +115,27 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       log.info('reloaded');
       await follow();
     });
+    return problems;
+  };
+  beside = await options.console?.(
+    {
+      config: () => current,
+      report: () => board.report(current, running?.status()),
+      recorder,
+      async switchTo(position) {
+        writeSwitch(current.stateDir, position);
+        await followSwitch();
+      },
+      reload,
+    },
+    (code, text, level) => log.notice(code, text, level),
+  );
+
+  void inTurn(follow);
+  const watcher = watchSwitch(config.stateDir, log, () => void followSwitch());
+  const onHangup = (): void => void reload();
   const onEnd = (): void =>
-    inTurn(async () => {
+    void inTurn(async () => {
       manager.stopping();
       await running?.stop();
       running = undefined;
@@ -118,6 +145,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
 
   const code = await finished;
   watcher?.close();
+  await beside?.close();
   status.close();
   manager.close();
   process.off('SIGHUP', onHangup).off('SIGTERM', onEnd).off('SIGINT', onEnd);
@@ -180,7 +208,8 @@ class Gateway {
     });
   }
 
-  async start(): Promise<void> {
+  /** `console`: where people find it, for the ready line. */
+  async start(console: string | undefined): Promise<void> {
     const handler: GatewayHandler = {
       packet: (flow, bytes, externalAddress, innerAddress, watched, otherAddresses) =>
         this.#feed({
@@ -216,8 +245,13 @@ class Gateway {
     this.#busy = false;
     this.#drain();
     this.#log.ready(
-      { mode: this.#config.mode, restored: rows.length, ...facts },
-      readyText(this.#config, rows.length),
+      {
+        mode: this.#config.mode,
+        restored: rows.length,
+        ...facts,
+        ...(console === undefined ? {} : { console }),
+      },
+      `${readyText(this.#config, rows.length)}${console === undefined ? '' : `; console: ${console}`}`,
     );
   }
 

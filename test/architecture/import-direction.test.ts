@@ -2,7 +2,7 @@
  * Who may import whom. Each room may import what stands to its left, and itself:
  *
  *   core/net ← core/{sip,sdp} ← core/nat ← core/{alg,relay,detect} ← stream ← {linux, state, observe, config, routers}
- *            ← {gateway, detector, console} ← cli
+ *            ← {gateway, detector} ← console ← cli
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +15,8 @@ const ranks: readonly (readonly string[])[] = [
   ['core/alg', 'core/relay', 'core/detect'],
   ['stream'],
   ['linux', 'state', 'observe', 'config', 'routers'],
-  ['gateway', 'detector', 'console'],
+  ['gateway', 'detector'],
+  ['console'],
   ['cli'],
 ];
 
