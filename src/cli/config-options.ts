@@ -48,6 +48,13 @@ export function addConfigOptions(command: Command): Command {
     .option('--log-level <level>', 'error, warn, info or debug (default: info)');
 }
 
+/** The options that find a running gateway. */
+export function addStateOptions(command: Command): Command {
+  return command
+    .option('--state-dir <dir>', 'as given to the gateway (default: /var/lib/sipalg)')
+    .option('-c, --config <file>', 'the configuration file of the gateway, which may name the directory');
+}
+
 /** The configuration, or its problems on standard error and undefined. */
 export function configFrom(options: ConfigOptions): GatewayConfig | undefined {
   const { config, problems } = readConfig(options);

@@ -9,9 +9,7 @@ type Style = (format: Parameters<typeof styleText>[0], text: string) => string;
 
 /** With `colour` false there is no escape sequence in the text. */
 export function renderExplanation(message: Uint8Array, explanation: Explanation, colour: boolean): string {
-  const style: Style = colour
-    ? (format, text) => styleText(format, text, { validateStream: false })
-    : (_format, text) => text;
+  const style = styleOf(colour);
   return [
     heading(explanation, style),
     '',
@@ -20,6 +18,17 @@ export function renderExplanation(message: Uint8Array, explanation: Explanation,
     ...defectLines(explanation, style),
     '',
   ].join('\n');
+}
+
+/** The message line by line, changed lines before and after, and under each its rule. */
+export function renderDiff(message: Uint8Array, edits: readonly ExplainedEdit[], colour: boolean): string[] {
+  return [...diff(Buffer.from(message).toString('latin1'), edits, styleOf(colour))];
+}
+
+function styleOf(colour: boolean): Style {
+  return colour
+    ? (format, text) => styleText(format, text, { validateStream: false })
+    : (_format, text) => text;
 }
 
 function heading(explanation: Explanation, style: Style): string {
@@ -118,7 +127,7 @@ function linesOf(text: string, start = 0, end = text.length): Line[] {
 }
 
 /** One line without its end; valid UTF-8 as people read it, and nothing that a terminal would obey. */
-function printable(line: string): string {
+export function printable(line: string): string {
   const bytes = Buffer.from(line.replace(/\r?\n$/, ''), 'latin1');
   const decoded = bytes.toString('utf8');
   const text = decoded.includes('\ufffd') ? bytes.toString('latin1') : decoded;

@@ -21,7 +21,10 @@ export class EnvironmentError extends Error {
     | 'cli/not-linux'
     | 'cli/not-permitted'
     | 'cli/not-readable'
-    | 'cli/other-version';
+    | 'cli/not-running'
+    | 'cli/not-writable'
+    | 'cli/other-version'
+    | 'cli/refused';
   readonly hint: string;
 
   constructor(code: EnvironmentError['code'], message: string, hint: string) {

@@ -4,11 +4,12 @@
  */
 import { Command, CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { addConfigOptions, collect } from './config-options.ts';
+import { addConfigOptions, addStateOptions, collect } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
 import { failureFrom } from './failure.ts';
 import { addRouterCommands, type Running } from './router-commands.ts';
 import { endWithReader } from './standard-output.ts';
+import { addWatchCommands } from './watch-commands.ts';
 
 let result: number = exitCode.ok;
 
@@ -103,13 +104,13 @@ With --sip: every reason for which a byte of a message may change, with its RFC 
   .option('--json', 'with --sip: as JSON')
   .action(running(async (options) => (await import('./rules.ts')).rules(options)));
 
-addSwitchOptions(program.command('on').summary('translate again after `sipalg off`'))
+addStateOptions(program.command('on').summary('translate again after `sipalg off`'))
   .description(
     'Takes back `sipalg off`. A gateway that is running takes traffic at once. Doing it twice does no harm.',
   )
   .action(running(async (options) => (await import('./switch.ts')).switchTo('on', options)));
 
-addSwitchOptions(program.command('off').summary('plain NAT at once, and nothing left behind'))
+addStateOptions(program.command('off').summary('plain NAT at once, and nothing left behind'))
   .description(
     `Switches the gateway off: from this moment there is plain NAT, and no rule is left behind. It holds through restarts
 and upgrades, until \`sipalg on\`. Doing it twice does no harm.
@@ -118,7 +119,7 @@ For one phone or one provider only: mode = "off" in its [[phone]] or [[provider]
   )
   .action(running(async (options) => (await import('./switch.ts')).switchTo('off', options)));
 
-addSwitchOptions(program.command('status').summary('what the running gateway does'))
+addStateOptions(program.command('status').summary('what the running gateway does'))
   .description(
     `Asks the running gateway: since when it takes traffic, which phones are registered and how they are reached, the calls
 and whether their media flows both ways, how full its tables are, and its last notices. Changes nothing.
@@ -128,6 +129,8 @@ Exit code 0: SIP goes through the gateway; 1: it does not (switched off, not run
   .option('--json', 'the answer as one line of JSON')
   .option('-w, --watch', 'again every two seconds, until Ctrl-C')
   .action(running(async (options) => (await import('./status.ts')).status(options)));
+
+addWatchCommands(program, running, manifest.version);
 
 addConfigOptions(program.command('install-service').summary('run the gateway as a systemd service'))
   .description(
@@ -352,12 +355,6 @@ It answers nobody without that line, calls nobody, and sends only to the client'
   .action(running(async (options) => (await import('./reflector.ts')).reflector(options, manifest.version)));
 
 addRouterCommands(program, running);
-
-function addSwitchOptions(command: Command): Command {
-  return command
-    .option('--state-dir <dir>', 'as given to the gateway (default: /var/lib/sipalg)')
-    .option('-c, --config <file>', 'the configuration file of the gateway, which may name the directory');
-}
 
 for (const command of program.commands) command.showHelpAfterError('(--help shows all options)');
 

@@ -8,6 +8,7 @@ import type {
   ProfileStatus,
   StatusReport,
 } from '../gateway/status-report.ts';
+import { plainText } from '../observe/plain-text.ts';
 
 /** How a word is shown; plain text where the output is no terminal. */
 export type Paint = (style: 'good' | 'bad' | 'dim' | 'strong', text: string) => string;
@@ -38,8 +39,8 @@ function head(report: StatusReport, paint: Paint): string[] {
   const style = interception.active ? 'good' : 'bad';
   const lines = [
     `sipalg ${report.version} is ${paint(style, state)} since ${moment(report.since, report.at)}, ${report.mode} mode, pid ${report.pid}`,
-    `${interception.active ? 'takes SIP' : paint('bad', 'plain NAT')}: ${clean(interception.where)}${
-      interception.why === undefined ? '' : ` (${clean(interception.why)})`
+    `${interception.active ? 'takes SIP' : paint('bad', 'plain NAT')}: ${plainText(interception.where)}${
+      interception.why === undefined ? '' : ` (${plainText(interception.why)})`
     }`,
   ];
   if (report.switch === 'off') lines.push('`sipalg on` switches it on');
@@ -60,7 +61,7 @@ function phoneLines(phone: PhoneStatus, at: number): string[] {
   const path = `${formatEndpoint(phone.internal)} ⇄ ${formatEndpoint(phone.external)}${
     phone.transport === 'udp' ? '' : ` ${phone.transport}`
   }`;
-  const what = aor === undefined ? 'not registered' : clean(aor);
+  const what = aor === undefined ? 'not registered' : plainText(aor);
   const facts = [
     expiresAt === undefined ? '' : `${span(expiresAt - at)} left`,
     lastIncoming === undefined ? '' : `reached ${span(at - lastIncoming)} ago`,
@@ -76,7 +77,10 @@ function phoneLines(phone: PhoneStatus, at: number): string[] {
 function profileLines({ mode, chosen, evidence }: ProfileStatus): string[] {
   const what = mode === 'observe' ? 'observed, not a byte changes' : 'translated';
   const by = chosen === 'configuration' ? 'the configuration says so' : 'by evidence';
-  return [`    ${what}: ${by}`, ...evidence.map((one) => `      ${clean(one.what)}  ${clean(one.source)}`)];
+  return [
+    `    ${what}: ${by}`,
+    ...evidence.map((one) => `      ${plainText(one.what)}  ${plainText(one.source)}`),
+  ];
 }
 
 function calls(report: StatusReport, paint: Paint): string[] {
@@ -136,7 +140,7 @@ function limits({ limits: list, dropped }: StatusReport, paint: Paint): string[]
   const reached = list.filter((one) => one.reached > 0).map((one) => `${one.limit} ${one.reached}×`);
   const early = Object.entries(dropped)
     .filter(([, count]) => count > 0)
-    .map(([why, count]) => `${clean(why)} ${count}`);
+    .map(([why, count]) => `${plainText(why)} ${count}`);
   return [
     '',
     ...lines,
@@ -152,7 +156,7 @@ function notices(list: readonly NoticeStatus[], at: number, paint: Paint): strin
     paint('strong', 'notices'),
     ...list
       .slice(-NOTICES)
-      .map((one) => `  ${span(at - one.at)} ago  ${clean(one.code)}: ${clean(one.text)}`),
+      .map((one) => `  ${span(at - one.at)} ago  ${plainText(one.code)}: ${plainText(one.text)}`),
   ];
 }
 
@@ -192,11 +196,6 @@ export function span(ms: number): string {
 }
 
 function shorten(uri: string): string {
-  const text = clean(uri).replace(/[;?].*$/, '');
+  const text = plainText(uri).replace(/[;?].*$/, '');
   return text.length <= URI_WIDTH ? text : `${text.slice(0, URI_WIDTH - 1)}…`;
-}
-
-/** What stands in messages must not steer a terminal. */
-function clean(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
 }

@@ -48,6 +48,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   const status = openStatusSocket(
     config.stateDir,
     () => board.answer(current, () => running?.status()),
+    recorder,
     (text) => log.notice('gateway.no-status', text),
   );
 

@@ -1,19 +1,23 @@
 /**
  * The status socket: a Unix stream socket in the state directory, for the user that runs the gateway and for root.
  *
- * One line of JSON in, one line out, end. Read-only. What a client may cost is bounded: few at a time, a short line, a
- * short time; one that writes too much, too slowly or nonsense, or that does not read, is hung up on.
+ * One line of JSON in, one line out, end; or a stream of lines, where the request asks to follow (follow-stream.ts). Read-only.
+ * What a client may cost is bounded: few at a time, a short line, a short time; one that writes too much, too slowly or nonsense,
+ * or that does not read, is hung up on.
  */
 import { unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { Recorder } from '../observe/recorder.ts';
+import { FollowStreams } from './follow-stream.ts';
 import { STATUS_VERSION } from './status-report.ts';
 
-const FILE = 'status.sock';
+export const STATUS_FILE = 'status.sock';
 /** `sun_path` has 108 octets with the final zero (unix(7)). */
 const PATH_LENGTH = 107;
-const CLIENTS = 8;
-const REQUEST_LENGTH = 256;
+const CLIENTS = 12;
+/** A Call-ID may be long. */
+const REQUEST_LENGTH = 1_024;
 const CLIENT_MS = 3_000;
 /** An answer of `STATUS_ROWS` phones and calls stays far below. */
 const ANSWER_LENGTH = 16 * 1024 * 1024;
@@ -29,10 +33,12 @@ export interface StatusSocket {
 export function openStatusSocket(
   dir: string,
   answer: () => string,
+  recorder: Recorder,
   problem: (text: string) => void,
 ): StatusSocket {
-  const path = join(dir, FILE);
-  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, answer));
+  const path = join(dir, STATUS_FILE);
+  const streams = new FollowStreams(recorder);
+  const server = createServer({ allowHalfOpen: true }, (socket) => serve(socket, answer, streams));
   server.maxConnections = CLIENTS;
   server.on('error', (error) => problem(error.message));
   if (Buffer.byteLength(path) > PATH_LENGTH) {
@@ -68,7 +74,7 @@ function listenPrivately(server: Server, path: string): void {
   }
 }
 
-function serve(socket: Socket, answer: () => string): void {
+function serve(socket: Socket, answer: () => string, streams: FollowStreams): void {
   open.add(socket);
   // From the first to the last octet, however busy the client keeps us meanwhile.
   const timer = setTimeout(() => socket.destroy(), CLIENT_MS);
@@ -85,20 +91,36 @@ function serve(socket: Socket, answer: () => string): void {
     const end = request.indexOf('\n');
     if (end < 0 && request.length <= REQUEST_LENGTH) return;
     socket.removeAllListeners('data').pause();
+    const response =
+      end < 0 ? refusal('the request is too long') : respond(request.slice(0, end), answer, streams, socket);
+    if (response === undefined) {
+      // A stream has bounds of its own; what else the client says is nothing to us, but that it goes.
+      clearTimeout(timer);
+      socket.resume();
+      return;
+    }
     // Once it is with the kernel nothing is waited for, so that a place is free for the next one.
-    socket.end(end < 0 ? refusal('the request is too long') : respond(request.slice(0, end), answer), () =>
-      socket.destroy(),
-    );
+    socket.end(response, () => socket.destroy());
   });
   socket.on('end', () => socket.end());
 }
 
-function respond(line: string, answer: () => string): string {
+/** Undefined: a stream has begun. */
+function respond(
+  line: string,
+  answer: () => string,
+  streams: FollowStreams,
+  socket: Socket,
+): string | undefined {
   let request: unknown;
   try {
     request = JSON.parse(line);
   } catch {
     return refusal('the request is not JSON');
+  }
+  if (typeof request === 'object' && request !== null && 'follow' in request) {
+    const why = streams.serve(socket, request as Readonly<Record<string, unknown>>);
+    return why === undefined ? undefined : refusal(why);
   }
   const asked =
     typeof request === 'object' && request !== null ? (request as { status?: unknown }).status : 0;
@@ -134,7 +156,7 @@ export type StatusAnswer =
 /** Asks the gateway of a state directory. Throws what is none of the answers. */
 export function askStatus(dir: string, withinMs = CLIENT_MS): Promise<StatusAnswer> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection(join(dir, FILE));
+    const socket = createConnection(join(dir, STATUS_FILE));
     let text = '';
     const timer = setTimeout(() => finish({ kind: 'silent' }), withinMs);
     const finish = (answer: StatusAnswer): void => {

@@ -6,6 +6,7 @@
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { AlgEvent } from '../core/alg/event.ts';
+import { plainText } from './plain-text.ts';
 import { redact } from './redaction.ts';
 import { eventSentence } from './sentence.ts';
 
@@ -104,8 +105,7 @@ function textRecord(level: LogLevel, write: (line: string) => void, now: () => n
   return (at, _message, _fields, sentence) => {
     if (severity[at] < severity[level]) return;
     // Control characters come from messages, and a log line is one line.
-    const safe = sentence.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
-    write(`${new Date(now()).toISOString()} ${at.padEnd(5)} ${safe}\n`);
+    write(`${new Date(now()).toISOString()} ${at.padEnd(5)} ${plainText(sentence)}\n`);
   };
 }
 

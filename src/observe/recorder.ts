@@ -100,6 +100,15 @@ export class Recorder {
     return found.reverse();
   }
 
+  /** The oldest after this id that is still there, and those that follow, at most so many. */
+  next(since: number, limit: number): readonly Exchange[] {
+    if (this.#count === 0) return NOTHING;
+    const first = Math.max(0, since + 1 - this.#at(0).id);
+    const found: Exchange[] = [];
+    for (let i = first; i < this.#count && found.length < limit; i++) found.push(this.#at(i));
+    return found;
+  }
+
   /**
    * Tells of each exchange as it is recorded, until what it returns is called. One that throws is told nothing any more. Throws
    * RangeError where too many listen.

@@ -1,6 +1,7 @@
 /** Capture files built by hand: other link layers, fragments, pcapng in both byte orders. */
+
+import { ipPacket } from '../../src/observe/capture/packet.ts';
 import type { Datagram } from '../../src/observe/capture/writer.ts';
-import { ipPacket } from '../../src/observe/capture/writer.ts';
 
 export type ByteOrder = 'little' | 'big';
 

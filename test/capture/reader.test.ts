@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CapturedDatagram } from '../../src/observe/capture/datagram.ts';
+import { ipPacket } from '../../src/observe/capture/packet.ts';
 import { CaptureReader, isCapture, readCapture } from '../../src/observe/capture/reader.ts';
 import { MAX_PENDING } from '../../src/observe/capture/reassembly.ts';
-import { ipPacket, type PcapOptions, writePcap } from '../../src/observe/capture/writer.ts';
+import { type PcapOptions, writePcap } from '../../src/observe/capture/writer.ts';
 import { bytesOf, datagram, fragments, joined, pcapFile, pcapngBlock, pcapngFile } from './files.ts';
 
 const one = datagram(1, bytesOf('OPTIONS sip:a SIP/2.0\r\n\r\n'));

@@ -5,8 +5,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { ipPacket } from '../../src/observe/capture/packet.ts';
 import { readCapture } from '../../src/observe/capture/reader.ts';
-import { ipPacket, writePcap } from '../../src/observe/capture/writer.ts';
+import { writePcap } from '../../src/observe/capture/writer.ts';
 import { bytesOf, datagram, fragments, joined, pcapFile, pcapngFile } from './files.ts';
 
 const isHere = spawnSync('tshark', ['--version']).status === 0;

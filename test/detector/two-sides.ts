@@ -1,7 +1,8 @@
 /** Two captures of the same traffic, one on each side of a router that does what a test says. */
 import { type Endpoint, sameEndpoint } from '../../src/core/net/address.ts';
+import { ipPacket } from '../../src/observe/capture/packet.ts';
 import type { Datagram } from '../../src/observe/capture/writer.ts';
-import { ipPacket, writePcap } from '../../src/observe/capture/writer.ts';
+import { writePcap } from '../../src/observe/capture/writer.ts';
 
 export const PHONE: Endpoint = { address: '192.168.1.50', port: 5060 };
 export const EXTERNAL: Endpoint = { address: '203.0.113.7', port: 61002 };
@@ -72,7 +73,7 @@ export function tcpPacket(
   segment[13] = flags;
   segment.set(Buffer.from(payload, 'latin1'), 20);
   // The packet of a datagram as long as the segment, with the segment in its place.
-  const packet = ipPacket({ timeMs: 0, source, destination, bytes: segment.subarray(8) });
+  const packet = ipPacket({ source, destination, bytes: segment.subarray(8) });
   packet.set(segment, 20);
   packet[9] = 6;
   return packet;

@@ -2,10 +2,10 @@
  * Writes UDP datagrams as a pcap file: link type raw IP, or Ethernet with made-up addresses. Checksums are right, so that
  * any reader takes the packets for what they are.
  */
-import { type Address, type Endpoint, isIPv6, parseIPv4 } from '../../core/net/address.ts';
+import { type Endpoint, isIPv6 } from '../../core/net/address.ts';
 import type { TimeMs } from '../../core/net/time.ts';
-import { PROTOCOL_UDP } from './ip.ts';
 import { LINK_ETHERNET, LINK_RAW } from './link-layer.ts';
+import { ipPacket } from './packet.ts';
 
 export interface PcapOptions {
   readonly link?: 'raw' | 'ethernet';
@@ -23,8 +23,6 @@ export interface Datagram {
 
 const SNAP_LENGTH = 262_144;
 const ETHERNET_BYTES = 14;
-const UDP_BYTES = 8;
-const HOP_LIMIT = 64;
 
 export function writePcap(datagrams: Iterable<Datagram>, options: PcapOptions = {}): Uint8Array {
   const parts = [pcapHeader(options)];
@@ -72,65 +70,4 @@ export function pcapRecord(datagram: Datagram, options: PcapOptions = {}): Uint8
   }
   record.set(packet, 16 + link);
   return record;
-}
-
-/** The datagram in its IP packet. Throws RangeError for what no single packet can carry. */
-export function ipPacket({ source, destination, bytes }: Datagram): Uint8Array {
-  const isSixth = isIPv6(source.address);
-  if (isSixth !== isIPv6(destination.address))
-    throw new RangeError('source and destination differ in family');
-  const header = isSixth ? 40 : 20;
-  const udpLength = UDP_BYTES + bytes.length;
-  if (udpLength + (isSixth ? 0 : header) > 65_535)
-    throw new RangeError(`${bytes.length} octets do not fit into one datagram`);
-  const packet = new Uint8Array(header + udpLength);
-  const view = new DataView(packet.buffer);
-  const from = addressBytes(source.address);
-  const to = addressBytes(destination.address);
-  if (isSixth) {
-    view.setUint8(0, 0x60);
-    view.setUint16(4, udpLength);
-    view.setUint8(6, PROTOCOL_UDP);
-    view.setUint8(7, HOP_LIMIT);
-    packet.set(from, 8);
-    packet.set(to, 24);
-  } else {
-    view.setUint8(0, 0x45);
-    view.setUint16(2, packet.length);
-    view.setUint8(8, HOP_LIMIT);
-    view.setUint8(9, PROTOCOL_UDP);
-    packet.set(from, 12);
-    packet.set(to, 16);
-    view.setUint16(10, checksum(packet.subarray(0, header)));
-  }
-  view.setUint16(header, source.port);
-  view.setUint16(header + 2, destination.port);
-  view.setUint16(header + 4, udpLength);
-  packet.set(bytes, header + UDP_BYTES);
-  // The pseudo-header (RFC 768, RFC 8200 §8.1): addresses, protocol and length; 0 would mean "none" and is sent as ffff.
-  const pseudo = [...from, ...to, 0, PROTOCOL_UDP, udpLength >> 8, udpLength & 0xff];
-  view.setUint16(header + 6, checksum(Uint8Array.from(pseudo), packet.subarray(header)) || 0xffff);
-  return packet;
-}
-
-function addressBytes(address: Address): number[] {
-  const fourth = parseIPv4(address);
-  if (fourth !== undefined) return [24, 16, 8, 0].map((shift) => (fourth >>> shift) & 0xff);
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const end = tail === undefined || tail === '' ? [] : tail.split(':');
-  if (tail !== undefined) while (groups.length + end.length < 8) groups.push('0');
-  return [...groups, ...end].flatMap((group) => {
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 0xff];
-  });
-}
-
-/** RFC 1071. */
-function checksum(...parts: readonly Uint8Array[]): number {
-  let sum = 0;
-  for (const part of parts)
-    for (let i = 0; i < part.length; i += 2) sum += part[i]! * 256 + (part[i + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65_536);
-  return ~sum & 0xffff;
 }

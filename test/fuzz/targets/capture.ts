@@ -1,8 +1,9 @@
 /** The pcap and pcapng reader: the same datagrams however the file is fed, bounded, and never an exception. */
 import assert from 'node:assert/strict';
 import type { CapturedDatagram } from '../../../src/observe/capture/datagram.ts';
+import { ipPacket } from '../../../src/observe/capture/packet.ts';
 import { CaptureReader, readCapture } from '../../../src/observe/capture/reader.ts';
-import { ipPacket, writePcap } from '../../../src/observe/capture/writer.ts';
+import { writePcap } from '../../../src/observe/capture/writer.ts';
 import { datagram, fragments, pcapFile, pcapngFile } from '../../capture/files.ts';
 import { messageSeeds } from '../messages.ts';
 import { toOctets, toText } from '../octets.ts';
