@@ -1,6 +1,6 @@
 /**
  * `sipalg fix [REFLECTOR]`: what alters SIP here, which router it is, its SIP ALG off, and whether that helped, on the wire.
- * What makes it worse is taken back. Where nothing can be switched, what gets through is named.
+ * Only what helped is kept; anything else is taken back. Where nothing can be switched, what gets through is named.
  */
 import type { CheckReport } from '../core/detect/check-report.ts';
 import { remedies } from '../core/detect/remedies.ts';
@@ -11,7 +11,14 @@ import type { Recipe } from '../routers/schema.ts';
 import { checkOptionsFrom, invitationFrom, type RawCheckOptions, tellStep } from './check.ts';
 import { exitCode } from './exit-code.ts';
 import { confirm, isInteractive } from './question.ts';
-import { type DeviceOptions, findHandle, type Handle, type Switched, switchRouter } from './router-change.ts';
+import {
+  type DeviceOptions,
+  findHandle,
+  type Handle,
+  type Switched,
+  type Trial,
+  tryRouter,
+} from './router-change.ts';
 import { handText } from './router-plan.ts';
 
 export interface FixOptions
@@ -20,19 +27,29 @@ export interface FixOptions
   readonly router?: string;
 }
 
-/**
- * `mended`: faults are gone and none is left. `better`: some are gone. `unchanged`: another box does it. `undone`: it was
- * worse, and is as before. `switched`: off, and nobody looked at the wire. `by-hand`: a person has to do it.
- */
-type Outcome =
-  | 'nothing-to-mend'
-  | 'mended'
-  | 'better'
-  | 'unchanged'
-  | 'undone'
-  | 'switched'
-  | 'by-hand'
-  | 'declined';
+const OUTCOMES = {
+  'nothing-to-mend': 'Nothing alters SIP here in a way that does harm. Nothing was changed.',
+  mended: 'Mended: the SIP ALG is off, and nothing on the wire does harm any more.',
+  better: 'Better: the SIP ALG is off, and some faults are gone. The rest comes from something else.',
+  'was-off':
+    'The router says that its SIP ALG is off already, and yet SIP is altered: another box on the path does it, or the router does not tell the truth. Nothing was changed.',
+  unchanged:
+    'With the SIP ALG off the wire was as before, so everything is as it was: another box on the path does it, perhaps beside this one. `sipalg router off` switches it off whatever the wire says.',
+  undone: 'It was worse with the SIP ALG off, so everything is as it was.',
+  switched:
+    'The router says that its SIP ALG is off. `sipalg check REFLECTOR` shows whether that is so on the wire.',
+  'by-hand': 'Nothing was sent: this router is switched by hand, with the steps above. Then run this again.',
+  'unchanged-by-hand':
+    'The wire is as before: the setting did not take, or another box on the path does it. If other calls need it, set it back as shown above.',
+  'worse-by-hand': 'It is worse than before. Set it back, as shown above.',
+  'no-switch': 'Nothing was sent: no way to switch this router is known.',
+  declined: 'Nothing was sent.',
+} as const;
+
+type Outcome = keyof typeof OUTCOMES;
+
+/** Those after which there is nothing more to do. */
+const GOOD: readonly Outcome[] = ['nothing-to-mend', 'mended', 'switched'];
 
 interface Fixed {
   readonly outcome: Outcome;
@@ -47,7 +64,7 @@ export async function fix(target: string | undefined, options: FixOptions): Prom
   process.stdout.write(
     options.json === true ? `${JSON.stringify(fixedJson(fixed), null, 2)}\n` : fixedText(fixed),
   );
-  return ['nothing-to-mend', 'mended', 'switched'].includes(fixed.outcome) ? exitCode.ok : exitCode.negative;
+  return GOOD.includes(fixed.outcome) ? exitCode.ok : exitCode.negative;
 }
 
 async function mend(target: string | undefined, options: FixOptions): Promise<Fixed> {
@@ -86,35 +103,94 @@ async function mend(target: string | undefined, options: FixOptions): Promise<Fi
   tell(`${handle.host}: ${handle.recipe.vendor}, recipe ${handle.recipe.id}`);
 
   tell('\n3. Its SIP ALG off');
-  let change: Switched | undefined;
-  if (handle.procedure === undefined) {
-    tell(handText(handle.recipe, 'off', handle.host));
-    const done = isInteractive() && (await confirm('Have you done it? Then it is checked again.', ''));
-    if (!done) return { outcome: 'by-hand', handle, ...seen };
-  } else {
-    change = await switchRouter(handle, 'off', options);
-    if (change === undefined) return { outcome: 'declined', handle, ...seen };
-    if (!change.changed) return { outcome: 'unchanged', handle, change, ...seen };
-  }
-  const known = { handle, ...seen, ...(change === undefined ? {} : { change }) };
-  if (before === undefined) return { outcome: 'switched', ...known };
-
-  let after: CheckReport | undefined;
+  const second = async (): Promise<CheckReport | undefined> => {
+    try {
+      return await look('4. Is it gone?');
+    } catch (error) {
+      // Whatever it is: who cannot look any more must not leave it as it is.
+      tell(`Nobody can look any more: ${(error as Error).message}`);
+      return undefined;
+    }
+  };
+  if (handle.procedure === undefined) return mendByHand(handle, before, second, tell);
+  const trial = await tryRouter(handle, 'off', options);
+  if (trial === undefined) return { outcome: 'declined', handle, ...seen };
   try {
-    after = await look('4. Is it gone?');
-  } catch (error) {
-    if (!(error instanceof CheckError)) throw error;
-    tell(`The reflector is no longer reached: ${error.message}`);
+    return await judge(trial, handle, before, second, tell);
+  } finally {
+    trial.close();
   }
-  if (after === undefined || after.verdict === 'inconclusive' || weight(after) > weight(before)) {
-    if (change === undefined)
-      return { outcome: 'unchanged', ...known, ...(after === undefined ? {} : { after }) };
-    tell('\nIt is worse than before, so it is set back.');
-    await switchRouter(handle, 'on', { ...options, yes: true, unverified: true });
-    return { outcome: 'undone', ...known, ...(after === undefined ? {} : { after }) };
+}
+
+/** Nothing is permanent before the wire has said that it is better. */
+async function judge(
+  trial: Trial,
+  handle: Handle,
+  before: CheckReport | undefined,
+  second: () => Promise<CheckReport | undefined>,
+  tell: (text: string) => void,
+): Promise<Fixed> {
+  const { switching } = trial;
+  const known = { handle, ...(before === undefined ? {} : { before }) };
+  if (!switching.changed) return { outcome: 'was-off', ...known, change: await trial.keep() };
+  if (before === undefined) return { outcome: 'switched', ...known, change: await trial.keep() };
+  tell(
+    `It is off, and not kept yet. The way back, if this is interrupted: sipalg router on ${handle.host} --recipe ${handle.recipe.id}`,
+  );
+  const after = await second();
+  const seen = { ...known, ...(after === undefined ? {} : { after }) };
+  const judgement = compare(before, after);
+  if (judgement === 'mended' || judgement === 'better') {
+    tell('\n5. It helped, so it is kept');
+    return { outcome: judgement, ...seen, change: await trial.keep() };
   }
-  if (after.verdict !== 'faulty') return { outcome: 'mended', ...known, after };
-  return { outcome: weight(after) < weight(before) ? 'better' : 'unchanged', ...known, after };
+  tell(
+    judgement === 'worse'
+      ? '\n5. It is worse than before, so it is set back'
+      : '\n5. It did not help, so it is set back',
+  );
+  const now = await trial.undo();
+  if (now !== switching.before)
+    throw new RouterError(
+      'routers/not-applied',
+      `it was to be set back, and the device says "${now}", not "${switching.before}"`,
+      'the backup says how it was; `sipalg router check` shows what it is',
+    );
+  return { outcome: judgement === 'worse' ? 'undone' : 'unchanged', ...seen };
+}
+
+/** What a person switches, a person has to set back. */
+async function mendByHand(
+  handle: Handle,
+  before: CheckReport | undefined,
+  second: () => Promise<CheckReport | undefined>,
+  tell: (text: string) => void,
+): Promise<Fixed> {
+  const { recipe, host } = handle;
+  const known = { handle, ...(before === undefined ? {} : { before }) };
+  tell(handText(recipe, 'off', host));
+  const possible = recipe.procedures.some(({ off }) => off.length > 0);
+  const done =
+    possible && isInteractive() && (await confirm('Have you done it? Then it is checked again.', ''));
+  if (!done) return { outcome: possible ? 'by-hand' : 'no-switch', ...known };
+  if (before === undefined) return { outcome: 'switched', ...known };
+  const after = await second();
+  const seen = { ...known, ...(after === undefined ? {} : { after }) };
+  const judgement = compare(before, after);
+  if (judgement === 'mended' || judgement === 'better') return { outcome: judgement, ...seen };
+  tell(`\nSo set it back:\n${handText(recipe, 'on', host)}`);
+  return { outcome: judgement === 'worse' ? 'worse-by-hand' : 'unchanged-by-hand', ...seen };
+}
+
+/** A check that cannot see any more is worse than one that could. */
+function compare(
+  before: CheckReport,
+  after: CheckReport | undefined,
+): 'mended' | 'better' | 'unchanged' | 'worse' {
+  if (after === undefined || after.verdict === 'inconclusive' || weight(after) > weight(before))
+    return 'worse';
+  if (after.verdict !== 'faulty') return 'mended';
+  return weight(after) < weight(before) ? 'better' : 'unchanged';
 }
 
 /** How bad it is, so that two checks can be compared: each fault once, by its severity. */
@@ -161,19 +237,6 @@ function fixedJson(fixed: Fixed): object {
   };
 }
 
-const OUTCOMES: Readonly<Record<Outcome, string>> = {
-  'nothing-to-mend': 'Nothing alters SIP here in a way that does harm. Nothing was changed.',
-  mended: 'Mended: the SIP ALG is off, and nothing on the wire does harm any more.',
-  better: 'Better: the SIP ALG is off, and some faults are gone. The rest comes from something else.',
-  unchanged:
-    'The router says that its SIP ALG is off, and the wire is as before: another box on the path does it.',
-  undone: 'It was worse with the SIP ALG off, so everything is as it was.',
-  switched:
-    'The router says that its SIP ALG is off. `sipalg check REFLECTOR` shows whether that is so on the wire.',
-  'by-hand': 'Nothing was sent: this router is switched by hand, with the steps above. Then run this again.',
-  declined: 'Nothing was sent.',
-};
-
 function fixedText(fixed: Fixed): string {
   const { outcome, handle, before, change, after } = fixed;
   const { gone, left, added } = compared(fixed);
@@ -182,10 +245,11 @@ function fixedText(fixed: Fixed): string {
   if (after !== undefined && left.length > 0) lines.push(`  left: ${left.join(', ')}`);
   if (added.length > 0) lines.push(`  new:  ${added.join(', ')}`);
   for (const task of change?.left ?? []) lines.push(`  left to do: ${task}`);
-  if (change?.changed === true && outcome !== 'undone')
+  if (change?.saved === false)
+    lines.push('  Whether it survives a restart is not known: restart the router, and check again.');
+  if (change?.changed === true)
     lines.push(`  the way back: sipalg router on ${handle!.host} --recipe ${handle!.recipe.id}`);
-  if (!['nothing-to-mend', 'mended', 'switched'].includes(outcome))
-    lines.push(...workaroundLines(after ?? before, handle?.recipe));
+  if (!GOOD.includes(outcome)) lines.push(...workaroundLines(after ?? before, handle?.recipe));
   return `${lines.join('\n')}\n`;
 }
 

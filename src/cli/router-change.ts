@@ -5,9 +5,10 @@ import { defaultStateDir, writeBackup } from '../routers/backup.ts';
 import {
   type AlgState,
   type Change,
+  type ChangeHooks,
   Changer,
-  type Exchange,
   isDrivable,
+  type Switching,
   type Target,
 } from '../routers/change.ts';
 import {
@@ -22,6 +23,7 @@ import { RouterError } from '../routers/drive/failure.ts';
 import { HostKeys } from '../routers/drive/host-keys.ts';
 import { identify } from '../routers/identify/identify.ts';
 import { defaultGateway, requireLocal } from '../routers/identify/place.ts';
+import { KeptValues } from '../routers/kept.ts';
 import type { Procedure, Recipe } from '../routers/schema.ts';
 import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
@@ -65,7 +67,7 @@ export async function routerCheck(host: string | undefined, options: DeviceOptio
   const handle = await findHandle(host, options, 'off');
   if (handle.procedure === undefined) return byHand(handle, 'off', options);
   if (options.dryRun === true) return dryRun(handle, 'off', options);
-  const changer = await openChanger(handle, handle.procedure, options, () => {});
+  const changer = await openChanger(handle, handle.procedure, options, { backUp: () => {} });
   let state: AlgState;
   try {
     state = await changer.check();
@@ -101,44 +103,117 @@ export async function routerSwitch(
   return exitCode.ok;
 }
 
-/** Shows, asks, switches. Undefined where the answer was no. */
+/** Shows, asks, switches, and keeps it. Undefined where the answer was no. */
 export async function switchRouter(
   handle: Handle,
   target: Target,
   options: DeviceOptions,
 ): Promise<Switched | undefined> {
+  const session = await openSession(handle, target, options);
+  if (session === undefined) return undefined;
+  try {
+    return { ...(await session.changer.change(target)), backup: session.backup() };
+  } finally {
+    session.changer.close();
+  }
+}
+
+/** A router that has been switched, and waits for what the wire says before it is told to keep it. */
+export interface Trial {
+  readonly switching: Switching;
+  /** What a person has to do for states made under the old setting. */
+  readonly flushed: readonly string[];
+  keep(): Promise<Switched>;
+  undo(): Promise<AlgState>;
+  close(): void;
+}
+
+/** Shows, asks, switches. Undefined where the answer was no. */
+export async function tryRouter(
+  handle: Handle,
+  target: Target,
+  options: DeviceOptions,
+): Promise<Trial | undefined> {
+  const session = await openSession(handle, target, options);
+  if (session === undefined) return undefined;
+  const { changer, backup } = session;
+  try {
+    const switching = await changer.switchTo(target);
+    const flushed = switching.changed ? await changer.flush() : [];
+    return {
+      switching,
+      flushed,
+      keep: async () => {
+        const left = switching.changed
+          ? [...(await changer.keep(switching)), ...flushed, ...changer.leftBehind(target)]
+          : [];
+        return {
+          ...switching,
+          saved: !switching.changed || changer.isSaved,
+          left,
+          exchanges: changer.exchanges,
+          backup: backup(),
+        };
+      },
+      undo: () => changer.undo(switching),
+      close: () => changer.close(),
+    };
+  } catch (error) {
+    changer.close();
+    throw error;
+  }
+}
+
+interface Session {
+  readonly changer: Changer;
+  readonly backup: () => string | undefined;
+}
+
+async function openSession(
+  handle: Handle,
+  target: Target,
+  options: DeviceOptions,
+): Promise<Session | undefined> {
   const { procedure, recipe, host } = handle;
   if (procedure === undefined) throw new UsageError(`${recipe.id} has nothing that a program could do`);
-  process.stderr.write(planText(recipe, procedure, target, placeText(handle, options)));
-  const granted = options.yes === true && (options.unverified === true || isVerified(procedure, target));
-  if (
-    !granted &&
-    !(await confirm(
-      `Send this to ${host}?`,
-      options.yes === true
-        ? 'not everything here is verified: --yes --unverified sends it nevertheless'
-        : '--yes sends it without a question, --dry-run shows it only',
-    ))
-  )
-    return undefined;
-  let backup: string | undefined;
   const stateDir = options.stateDir ?? defaultStateDir();
-  const changer = await openChanger(handle, procedure, options, (before, exchanges) => {
-    backup = writeBackup({ stateDir, host, recipe, procedure, target, before, exchanges, at: new Date() });
-    process.stderr.write(`How it was, and the way back: ${backup}\n`);
+  const store = new KeptValues(stateDir, host, recipe.id, procedure.id);
+  const kept = target === 'on' ? store.read(procedure) : new Map<string, string>();
+  process.stderr.write(planText(recipe, procedure, target, placeText(handle, options), kept));
+  if (!(await isGranted(procedure, target, host, options))) return undefined;
+  let backup: string | undefined;
+  const changer = await openChanger(handle, procedure, options, {
+    kept,
+    backUp: (before, exchanges, restored) => {
+      if (target === 'off') store.write(restored);
+      const what = { stateDir, host, recipe, procedure, target, before, exchanges, at: new Date() };
+      backup = writeBackup({ ...what, kept: target === 'off' ? restored : kept });
+      process.stderr.write(`How it was, and the way back: ${backup}\n`);
+    },
   });
-  try {
-    return { ...(await changer.change(target)), backup };
-  } finally {
-    changer.close();
-  }
+  return { changer, backup: () => backup };
+}
+
+async function isGranted(
+  procedure: Procedure,
+  target: Target,
+  host: string,
+  options: DeviceOptions,
+): Promise<boolean> {
+  if (options.yes === true && (options.unverified === true || isVerified(procedure, target))) return true;
+  return confirm(
+    `Send this to ${host}?`,
+    options.yes === true
+      ? 'not everything here is verified: --yes --unverified sends it nevertheless'
+      : '--yes sends it without a question, --dry-run shows it only',
+  );
 }
 
 async function openChanger(
   { host, ways }: Handle,
   procedure: Procedure,
   options: DeviceOptions,
-  backUp: (before: AlgState, exchanges: readonly Exchange[]) => void,
+  hooks: Pick<ChangeHooks, 'backUp' | 'kept'>,
 ): Promise<Changer> {
   const credentials = await credentialsFor(procedure, ways, options);
   const hostKeys = new HostKeys(options.stateDir ?? defaultStateDir());
@@ -162,7 +237,7 @@ async function openChanger(
   };
   const device = await openDevice(procedure, settings, ways);
   return new Changer(device, procedure, {
-    backUp,
+    ...hooks,
     tell: (phase, line) => {
       if (options.json !== true) process.stderr.write(`  ${phase}: ${line}\n`);
     },

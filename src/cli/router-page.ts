@@ -2,6 +2,7 @@
 import { faultById } from '../core/detect/faults.ts';
 import { remedyById } from '../core/detect/remedies.ts';
 import type { Procedure, Recipe, Step } from '../routers/schema.ts';
+import { shownLine } from '../routers/values.ts';
 import {
   advices,
   algDefaults,
@@ -113,7 +114,7 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
   const steps = (title: string, items: readonly Step[]): Block[] =>
     items.length === 0
       ? []
-      : [{ kind: 'steps', title, items: items.map((step) => pageStep(step, procedure.verified)) }];
+      : [{ kind: 'steps', title, items: items.map((step) => pageStep(step, procedure)) }];
   const facts = [
     `By ${procedureKinds[procedure.kind]}${procedure.address === undefined ? '' : `: ${procedure.address}`}.`,
     ...(procedure.models.length === 0 ? [] : [`Models: ${procedure.models.join(', ')}.`]),
@@ -139,6 +140,13 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
           } as const,
         ]
       : []),
+    ...list(
+      procedure.values.map(
+        ({ name, what, restore }) =>
+          `\`<${name}>\` stands for ${what}, as the first look shows it.${restore === true ? ' Write it down: it is wanted to put it back.' : ''}`,
+      ),
+    ),
+    ...steps('Log in, for programs', login?.requests ?? []),
     ...steps('Look first', procedure.check),
     ...steps('Switch it off', procedure.off),
     ...steps('Keep it over a restart', procedure.persist),
@@ -165,7 +173,11 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
   ];
 }
 
-function pageStep(step: Step, verified: boolean): PageStep {
+function whatOf(values: Procedure['values'], name: string): string {
+  return values.find((one) => one.name === name)?.what ?? name;
+}
+
+function pageStep(step: Step, { verified, values }: Procedure): PageStep {
   const uncertain =
     (step.verified ?? verified) === verified ? '' : step.verified === true ? '' : ` ${UNVERIFIED}`;
   const parts = [
@@ -174,6 +186,7 @@ function pageStep(step: Step, verified: boolean): PageStep {
     ...(step.set === undefined ? [] : [setText(step.set)]),
     ...(step.send === undefined ? [] : ['Type:']),
     ...(step.request === undefined ? [] : ['Send:']),
+    ...(step.where === undefined ? [] : [`(Only where there is ${whatOf(values, step.where)}.)`]),
     ...(step.optional === true ? ['(Leave it out where the device does not know it.)'] : []),
   ];
   const { request } = step;
@@ -184,7 +197,7 @@ function pageStep(step: Step, verified: boolean): PageStep {
       : `${request.method} ${request.path}${request.body === undefined ? '' : ` ${request.body}`}`);
   return {
     text: `${parts.join(' ')}${uncertain}`,
-    ...(code === undefined ? {} : { code }),
+    ...(code === undefined ? {} : { code: shownLine(code) }),
     ...(step.see === undefined ? {} : { see: step.see }),
   };
 }

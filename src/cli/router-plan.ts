@@ -1,12 +1,22 @@
 /** What is going to be sent to a router, word for word, before anybody is asked whether it shall be. */
 import { lineText, type Target } from '../routers/change.ts';
 import type { Procedure, Recipe, Step } from '../routers/schema.ts';
+import { fillStep, shownLine, type Values } from '../routers/values.ts';
 
-export function planText(recipe: Recipe, procedure: Procedure, target: Target, place: string): string {
+export function planText(
+  recipe: Recipe,
+  procedure: Procedure,
+  target: Target,
+  place: string,
+  kept: Values = new Map(),
+): string {
+  const section = (title: string, steps: readonly Step[]): string[] =>
+    steps.length === 0 ? [] : [`${title}:`, ...steps.map((step) => `    ${planLine(step, procedure, kept)}`)];
   const back: Target = target === 'off' ? 'on' : 'off';
   const keep = target === 'off' ? procedure.persist : [];
   const lines = [
     `${recipe.vendor}: ${recipe.id}, "${procedure.title}" (${procedure.id}), at ${place}`,
+    ...section('It logs in with', procedure.login?.requests ?? []),
     ...section('It reads the state with', procedure.check),
     ...section(
       'It sends, one after another, each after the expected answer to the one before',
@@ -16,6 +26,7 @@ export function planText(recipe: Recipe, procedure: Procedure, target: Target, p
     ...section(`If the device does not say "${target}", it sets it back with`, procedure[back]),
     ...section('If it does, this keeps the setting over a restart', keep),
     ...section('and this removes states made under the old setting', procedure.flush),
+    ...valueLines(procedure, kept),
     `Risk: ${procedure.risk.level}. ${procedure.risk.text}`,
     ...(place.includes('telnet') ? ['Telnet carries the password in the clear.'] : []),
     ...recipe.effects.map((effect) => `Side effect: ${effect}`),
@@ -37,6 +48,15 @@ export function isVerified(procedure: Procedure, target: Target): boolean {
   );
 }
 
+function valueLines({ values }: Procedure, kept: Values): string[] {
+  return values
+    .filter(({ name }) => !kept.has(name))
+    .map(
+      ({ name, what, otherwise }) =>
+        `<${name}> is ${what}, as the device shows it${otherwise === undefined ? '' : `, or ${otherwise}`}.`,
+    );
+}
+
 /** For what only a person can do. */
 export function handText(recipe: Recipe, target: Target, host: string): string {
   const procedure = recipe.procedures.find((one) => one[target].length > 0);
@@ -46,7 +66,7 @@ export function handText(recipe: Recipe, target: Target, host: string): string {
   const lines = [
     `${recipe.vendor} (${recipe.id}): "${procedure.title}", by hand, at ${procedure.address ?? `http://${host}/`}`,
     ...steps.flatMap((step, i) => [
-      `  ${i + 1}. ${lineText(step)}`,
+      `  ${i + 1}. ${shownLine(lineText(step))}`,
       ...(step.see === undefined ? [] : [`     You see: ${step.see}`]),
     ]),
     ...(procedure.flush.length > 0 ? ['Afterwards, so that old states go:'] : []),
@@ -56,6 +76,8 @@ export function handText(recipe: Recipe, target: Target, host: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-function section(title: string, steps: readonly Step[]): string[] {
-  return steps.length === 0 ? [] : [`${title}:`, ...steps.map((step) => `    ${lineText(step)}`)];
+/** What is not known yet stands as `<name>`. */
+function planLine(step: Step, { values }: Procedure, kept: Values): string {
+  const condition = values.find(({ name }) => name === step.where);
+  return `${shownLine(lineText(fillStep(step, kept)))}${condition === undefined ? '' : `    (only where there is ${condition.what})`}`;
 }

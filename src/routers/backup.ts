@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type AlgState, type Exchange, lineText, type Target } from './change.ts';
 import type { Procedure, Recipe } from './schema.ts';
+import { fillStep, type Values } from './values.ts';
 
 /** More than that are not looked at; the oldest go. */
 const MAX_BACKUPS = 200;
@@ -21,6 +22,8 @@ export interface Backup {
   readonly target: Target;
   readonly before: AlgState;
   readonly exchanges: readonly Exchange[];
+  /** What is put back. */
+  readonly kept: Values;
   readonly at: Date;
 }
 
@@ -39,7 +42,11 @@ export function writeBackup(backup: Backup): string {
     'The way back:',
     `  sipalg router ${back} ${host} --recipe ${recipe.id} --procedure ${procedure.id}`,
     'or by hand:',
-    ...procedure[back].map((step) => `  ${lineText(step)}`),
+    ...procedure[back].map((step) => `  ${lineText(fillStep(step, backup.kept))}`),
+    ...(backup.kept.size === 0 ? [] : ['', 'What is put back:']),
+    ...procedure.values.flatMap(({ name, what }) =>
+      backup.kept.has(name) ? [`  ${what}: ${backup.kept.get(name)}`] : [],
+    ),
     '',
     'What the device said:',
     ...backup.exchanges.flatMap(({ sent, answer }) => [`> ${sent}`, answer]),

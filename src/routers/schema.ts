@@ -12,6 +12,7 @@ import {
   advices,
   algDefaults,
   algPresences,
+  derivations,
   fingerprintKinds,
   grades,
   loginKinds,
@@ -70,6 +71,28 @@ const verified = field(
   'Whether a source that was read says so. `false`: from memory or a guess, and shown as such.',
 );
 
+const name = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-zA-Z0-9]{0,31}$/, 'a name of letters and digits, such as helper'),
+);
+const taking = v.pipe(
+  pattern,
+  v.check((source) => /\(\?<[a-z]/i.test(source), 'a regular expression with a named group: (?<name>…)'),
+);
+const takes = (summary: string) => list(taking, summary);
+
+const headerFields = (summary: string) =>
+  list(
+    v.strictObject({
+      name: field(
+        v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'the name of a header field')),
+        'The name of the header field.',
+      ),
+      value: field(text, 'Its value; `{{name}}` stands for a value.'),
+    }),
+    summary,
+  );
+
 const answer = v.strictObject({
   match: field(pattern, 'A regular expression over the whole answer; `^` and `$` match at line ends.'),
   means: field(word(meanings), 'What the answer says.'),
@@ -85,18 +108,24 @@ const step = v.strictObject({
     }),
     'What is set on the page.',
   ),
-  send: open(text, 'A line to type at the prompt.'),
+  send: open(text, 'A line to type at the prompt; `{{name}}` stands for a value.'),
   request: open(
     v.strictObject({
       method: field(v.picklist(['GET', 'POST', 'PUT', 'DELETE']), 'The HTTP method.'),
       path: field(v.pipe(text, v.startsWith('/')), 'The path on the device.'),
       body: open(text, 'The body.'),
       type: open(text, 'Its Content-Type.'),
+      headers: headerFields('Header fields beside those of the login.'),
     }),
-    'An HTTP request.',
+    'An HTTP request; `{{name}}` stands for a value.',
   ),
   see: open(text, 'What must be seen then, in words.'),
   answers: list(answer, 'What the answer can be, for programs; the first that matches counts.'),
+  silent: open(v.boolean(), 'The device says nothing but its prompt; anything else ends it.'),
+  take: takes(
+    'What is taken from the answer (of HTTP: status, header fields and body): each named group is a value. It has to match, unless the answer means `off` or `absent`.',
+  ),
+  where: open(name, 'Done only where this value is there.'),
   optional: open(v.boolean(), 'May be left out where the device does not know it.'),
   verified: open(v.boolean(), 'As the procedure, unless it is said here.'),
   sources: codes,
@@ -129,8 +158,44 @@ const procedure = v.strictObject({
       note: open(text, 'What else is to know.'),
       verified,
       sources: codes,
+      requests: list(
+        step,
+        'How a program logs in to an HTTP interface: requests, one after another. `{{user}}`, `{{password}}` (in a body as JSON or XML wants it) and what is derived may stand in them.',
+      ),
+      derive: list(
+        v.strictObject({
+          name: field(name, 'What it is called.'),
+          from: field(text, 'From which text, with values in it.'),
+          by: field(
+            v.pipe(v.array(word(derivations)), v.minLength(1), v.maxLength(4)),
+            'What is done to it, one after another.',
+          ),
+        }),
+        'Values that are computed, such as the proof of a password; each may stand on those before it.',
+      ),
+      headers: headerFields('Header fields of every request, as soon as their values are there.'),
+      take: takes(
+        'What any answer may bring anew, such as the next token; nothing happens where it does not match.',
+      ),
+      renew: open(
+        pattern,
+        'What an answer (`HTTP 200`, header fields, body) is like when session or token are no longer good. Then it logs in anew, once, and sends the request again.',
+      ),
     }),
     'The login.',
+  ),
+  values: list(
+    v.strictObject({
+      name: field(name, 'What it is called: `{{name}}` in a line.'),
+      what: field(text, 'What it is, for people.'),
+      match: field(pattern, 'What it can be, as a whole; anything else is a surprise.'),
+      restore: open(
+        v.boolean(),
+        'It belongs to what is taken away: kept from the check before `off`, and put back by `on`.',
+      ),
+      otherwise: open(text, 'What `on` takes where nothing was kept.'),
+    }),
+    'What has to be looked up on the device, and is put into later lines.',
   ),
   prompt: open(pattern, 'A regular expression for the prompt, where commands are typed.'),
   legacySsh: list(

@@ -80,6 +80,13 @@ export const loginKinds = {
   'api-token': 'a token or key',
 } as const;
 
+/** What can be done to a text to prove a password without sending it, or to send it as the device wants it. */
+export const derivations = {
+  sha256: 'SHA-256, as 64 hexadecimal digits',
+  md5: 'MD5, as 32 hexadecimal digits',
+  base64: 'base64 of the octets of the text (UTF-8)',
+} as const;
+
 /** What an answer, or a box on a page, says about the ALG. */
 export const meanings = {
   on: 'the ALG is on',

@@ -7,6 +7,7 @@ import { pageText } from '../../src/cli/router-text.ts';
 import { loadCatalogue, searchRecipes } from '../../src/routers/catalogue.ts';
 import { lintRecipes } from '../../src/routers/lint/lint.ts';
 import { recipeProblemText } from '../../src/routers/problem.ts';
+import { shownLine } from '../../src/routers/values.ts';
 import { isCopied } from './article-runs.ts';
 import { folder, paths, readRecord } from './records.ts';
 
@@ -28,11 +29,9 @@ for (const file of files) {
       assert.ok(flat.includes(procedure.title), procedure.title);
       for (const step of [...procedure.check, ...procedure.off, ...procedure.persist, ...procedure.on]) {
         if (step.send !== undefined) {
-          assert.ok(
-            text.includes(`\n         ${step.send}\n`),
-            `not to be copied as it stands: ${step.send}`,
-          );
-          assert.ok(markdown.includes(`\n   ${step.send}\n`), step.send);
+          const line = shownLine(step.send);
+          assert.ok(text.includes(`\n         ${line}\n`), `not to be copied as it stands: ${line}`);
+          assert.ok(markdown.includes(`\n   ${line}\n`), line);
         }
         assert.ok(flat.includes(step.see!.replaceAll(/\s+/g, ' ')), step.see);
       }

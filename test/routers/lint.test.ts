@@ -37,11 +37,11 @@ procedures:
     check:
       - { send: show alg, see: on or off, answers: [{ match: '^off', means: off }, { match: '^on', means: on }] }
     off:
-      - { send: alg off, see: Nothing but the prompt. }
+      - { send: alg off, see: Nothing but the prompt., silent: true }
     persist:
-      - { send: save, see: saved }
+      - { send: save, see: saved, answers: [{ match: saved, means: done }] }
     on:
-      - { send: alg on, see: Nothing but the prompt. }
+      - { send: alg on, see: Nothing but the prompt., silent: true }
     saves: by-steps
     reboot: no
     risk: { level: low, text: Nothing else changes. }
@@ -56,6 +56,18 @@ status: documented
 
 /** What is replaced, by what, and what the linter says then. */
 const bad: Readonly<Record<string, readonly (readonly [RegExp | string, string, RegExp])[]>> = {
+  'answered-line': [
+    [
+      'alg off, see: Nothing but the prompt., silent: true',
+      'alg off, see: Nothing.',
+      /ssh, off, step 1 does not say which/,
+    ],
+    [
+      'match: saved, means: done',
+      'match: error, means: failed',
+      /ssh, persist, step 1 does not say which answer/,
+    ],
+  ],
   'check-first': [[/ {4}check:\n {6}- \{ menu.*\n/, '', /procedure web has no check/]],
   'expected-answer': [
     [', see: No tick. }', ' }', /procedure web, off, step 1 does not say what must be seen/],
@@ -66,6 +78,35 @@ const bad: Readonly<Record<string, readonly (readonly [RegExp | string, string, 
       'see: Whether there is a tick. }',
       'see: A tick., answers: [{ match: a, means: on }] }',
       /has answers: and nothing that is answered/,
+    ],
+  ],
+  'known-value': [
+    ['send: alg off,', "send: 'alg off {{number}}',", /wants number, which nothing declares/],
+    ['send: alg off,', 'send: alg off, where: number,', /wants number, which nothing declares/],
+    [
+      'means: on }] }\n    off:',
+      "means: on }], take: ['(?<number>1)'] }\n    off:",
+      /takes number, which is not declared/,
+    ],
+    [
+      '    check:\n      - { send',
+      '    values: [{ name: number, what: a number, match: a, otherwise: b }]\n    check:\n      - { send',
+      /its check does not take it/,
+    ],
+    [
+      '    check:\n      - { send',
+      '    values: [{ name: number, what: a number, match: a, otherwise: b }]\n    check:\n      - { send',
+      /declares number and never uses it/,
+    ],
+    [
+      '    check:\n      - { send',
+      '    values: [{ name: number, what: a number, match: a, otherwise: b }]\n    check:\n      - { send',
+      /cannot be its own otherwise/,
+    ],
+    [
+      '    login: { kind: web-form, user: admin, verified: false }',
+      "    login: { kind: web-form, verified: false, headers: [{ name: Cookie, value: '{{session}}' }] }",
+      /the login of web wants session, which it does not take/,
     ],
   ],
   'known-sources': [

@@ -88,9 +88,17 @@ export class Machine {
       const index = steps.findIndex((step) => sentText(step) === this.heard.at(-1));
       if (index < 0) continue;
       const step = steps[index]!;
+      // What need not be there is not there.
+      if (phase === 'check' && step.take.length > 0) return { text: '', next: 'prompt' };
       if (phase === 'check') return { text: checkAnswer(step, this.state), next: 'prompt' };
       if (phase === 'off' || phase === 'on') {
-        if (!this.troubled && this.trouble !== 'none' && this.trouble !== 'does-not-stick' && index === 0) {
+        const first = steps.findIndex((one) => sentText(one) !== undefined && one.where === undefined);
+        if (
+          !this.troubled &&
+          this.trouble !== 'none' &&
+          this.trouble !== 'does-not-stick' &&
+          index === first
+        ) {
           this.troubled = true;
           if (this.trouble === 'refusal') return { text: failure(step), next: 'prompt' };
           if (this.trouble === 'surprise') return { text: '%@ lamp 4711 overheated', next: 'prompt' };
@@ -351,11 +359,11 @@ export async function httpSimulator(machine: Machine): Promise<Simulator> {
   return closing(server, () => server.closeAllConnections());
 }
 
-function listen(server: Server | HttpServer): Promise<void> {
+export function listen(server: Server | HttpServer): Promise<void> {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 }
 
-function closing(server: Server | HttpServer, endAll: () => void): Simulator {
+export function closing(server: Server | HttpServer, endAll: () => void): Simulator {
   return {
     port: (server.address() as AddressInfo).port,
     [Symbol.asyncDispose]: () =>

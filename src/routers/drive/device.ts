@@ -7,7 +7,8 @@ import type { Procedure, Step } from '../schema.ts';
 import { Conversation } from './conversation.ts';
 import { RouterError } from './failure.ts';
 import type { HostKeys } from './host-keys.ts';
-import { askHttp, type HttpRequest } from './http.ts';
+import { askHttp } from './http.ts';
+import { HttpSession } from './http-session.ts';
 import { execute, openShell, openSsh } from './ssh.ts';
 import { openTelnet } from './telnet.ts';
 
@@ -15,6 +16,8 @@ export interface StepAnswer {
   readonly text: string;
   /** The prompt that followed, where there is one: some devices show there what was entered. */
   readonly prompt: string;
+  /** Of HTTP: with status and header fields; nothing is hidden in it. */
+  readonly whole?: string;
 }
 
 export interface Device {
@@ -50,8 +53,10 @@ export function waysOf(procedure: Procedure): readonly Way[] {
   const { kind } = procedure;
   if (kind === 'ssh' || kind === 'telnet') return [kind];
   if (kind === 'console') return ['ssh', 'telnet'];
-  // Other logins than this one take a token, each in a way of its own; a password is not sent where it does not belong.
-  return kind === 'api' && procedure.login?.kind === 'http-basic' ? ['https', 'http'] : [];
+  if (kind !== 'api' && kind !== 'controller') return [];
+  const { login } = procedure;
+  // A login that the recipe does not describe is for people; a password is not sent where it does not belong.
+  return login?.kind === 'http-basic' || (login?.requests.length ?? 0) > 0 ? ['https', 'http'] : [];
 }
 
 /** Opens the first way that is there. A device that answers and refuses has answered. */
@@ -80,7 +85,7 @@ export async function openDevice(
 async function open(procedure: Procedure, options: DeviceOptions): Promise<Device> {
   if (options.way === 'ssh') return openByShell(procedure, options);
   if (options.way === 'telnet') return openByTelnet(procedure, options);
-  return openByHttp(options);
+  return openByHttp(procedure, options);
 }
 
 function lineOf(step: Step): string {
@@ -144,46 +149,19 @@ function conversationOf(
   return new Conversation(stream, { enter, prompt, answerMs, secrets });
 }
 
-async function openByHttp(options: DeviceOptions): Promise<Device> {
+async function openByHttp(procedure: Procedure, options: DeviceOptions): Promise<Device> {
   const { host, way, credentials, connectMs, answerMs } = options;
-  const secure = way === 'https';
-  const place = { host, port: options.port ?? defaultPorts[way], secure };
+  const place = { host, port: options.port ?? defaultPorts[way], secure: way === 'https' };
   // Whether anybody is there, before a password is sent anywhere.
   await askHttp({ ...place, timeoutMs: connectMs }, { method: 'GET', path: '/' });
   const { user, password } = credentials;
   if (password === undefined) throw noPassword();
-  const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  const session = new HttpSession({ ...place, timeoutMs: answerMs }, procedure, { user, password });
+  await session.logIn();
   return {
     way,
     close: () => {},
-    perform: async ({ request }) => {
-      if (request === undefined)
-        throw new RouterError('routers/refused', 'this step of the recipe is not a request', 'do it by hand');
-      const { method, path, body, type } = request;
-      const asked: HttpRequest = {
-        method,
-        path,
-        headers: { authorization, ...(type === undefined ? {} : { 'content-type': type }) },
-        ...(body === undefined ? {} : { body }),
-      };
-      const answer = await askHttp({ ...place, timeoutMs: answerMs }, asked);
-      if (answer.status === 401 || answer.status === 403)
-        throw new RouterError(
-          'routers/wrong-password',
-          `${host} does not let "${user}" in (HTTP ${answer.status})`,
-          'it was tried once; --user names another user',
-        );
-      if (answer.status < 200 || answer.status > 299)
-        throw new RouterError(
-          'routers/surprise',
-          `${method} ${path}: HTTP ${answer.status}`,
-          'nothing was sent after it. The firmware may be another than the recipe is for',
-        );
-      return {
-        text: password === '' ? answer.body : answer.body.replaceAll(password, '********'),
-        prompt: '',
-      };
-    },
+    perform: async (step) => ({ ...(await session.perform(step)), prompt: '' }),
   };
 }
 

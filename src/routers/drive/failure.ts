@@ -11,7 +11,10 @@ export type RouterErrorCode =
   | 'routers/surprise'
   | 'routers/refused'
   | 'routers/hung-up'
+  | 'routers/by-hand'
+  | 'routers/no-value'
   | 'routers/not-applied'
+  | 'routers/state-not-readable'
   | 'routers/no-recipe'
   | 'routers/no-gateway';
 

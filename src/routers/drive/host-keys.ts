@@ -3,11 +3,8 @@
  * stands in between, or the device was reset, and only its owner can tell.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
-/** Nobody has more routers than that; the oldest go. */
-const MAX_HOSTS = 1000;
+import { join } from 'node:path';
+import { readTable, writeEntry } from '../state-file.ts';
 
 export class HostKeys {
   readonly path: string;
@@ -17,29 +14,12 @@ export class HostKeys {
   }
 
   known(host: string, port: number): string | undefined {
-    return this.#read()[`${host} ${port}`];
+    const fingerprint = readTable(this.path)[`${host} ${port}`];
+    return typeof fingerprint === 'string' ? fingerprint : undefined;
   }
 
   remember(host: string, port: number, fingerprint: string): void {
-    const entries = Object.entries(this.#read()).filter(([name]) => name !== `${host} ${port}`);
-    const kept = Object.fromEntries([...entries.slice(-MAX_HOSTS + 1), [`${host} ${port}`, fingerprint]]);
-    mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${this.path}.new`, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
-    renameSync(`${this.path}.new`, this.path);
-  }
-
-  #read(): Record<string, string> {
-    let text: string;
-    try {
-      text = readFileSync(this.path, 'utf8');
-    } catch {
-      return {};
-    }
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return {};
-    return Object.fromEntries(
-      Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-    );
+    writeEntry(this.path, `${host} ${port}`, fingerprint);
   }
 }
 

@@ -24,6 +24,8 @@ export interface HttpPlace {
   readonly port: number;
   readonly secure: boolean;
   readonly timeoutMs: number;
+  /** What it is called when the device breaks a connection that was there. Default: `routers/unreachable`. */
+  readonly broken?: 'routers/hung-up';
   /** Told the certificate, where there is one. Routers sign their own; who is asked about it is the caller's affair. */
   readonly seen?: (socket: IncomingMessage['socket']) => void;
 }
@@ -37,12 +39,15 @@ export function askHttp(
 ): Promise<HttpAnswer> {
   const { host, port, secure, timeoutMs } = place;
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => {
+    const fail = (
+      why: string,
+      code: 'routers/unreachable' | 'routers/hung-up' = 'routers/unreachable',
+    ): void => {
       clearTimeout(timer);
       request.destroy();
       reject(
         new RouterError(
-          'routers/unreachable',
+          code,
           `no HTTP answer from ${host} port ${port} (${why})`,
           'look whether the web page of the device opens there; --port names another port',
         ),
@@ -75,7 +80,7 @@ export function askHttp(
           if (length > MAX_BODY) fail(`more than ${MAX_BODY / 1024} KiB`);
           else chunks.push(chunk);
         });
-        response.on('error', (error) => fail(error.message));
+        response.on('error', (error) => fail(error.message, place.broken));
         response.on('end', () => {
           clearTimeout(timer);
           const named = Object.entries(response.headers).map(([name, value]) => [
@@ -90,7 +95,10 @@ export function askHttp(
         });
       },
     );
-    request.on('error', (error) => fail((error as NodeJS.ErrnoException).code ?? error.message));
+    request.on('error', (error) => {
+      const { code = error.message } = error as NodeJS.ErrnoException;
+      fail(code, code === 'ECONNRESET' || code === 'EPIPE' ? place.broken : undefined);
+    });
     request.end(body);
   });
 }

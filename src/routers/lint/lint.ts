@@ -1,8 +1,10 @@
 /** The linter of the catalogue: one rule a file, and this is the table of them. */
 import type { RecipeProblem } from '../problem.ts';
+import { answeredLine } from './answered-line.ts';
 import { checkFirst } from './check-first.ts';
 import { expectedAnswer } from './expected-answer.ts';
 import { knownSources } from './known-sources.ts';
+import { knownValue } from './known-value.ts';
 import { legacySsh } from './legacy-ssh.ts';
 import { noCopy } from './no-copy.ts';
 import { noDefaultLogin } from './no-default-login.ts';
@@ -13,9 +15,11 @@ import { wayBack } from './way-back.ts';
 import { wayOut } from './way-out.ts';
 
 export const lintRules: readonly LintRule[] = [
+  answeredLine,
   checkFirst,
   expectedAnswer,
   knownSources,
+  knownValue,
   legacySsh,
   noCopy,
   noDefaultLogin,
