@@ -28,6 +28,21 @@ export function lifetimeOf(samples: readonly IdleSample[]): Lifetime {
   };
 }
 
+/**
+ * Idle times that narrow the range down, evenly within it, `most` at a time; none where it is narrow enough (4 s, so that its middle
+ * is right to within 2 s; of short lifetimes an eighth of that), or where nothing is known of one of its ends.
+ */
+export function narrowerTimes({ aliveMs, deadMs, contradictory }: Lifetime, most: number): number[] {
+  if (aliveMs === undefined || deadMs === undefined || contradictory) return [];
+  const narrowMs = Math.min(NARROW_MS, Math.max(NARROW_MS / 8, aliveMs / 4));
+  const parts = Math.min(most + 1, Math.ceil((deadMs - aliveMs) / narrowMs));
+  return Array.from({ length: parts - 1 }, (_, i) =>
+    Math.round(aliveMs + ((i + 1) * (deadMs - aliveMs)) / parts),
+  );
+}
+
+const NARROW_MS = 4_000;
+
 /** `longer than 65 s`, `between 30 s and 65 s`, `shorter than 15 s`. */
 export function describeLifetime({ aliveMs, deadMs, contradictory }: Lifetime): string {
   const seconds = (ms: number): string => `${Math.round(ms / 100) / 10} s`;

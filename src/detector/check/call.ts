@@ -68,8 +68,10 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
   };
 }
 
-class Call {
+/** One call of the phone's, message by message. `step` is what it belongs to in the report. */
+export class Call {
   readonly #stand: Stand;
+  readonly #step: string;
   readonly #phone: Phone;
   readonly #place: Place;
   readonly #phoneMedia: number;
@@ -79,8 +81,16 @@ class Call {
   #cseq = 1;
   readonly passages: Passage[] = [];
 
-  constructor(stand: Stand, phone: Phone, place: Place, phoneMedia: number, serverMedia: number) {
+  constructor(
+    stand: Stand,
+    phone: Phone,
+    place: Place,
+    phoneMedia: number,
+    serverMedia: number,
+    step = STEP,
+  ) {
     this.#stand = stand;
+    this.#step = step;
     this.#phone = phone;
     this.#place = place;
     this.#phoneMedia = phoneMedia;
@@ -152,9 +162,7 @@ class Call {
         await this.#request('ACK', 'ACK');
       }
     }
-    await this.#serverRequest('UPDATE', 'UPDATE that refreshes the session', [
-      'Session-Expires: 90;refresher=uac',
-    ]);
+    await this.refresh('UPDATE that refreshes the session');
     const refer = await this.#request('REFER', 'REFER that transfers the call', undefined, [
       `Refer-To: <sip:other@${this.#place.address}>`,
     ]);
@@ -181,8 +189,13 @@ class Call {
     return moved;
   }
 
-  async end(): Promise<void> {
-    await this.#serverRequest('BYE', 'BYE of the server');
+  /** By the server (RFC 4028 §10), answered by the phone. As it arrived; undefined where it could not be sent. */
+  refresh(what: string): Promise<Passage | undefined> {
+    return this.#serverRequest('UPDATE', what, ['Session-Expires: 90;refresher=uac']);
+  }
+
+  end(): Promise<Passage | undefined> {
+    return this.#serverRequest('BYE', 'BYE of the server');
   }
 
   #fax(): string {
@@ -216,16 +229,16 @@ class Call {
     what: string,
     fields: readonly string[] = [],
     body?: { type: string; text: string },
-  ): Promise<void> {
+  ): Promise<Passage | undefined> {
     const dialog = this.#callee;
-    if (dialog === undefined) return;
+    if (dialog === undefined) return undefined;
     const cseq = ++this.#cseq;
     const withBody = body === undefined ? {} : { body };
     const into = await this.#into(what, (id) =>
       dialogRequest(dialog, { id, method, cseq, transport: 'UDP', fields, ...withBody }),
     );
     const { received } = into ?? {};
-    if (received === undefined) return;
+    if (received === undefined) return into;
     await this.#out(`200 to ${what}`, (id) =>
       responseTo({
         id,
@@ -236,6 +249,7 @@ class Call {
         transport: 'UDP',
       }),
     );
+    return into;
   }
 
   #answer(
@@ -258,7 +272,7 @@ class Call {
     const passage = await this.#stand.sendOut(
       this.#phone,
       this.#place,
-      { step: STEP, what: `${what}, in a call` },
+      { step: this.#step, what: `${what}, in a call` },
       make,
     );
     this.passages.push(passage);
@@ -269,7 +283,7 @@ class Call {
     const passage = await this.#stand.sendIn(
       this.#phone,
       this.#place,
-      { step: STEP, what: `${what}, in a call` },
+      { step: this.#step, what: `${what}, in a call` },
       make,
     );
     if (passage !== undefined) this.passages.push(passage);

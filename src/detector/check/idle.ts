@@ -1,7 +1,7 @@
 /**
  * Why do calls stop ringing? Mappings are left alone for some time, and then the server calls: an INVITE to a phone that
  * has registered on the SIP port, and a plain datagram on the control port beside it. Each idle time has a socket of its
- * own, all of them wait at the same time, while other steps go on.
+ * own, all of them wait at the same time, while other steps go on (lifetime-search.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BehaviourObservation, Fact } from '../../core/detect/check-report.ts';
@@ -14,6 +14,7 @@ import { endpointOf, registrarView } from '../../core/detect/registrar-view.ts';
 import { type Endpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Place } from '../control/protocol.ts';
+import { searchLifetime } from './lifetime-search.ts';
 import { registerPhone } from './registration.ts';
 import type { Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
@@ -27,6 +28,10 @@ const SHORT_MS = 30_000;
 /** What registrars grant: a call within this time has to come in. */
 const REGISTERED_MS = 300_000;
 
+/** From which pause on a flow is given the time to be taken for established. */
+export const SETTLED_MS = 12_000;
+export const SETTLE_MS = 2_100;
+
 const KEEPALIVE = octetsOf('\r\n\r\n');
 
 interface Trial extends IdleSample {
@@ -35,26 +40,29 @@ interface Trial extends IdleSample {
   readonly register?: Passage;
 }
 
-export async function measureIdle(stand: Stand, idleTimesMs: readonly number[]): Promise<StepResult> {
+/** Narrowed down for as long as `untilMs` of the monotonic clock; undefined: the times that are given are all. */
+export async function measureIdle(
+  stand: Stand,
+  idleTimesMs: readonly number[],
+  untilMs?: number,
+): Promise<StepResult> {
   const [sip] = stand.udp('sip');
   const [control] = stand.udp('control');
   if (sip === undefined) throw new NotChecked('the reflector has no UDP port 5060');
   if (idleTimesMs.length === 0) throw new NotChecked('it takes longer than a quick check');
-  const all = <T>(work: (idleMs: number) => Promise<T>): Promise<T[]> => Promise.all(idleTimesMs.map(work));
+  const search = (attempt: (idleMs: number) => Promise<Trial | undefined>): Promise<Trial[]> =>
+    searchLifetime(idleTimesMs, attempt, untilMs);
   const longestMs = Math.max(...idleTimesMs);
-  const [refreshed, registered, twoWay, oneWay] = await Promise.all([
+  const [refreshed, calls, twoWay, oneWay] = await Promise.all([
     tryRegistered(stand, sip, longestMs, keepaliveEvery(idleTimesMs)),
-    all((idleMs) => tryRegistered(stand, sip, idleMs)),
-    control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, true)),
-    control === undefined ? [] : all((idleMs) => tryPlain(stand, control, idleMs, false)),
+    search((idleMs) => tryRegistered(stand, sip, idleMs)),
+    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, true)),
+    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, false)),
   ]);
-  const known = (trials: readonly (Trial | undefined)[]): Trial[] =>
-    trials.filter((trial) => trial !== undefined);
-  const calls = known(registered);
   if (calls.length === 0) throw new NotChecked('no REGISTER arrived');
   const onSip = lifetimeOf(calls);
-  const onControl = lifetimeOf(known(twoWay));
-  const unanswered = lifetimeOf(known(oneWay));
+  const onControl = lifetimeOf(twoWay);
+  const unanswered = lifetimeOf(oneWay);
   const facts: Fact[] = [
     {
       id: 'lifetime-sip',
@@ -209,7 +217,8 @@ async function tryPlain(
   if (out.received === undefined) return undefined;
   if (answered) {
     await stand.sendIn(phone, place, label, (id) => octetsOf(id));
-    // Connection tracking takes a flow for established at the third packet.
+    // Connection tracking takes a flow for established at the third packet, Linux only where that comes two seconds later.
+    if (idleMs >= SETTLED_MS) await sleep(SETTLE_MS);
     await stand.sendOut(phone, place, label, (id) => octetsOf(id));
   }
   await sleep(idleMs);

@@ -166,7 +166,7 @@ export async function tryLeak(
       );
 }
 
-async function burst(stand: Stand, phone: Phone, place: Place, what: string): Promise<Passage[]> {
+export async function burst(stand: Stand, phone: Phone, place: Place, what: string): Promise<Passage[]> {
   const passages: Passage[] = [];
   const pace = { ...stand.pace, tries: 1 };
   for (let i = 0; i < PACKETS && !lostTwice(passages); i++)
@@ -174,7 +174,7 @@ async function burst(stand: Stand, phone: Phone, place: Place, what: string): Pr
   return passages;
 }
 
-async function burstIn(
+export async function burstIn(
   stand: Stand,
   phone: Phone,
   place: Place,
@@ -201,7 +201,7 @@ function rtpPacket(sequence: number, id: string): Uint8Array {
   return packet;
 }
 
-function lost(passages: readonly Passage[]): boolean {
+export function lost(passages: readonly Passage[]): boolean {
   return passages.every(({ received }) => received === undefined);
 }
 

@@ -21,6 +21,7 @@ import { measureBaseline } from './baseline.ts';
 import { checkBursts, checkNames } from './bursts.ts';
 import { makeCall } from './call.ts';
 import { Control } from './control.ts';
+import { holdCalls } from './hold.ts';
 import { measureIdle } from './idle.ts';
 import { receiveCalls } from './incoming.ts';
 import { checkInterception, whoAnswers } from './intercept.ts';
@@ -32,6 +33,7 @@ import { checkPhones } from './phones.ts';
 import { type Pace, Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 import { checkStreams } from './streams.ts';
+import { measureTcpIdle } from './tcp-idle.ts';
 import { tryWorkarounds } from './workaround.ts';
 
 export interface CheckOptions {
@@ -45,6 +47,9 @@ export interface CheckOptions {
   readonly tell: (step: CheckedStep) => void;
 }
 
+/** What routers and ALGs like to count in: a quarter, half and whole of an hour, and the timeouts of firewalls. */
+const USUAL_CLOCKS_MS = [180_000, 300_000, 600_000, 900_000, 1_800_000, 3_600_000];
+
 /**
  * Within the time that each kind of check has. All are waited for at the same time, so that steps of four seconds cost no
  * more time than a search would, and tell a lifetime to two.
@@ -52,13 +57,26 @@ export interface CheckOptions {
 export const idleTimes: Readonly<Record<CheckOptions['mode'], readonly number[]>> = {
   quick: [8_000],
   standard: timesUpTo(64_000),
-  long: [...timesUpTo(128_000), 155_000, 185_000, 245_000, 305_000, 605_000],
+  long: [...timesUpTo(128_000), ...growingTimes(128_000, 3_300_000), ...USUAL_CLOCKS_MS.flatMap(justAround)]
+    .filter((ms) => ms <= 3_660_000)
+    .sort((a, b) => a - b),
 };
 
 function timesUpTo(mostMs: number): number[] {
   const times: number[] = [];
   for (let ms = 12_000; ms <= mostMs; ms += 4_000) times.push(ms);
   return times;
+}
+
+/** Each a tenth longer than the one before: what lies between is searched afterwards, where there is time. */
+function growingTimes(fromMs: number, mostMs: number): number[] {
+  const times: number[] = [];
+  for (let ms = fromMs * 1.1; ms <= mostMs; ms *= 1.1) times.push(Math.round(ms / 1000) * 1000);
+  return times;
+}
+
+function justAround(clockMs: number): number[] {
+  return [clockMs - 3_000, clockMs + 3_000];
 }
 
 /** What a check can be confined to. */
@@ -73,6 +91,8 @@ export const checkSteps = [
   'incoming',
   'intercept',
   'idle',
+  'hold',
+  'tcp-idle',
   'burst',
   'names',
 ] as const;
@@ -85,6 +105,17 @@ const pauses: Readonly<Record<CheckOptions['mode'], number>> = {
   standard: 20_000,
   long: 60_000,
 };
+
+/** For how long a call is silent, apart from the pauses of `idleTimes`; none longer than they are. */
+const silences: Readonly<Record<CheckOptions['mode'], readonly number[]>> = {
+  quick: [],
+  standard: [35_000],
+  long: [35_000, 305_000, 965_000],
+};
+/** Of the longest pause: for how long TCP connections are silent in a long check. */
+const TCP_SHARES = [1 / 12, 1 / 4, 1 / 2, 1];
+/** A session ends at the reflector after its time; what is left is for the steps behind. */
+const LEFT_FOR_THE_REST_MS = 5 * 60_000;
 
 export const defaultPace: Pace = { patienceMs: 1_000, tries: 3, gapMs: 5 };
 
@@ -137,6 +168,7 @@ export class Check {
   async #sequence(): Promise<void> {
     const { stand } = this;
     const { mode, idleTimesMs } = this.options;
+    const startedAt = performance.now();
     const phone = await stand.phone();
     await this.#step('baseline', 'The path, with nothing on it that looks like SIP', async () => {
       const { clock, sent, lost } = await measureBaseline(stand, phone);
@@ -153,11 +185,28 @@ export class Check {
       return { result: `${lost} of ${sent} datagrams lost${delay}`, facts };
     });
     // Waiting takes the longest, so it begins first and goes on beside the rest.
+    const longestMs = Math.max(0, ...idleTimesMs);
+    const { promise: opened, resolve: tellOpened } = Promise.withResolvers<void>();
+    const tcpIdle = this.#step('tcp-idle', 'Silent TCP connections', () => {
+      if (mode !== 'long' || longestMs === 0) throw new NotChecked('it takes an hour: --long does it');
+      return measureTcpIdle(stand, sharesOf(idleTimesMs), tellOpened);
+    });
+    await Promise.race([opened, tcpIdle]);
     const idle = this.#step('idle', 'A call that comes in after a pause', () =>
-      measureIdle(stand, idleTimesMs),
+      measureIdle(
+        stand,
+        idleTimesMs,
+        mode === 'long' ? startedAt + stand.control.welcome.lifetimeMs - LEFT_FOR_THE_REST_MS : undefined,
+      ),
     );
+    const hold = this.#step('hold', 'Calls that last, and are silent', () => {
+      const silencesMs = [...new Set(silences[mode].map((ms) => Math.min(ms, longestMs)))];
+      if (silencesMs.length === 0 || longestMs === 0)
+        throw new NotChecked('it takes longer than a quick check');
+      return holdCalls(stand, silencesMs, mode === 'long' ? longestMs : 0);
+    });
     const incoming = this.#step('incoming', 'A call that is answered after a pause', () =>
-      receiveCalls(stand, Math.min(pauses[mode], Math.max(0, ...idleTimesMs))),
+      receiveCalls(stand, Math.min(pauses[mode], longestMs)),
     );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
     await this.#step('call', 'A whole call with audio', () => makeCall(stand));
@@ -174,7 +223,7 @@ export class Check {
     await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
     await incoming;
     await this.#step('intercept', 'Who answers', () => checkInterception(stand));
-    await idle;
+    await Promise.all([idle, hold, tcpIdle]);
     // Last, and when nothing waits any more: a box may lock out who does this.
     await this.#step('burst', 'Many messages at once', () => {
       if (mode === 'quick') throw new NotChecked('it takes longer than a quick check');
@@ -262,6 +311,13 @@ export class Check {
     this.#steps.push(step);
     this.options.tell(step);
   }
+}
+
+/** The pauses that are nearest to so much of the longest. */
+function sharesOf(timesMs: readonly number[]): number[] {
+  const longestMs = Math.max(...timesMs);
+  const found = TCP_SHARES.map((share) => Math.min(...timesMs.filter((ms) => ms >= share * longestMs)));
+  return [...new Set(found)];
 }
 
 export function summaryOf(passages: readonly Passage[]): string {
