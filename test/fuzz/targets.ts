@@ -16,6 +16,7 @@ import { recipeTarget } from './targets/recipe.ts';
 import { rewriteTarget } from './targets/rewrite.ts';
 import { sequenceTarget } from './targets/sequence.ts';
 import { streamTarget } from './targets/stream.ts';
+import { stunTarget } from './targets/stun.ts';
 
 export const targets: readonly Target[] = [
   messageTarget,
@@ -37,4 +38,5 @@ export const targets: readonly Target[] = [
   compareTarget,
   recipeTarget,
   echoTarget,
+  stunTarget,
 ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeLifetime, lifetimeOf } from './lifetime.ts';
+import { describeLifetime, lifetimeOf, narrowerTimes } from './lifetime.ts';
 
 const samples = (...pairs: [number, boolean][]) => pairs.map(([idleMs, alive]) => ({ idleMs, alive }));
 
@@ -18,4 +18,14 @@ test('what was not tried is not claimed', () => {
 
 test('alive after a longer time than dead is no time at all', () => {
   assert.ok(lifetimeOf(samples([15_000, false], [30_000, true])).contradictory);
+});
+
+test('a range is narrowed evenly until it is right to within two seconds, and shorter ones more closely', () => {
+  const range = (aliveMs: number, deadMs: number) => ({ aliveMs, deadMs, contradictory: false });
+  assert.deepEqual(narrowerTimes(range(60_000, 72_000), 24), [64_000, 68_000]);
+  assert.deepEqual(narrowerTimes(range(60_000, 64_000), 24), []);
+  assert.deepEqual(narrowerTimes(range(1_800_000, 3_600_000), 2), [2_400_000, 3_000_000]);
+  assert.deepEqual(narrowerTimes(range(500, 2_000), 24), [1_000, 1_500]);
+  assert.deepEqual(narrowerTimes({ ...range(9_000, 5_000), contradictory: true }, 24), []);
+  assert.deepEqual(narrowerTimes(lifetimeOf(samples([15_000, true])), 24), []);
 });
