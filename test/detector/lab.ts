@@ -9,6 +9,7 @@
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +25,8 @@ export const SECOND_SERVER = '203.0.113.11';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const READY_MS = 20_000;
+const CARRIER_MS = 5_000;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 
 export interface BoxOptions {
   /** Statement of the box's postrouting chain; `none` routes and translates nothing. Default: masquerade. */
@@ -55,6 +58,7 @@ export class BoxLab {
       this.#link();
       this.#route(options);
       this.#translate(options);
+      this.#awaitCarrier();
     } catch (error) {
       this.close();
       throw error;
@@ -174,6 +178,13 @@ export class BoxLab {
       [`${BOX_OUTSIDE}/24`, '2001:db8:77::1/64 nodad'],
       [`${SERVER}/24`, `${SECOND_SERVER}/24`, '2001:db8:77::10/64 nodad'],
     );
+  }
+
+  /** Linux tells some time after a link is up that it runs, and until then Node does not list its addresses. */
+  #awaitCarrier(): void {
+    const until = performance.now() + CARRIER_MS;
+    const isListed = (): boolean => this.client.enter(() => networkInterfaces().eth0 !== undefined);
+    while (!isListed() && performance.now() < until) Atomics.wait(pause, 0, 0, 5);
   }
 
   #route({ nat, udpTimeouts }: BoxOptions): void {

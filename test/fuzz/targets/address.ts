@@ -8,7 +8,7 @@ import type { Target } from '../target.ts';
 
 export const addressTarget: Target = {
   name: 'address',
-  share: 60_000,
+  share: 40_000,
   seeds: [
     '192.0.2.1',
     '2001:db8::1',

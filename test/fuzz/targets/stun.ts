@@ -17,7 +17,7 @@ const answers = ['203.0.113.7', '2001:db8::7'].map((address) =>
 
 export const stunTarget: Target = {
   name: 'stun',
-  share: 60_000,
+  share: 20_000,
   shape: 'octets',
   seeds: [request, ...answers].map(toText),
   tokens: [
