@@ -1,8 +1,9 @@
 /**
  * Bundles src/cli/main.ts into dist/sipalg.js.
  *
- * - koffi stays outside: it loads its own native file from node_modules. So do packages that only the commands for routers need:
- *   the gateway does not carry them.
+ * - koffi stays outside: it loads its own native file from node_modules. So do packages that only the commands for routers need,
+ *   and they are loaded when such a command runs: an import of the bundle's own would load them with every command, and the gateway
+ *   would carry 6 MB that it has no use for.
  * - demo/ stays outside: it starts programs by their place in the checkout, and memory is no concern there.
  * - One file and no minification: a stack trace in an operator's log has to be readable.
  * - recipes/ stays outside: it is data, read when a recipe is asked for. It lies beside dist/, as in a package.
@@ -26,6 +27,21 @@ const demoStaysOutside: Plugin = {
       if (!relative(root, path).startsWith('demo/')) return undefined;
       return { path: `./${relative(dirname(bundle), path)}`.replace('./../', '../'), external: true };
     });
+  },
+};
+
+/** An `import` of what stays outside becomes a `require` where the importing module begins to run, which is when its command does. */
+const LAZY = ['ssh2', 'fast-xml-parser'];
+const loadedWhenNeeded: Plugin = {
+  name: 'loaded-when-needed',
+  setup(build) {
+    build.onResolve({ filter: new RegExp(`^(?:${LAZY.join('|')})$`) }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'lazy' } : { path, external: true },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)})`,
+      resolveDir: root,
+    }));
   },
 };
 
@@ -53,8 +69,8 @@ if (!(process.argv.includes('--if-stale') && (await isFresh()))) {
     platform: 'node',
     target: 'node24',
     format: 'esm',
-    external: ['koffi', 'ssh2', 'fast-xml-parser', '@clack/prompts'],
-    plugins: [demoStaysOutside],
+    external: ['koffi', '@clack/prompts'],
+    plugins: [demoStaysOutside, loadedWhenNeeded],
     // CommonJS packages inside the bundle call require().
     banner: {
       js: "import { createRequire as sipalgCreateRequire } from 'node:module';\nconst require = sipalgCreateRequire(import.meta.url);",

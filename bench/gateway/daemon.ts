@@ -15,11 +15,14 @@ import { fileURLToPath } from 'node:url';
 import { newDirectory, noteProcess } from '../../demo/run.ts';
 import type { StatusReport } from '../../src/gateway/status-report.ts';
 import { askStatus } from '../../src/gateway/status-socket.ts';
+import { LIVE_HEAP_FILE, type LiveHeap } from './live-heap.ts';
 import { type Memory, memory, processTime, sleep } from './machine.ts';
 import type { BenchNetwork } from './network.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const READY_MS = 15_000;
+const LIVE_HEAP = fileURLToPath(new URL('live-heap.ts', import.meta.url));
+const COLLECT_MS = 5_000;
 
 let copied: string | undefined;
 
@@ -43,18 +46,26 @@ export class Daemon {
   readonly #logLevel: 'info' | 'warn';
   readonly #stateDir: string;
   readonly #logFile: string;
+  readonly #heapFile: string;
+  readonly #config: string | undefined;
 
-  private constructor(network: BenchNetwork, logLevel: 'info' | 'warn') {
+  private constructor(network: BenchNetwork, logLevel: 'info' | 'warn', config: string | undefined) {
     this.#network = network;
     this.#logLevel = logLevel;
     this.#stateDir = newDirectory('state');
     this.#logFile = join(this.#stateDir, 'log.json');
     writeFileSync(this.#logFile, '');
+    this.#heapFile = join(this.#stateDir, 'live-heap.json');
+    if (config !== undefined) {
+      this.#config = join(this.#stateDir, 'sipalg.toml');
+      writeFileSync(this.#config, config);
+    }
     this.#child = this.#spawn();
   }
 
-  static async start(network: BenchNetwork, logLevel: 'info' | 'warn'): Promise<Daemon> {
-    const daemon = new Daemon(network, logLevel);
+  /** `config`: the text of its configuration file. */
+  static async start(network: BenchNetwork, logLevel: 'info' | 'warn', config?: string): Promise<Daemon> {
+    const daemon = new Daemon(network, logLevel, config);
     await daemon.#ready(network);
     return daemon;
   }
@@ -89,11 +100,13 @@ export class Daemon {
       process.execPath,
       [
         // As bin/sipalg calls it.
-        ...['--max-semi-space-size=4', bundle()],
+        ...['--max-semi-space-size=4', '--heap-growing-percent=50'],
+        ...['--import', LIVE_HEAP, bundle()],
         ...['gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
         ...['--state-dir', this.#stateDir, '--log-level', this.#logLevel],
+        ...(this.#config === undefined ? [] : ['--config', this.#config]),
       ],
-      { stdio: ['ignore', log, log] },
+      { stdio: ['ignore', log, log], env: { ...process.env, [LIVE_HEAP_FILE]: this.#heapFile } },
     );
     closeSync(log);
     noteProcess(this.#stateDir, child.pid);
@@ -116,6 +129,21 @@ export class Daemon {
 
   memory(): Memory {
     return memory(this.pid);
+  }
+
+  /** MB that are reachable: everything is collected first, so that what comes after begins with a small heap. */
+  async liveMb(): Promise<number> {
+    rmSync(this.#heapFile, { force: true });
+    this.#child.kill('SIGUSR2');
+    for (const deadline = performance.now() + COLLECT_MS; performance.now() < deadline; await sleep(20)) {
+      try {
+        const { heapUsed, arrayBuffers } = JSON.parse(readFileSync(this.#heapFile, 'utf8')) as LiveHeap;
+        return Math.round((heapUsed + arrayBuffers) / 1e4) / 100;
+      } catch {
+        // Not written yet, or not to its end.
+      }
+    }
+    throw new Error(`the gateway did not say what it keeps: ${this.#tail()}`);
   }
 
   /** How often the log says what, message by message; without what is said of every message and call. */

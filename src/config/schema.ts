@@ -195,7 +195,7 @@ export const configSchema = v.object({
     ),
     'messages-per-second-per-phone': key(integerBetween(1, 1_000_000), 1_000, {
       summary:
-        'What one phone address may send to providers. Over UDP, in the transparent mode, the kernel drops what is more, before it costs anything; over TCP it is read more slowly. A PBX with many lines sends about seven messages for a call.',
+        'What one phone address may send to providers. Over UDP what is more is dropped, in the transparent mode by the kernel, before it costs anything; over TCP it is read more slowly. A PBX with many lines sends about seven messages for a call.',
       unit: 'messages a second, of 1500 octets; twice as many at once',
       example: 'messages-per-second-per-phone = 1000',
     }),

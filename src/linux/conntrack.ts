@@ -208,24 +208,29 @@ export class Conntrack {
 
   /** All UDP entries that match. Walks the whole table in the kernel, once for each family that may match. */
   list(filter: ConntrackFilter = {}): ConntrackEntry[] {
+    const entries: ConntrackEntry[] = [];
+    this.each((entry) => entries.push(entry), filter);
+    return entries;
+  }
+
+  /** The same, one by one. `seen` must not ask this table for anything: its answers would come among the entries. */
+  each(seen: (entry: ConntrackEntry) => void, filter: ConntrackFilter = {}): void {
     const named = [filter.original, filter.reply]
       .flatMap((tuple) => [tuple?.sourceAddress, tuple?.destinationAddress])
       .find((address) => address !== undefined);
     const families = named === undefined ? FAMILIES : [familyOf(named)];
-    return families.flatMap((family) => this.#listFamily(filter, family));
+    for (const family of families) this.#eachOf(family, seen, filter);
   }
 
-  #listFamily(filter: ConntrackFilter, family: Family): ConntrackEntry[] {
-    const entries: ConntrackEntry[] = [];
+  #eachOf(family: Family, seen: (entry: ConntrackEntry) => void, filter: ConntrackFilter): void {
     this.#begin(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, family);
     this.#filter({ ...filter, original: filter.original ?? {} }, family);
     this.#writer.end();
     const errno = this.#socket.exchange(this.#writer.bytes, (_type, payload) => {
       const entry = readEntry(payload);
-      if (entry !== undefined && matches(entry, filter)) entries.push(entry);
+      if (entry !== undefined && matches(entry, filter)) seen(entry);
     });
     if (errno !== 0) throw systemError('conntrack list', errno);
-    return entries;
   }
 
   /** Removes all that match any of the filters, in one walk of the table. */

@@ -3,7 +3,7 @@
  * a provider opens to a mapping.
  *
  * Facts: a response goes back on the connection that its request came on, and over another one where that is gone (RFC
- * 3261 §18.2.2); a connection that is there is used again for requests in the other direction (RFC 5923 §5, RFC 5626 §5.3);
+ * 3261 §18.2.2); a connection that is there is used again for requests in the other direction (RFC 5626 §5.3; RFC 5923 is for TLS alone);
  * what is not SIP goes on raw for good, in its direction; a live connection may be silent for long (RFC 5382 §5).
  *
  * Messages go by way of the engine, which says where they go on; the rest goes straight across, in its order.
@@ -44,7 +44,7 @@ const IDLE_MS = 124 * 60_000;
 /** One that one side has closed already (RFC 5382 §5: not before 4 min). */
 const HALF_CLOSED_MS = 4 * 60_000;
 const CHECK_MS = 10_000;
-/** Keepalives that a phone sends before its first message, kept until it is known where they go. */
+/** Octets of keepalives that a phone sends before its first message, kept until it is known where they go. */
 const MAX_EARLY = 1024;
 
 export interface ConnectionsOptions {
@@ -442,9 +442,10 @@ export class Connections {
       crossing.current.write(bytes, leg);
       return;
     }
-    const early = crossing.early.reduce((sum, one) => sum + one.length, bytes.length);
-    if (kind === 'keepalive' && early <= MAX_EARLY) {
-      crossing.early.push(bytes);
+    if (kind === 'keepalive') {
+      // More than that is let go. To go on for its sake would be without a mapping, and so would be the messages after it.
+      const early = crossing.early.reduce((sum, one) => sum + one.length, bytes.length);
+      if (early <= MAX_EARLY) crossing.early.push(bytes);
       return;
     }
     const address = this.#options.externalAddress(leg.local.address);

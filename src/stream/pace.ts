@@ -11,6 +11,9 @@ export function costOf(octets: number): number {
   return Math.max(1, Math.ceil(octets / OCTETS));
 }
 
+/** Sources that are counted at a time: where anybody may send, there can be more of them than packets that are worth it. */
+const MAX_SOURCES = 16_384;
+
 interface Bucket {
   tokens: number;
   filledMs: number;
@@ -36,8 +39,7 @@ export class Pace {
    * that has anything in it, and waited for afterwards.
    */
   take(source: string, cost: number, nowMs: number): number {
-    const bucket = this.#buckets.get(source) ?? { tokens: this.#burst, filledMs: nowMs };
-    this.#buckets.set(source, bucket);
+    const bucket = this.#buckets.get(source) ?? this.#open(source, nowMs);
     this.#fill(bucket, nowMs);
     if (bucket.tokens < 1) return Math.ceil(((1 - bucket.tokens) * 1000) / this.#perSecond);
     bucket.tokens -= cost;
@@ -50,6 +52,18 @@ export class Pace {
       this.#fill(bucket, nowMs);
       if (bucket.tokens >= this.#burst) this.#buckets.delete(source);
     }
+  }
+
+  /** A full one; where there are too many, in the place of the oldest. */
+  #open(source: string, nowMs: number): Bucket {
+    if (this.#buckets.size >= MAX_SOURCES)
+      for (const oldest of this.#buckets.keys()) {
+        this.#buckets.delete(oldest);
+        break;
+      }
+    const bucket = { tokens: this.#burst, filledMs: nowMs };
+    this.#buckets.set(source, bucket);
+    return bucket;
   }
 
   #fill(bucket: Bucket, nowMs: number): void {

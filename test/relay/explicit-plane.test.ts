@@ -28,6 +28,7 @@ let phone: Peer;
 let packets: Inbox<Packet>;
 let answers: Inbox<string>;
 let notices: Inbox<string>;
+let met: Set<string>;
 
 class Inbox<T> {
   readonly #values: T[] = [];
@@ -51,6 +52,7 @@ async function start(options: Partial<ExplicitPlaneOptions> = {}): Promise<Endpo
   packets = new Inbox();
   answers = new Inbox();
   notices = new Inbox();
+  met = new Set();
   plane = await createExplicitPlane(
     { listen: [endpoint(GATEWAY, 0)], resolve: () => assert.fail('no name is to be looked up'), ...options },
     {
@@ -60,7 +62,7 @@ async function start(options: Partial<ExplicitPlaneOptions> = {}): Promise<Endpo
       failed: (id, reason) => answers.put(`failed ${id} ${reason}`),
       closed: (id) => answers.put(`closed ${id}`),
       admits: () => true,
-      limit: () => {},
+      limit: (name, value, one) => met.add(`${name} ${value} ${one}`),
       notice: (code) => notices.put(code),
     },
   );
@@ -192,6 +194,22 @@ describe('a datagram from a phone', () => {
     assert.deepEqual(plane.snapshot().dropped, { 'explicit.waiting': 1 });
   });
 
+  test('beyond the rate of its sender is dropped and told; another sender has a rate of his own', async () => {
+    const rate = 10;
+    const gateway = await start({ limits: { messagesPerSecondPerPhone: rate } });
+    const other = await peer('127.0.1.2');
+    for (let i = 0; i < 100; i++) phone.send(request('sip:bob@127.0.2.1', `flood-${i}`), gateway);
+    assert.equal(await notices.next(), 'explicit.too-fast');
+    other.send(request('sip:bob@127.0.2.1', 'modest'), gateway);
+    let passed = 0;
+    for (let packet = await packets.next(); !packet.text.includes('modest'); packet = await packets.next())
+      passed++;
+    // What a full bucket holds, and what came in while the hundred were read.
+    assert.ok(passed >= 2 * rate && passed < 4 * rate, `${passed} passed`);
+    assert.deepEqual([...met], [`messages-per-second-per-phone ${rate} 127.0.1.1`]);
+    assert.equal(plane.snapshot().dropped['explicit.too-fast'], 100 - passed);
+  });
+
   test('with a name that has no address is dropped, with a notice', async () => {
     const gateway = await start({ resolve: async () => [] });
     phone.send(request('sip:nowhere.example'), gateway);
@@ -276,6 +294,15 @@ describe('what the engine sends', () => {
       externalAddress: undefined,
       innerAddress: undefined,
     });
+  });
+
+  test('that comes back faster than a provider may send is dropped and told', async () => {
+    await start({ limits: { messagesPerSecondPerProvider: 10 } });
+    const external = await openExternal(1);
+    const far = await peer('127.0.2.2');
+    for (let i = 0; i < 100; i++) far.send(response(`z9hG4bK${i}`), external);
+    assert.equal(await notices.next(), 'explicit.too-fast');
+    assert.deepEqual([...met], ['messages-per-second-per-provider 10 undefined']);
   });
 
   test('through a mapping that is not open is counted and gone', async () => {

@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import type { Endpoint } from '../../src/core/net/address.ts';
-import { type ConnectionLimits, Connections } from '../../src/stream/connections.ts';
+import { type ConnectionLimits, Connections, type ConnectionsOptions } from '../../src/stream/connections.ts';
 
 const HOST = '127.0.3.1';
 const EXTERNAL: Endpoint = { address: HOST, port: 5060 };
@@ -21,30 +21,32 @@ const far: Socket[] = [];
 /** Every socket of the test's own, so that none outlives a failure. */
 const all: Socket[] = [];
 
+const handler: ConnectionsOptions['handler'] = {
+  // What an engine does that changes nothing: it goes on, over the same connection.
+  packet: (flow, bytes) => {
+    const { connection, local: own, remote } = flow;
+    if (connection === undefined) return;
+    connections.send(
+      flow.side === 'internal'
+        ? { transport: 'tcp', side: 'external', local: EXTERNAL, remote: own, connection }
+        : {
+            transport: 'tcp',
+            side: 'internal',
+            local: remote,
+            remote: { address: HOST, port: 9 },
+            connection,
+          },
+      bytes,
+    );
+  },
+  admits: () => false,
+  limit: (name, value, phone) => met.push(`${name} ${value} ${phone}`),
+  closed: () => closed++,
+};
+
 function start(limits: Partial<ConnectionLimits> = {}): void {
   connections = new Connections({
-    handler: {
-      // What an engine does that changes nothing: it goes on, over the same connection.
-      packet: (flow, bytes) => {
-        const { connection, local: own, remote } = flow;
-        if (connection === undefined) return;
-        connections.send(
-          flow.side === 'internal'
-            ? { transport: 'tcp', side: 'external', local: EXTERNAL, remote: own, connection }
-            : {
-                transport: 'tcp',
-                side: 'internal',
-                local: remote,
-                remote: { address: HOST, port: 9 },
-                connection,
-              },
-          bytes,
-        );
-      },
-      admits: () => false,
-      limit: (name, value, phone) => met.push(`${name} ${value} ${phone}`),
-      closed: () => closed++,
-    },
+    handler,
     limits,
     connect: (_side, _local, remote) =>
       connect({ host: remote.address, port: remote.port, allowHalfOpen: true }),
@@ -241,6 +243,38 @@ test('who sends faster than the rate is read more slowly, also on a new connecti
   again.end(message('y').repeat(100));
   assert.equal((await whole(await arrived())).length, 100 * message('y').length);
   assert.ok(performance.now() - first >= 100, 'a new connection has a bucket of its own');
+  connections.stop();
+});
+
+test('keepalives before the first message do not decide where it goes, however many they are', async () => {
+  start();
+  const here = await phone();
+  let heard = '';
+  here.on('data', (chunk: Buffer) => {
+    heard += chunk.toString('latin1');
+  });
+  here.write('\r\n'.repeat(5_000));
+  const text = message('x');
+  here.write(text);
+  const there = await arrived();
+  const chunks: Buffer[] = [];
+  there.on('data', (chunk: Buffer) => chunks.push(chunk));
+  while (!Buffer.concat(chunks).toString('latin1').endsWith(text)) await once(there, 'data');
+  const before = Buffer.concat(chunks).toString('latin1').slice(0, -text.length);
+  // Those that could be kept come first, and nothing else does.
+  assert.match(before, /^(?:\r\n)*$/);
+  assert.ok(before.length <= 1024, `${before.length} octets`);
+  // What the provider sends is the engine's to handle: it does not go straight to the phone.
+  let handled = 0;
+  const { packet } = handler;
+  handler.packet = (flow, bytes) => {
+    handled += flow.side === 'external' ? 1 : 0;
+    packet(flow, bytes);
+  };
+  there.write(message('back'));
+  while (!heard.endsWith(message('back'))) await once(here, 'data');
+  handler.packet = packet;
+  assert.equal(handled, 1);
   connections.stop();
 });
 

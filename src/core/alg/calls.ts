@@ -189,8 +189,7 @@ export function finish(
   dialog.byDescription.length = 0;
   dialog.remotes.clear();
   dialog.agreed = undefined;
-  dialog.state = 'ended';
-  dialogs.putOff(dialog, now + ENDED_MS);
+  dialogs.retire(dialog, now + ENDED_MS);
   out.push({ kind: 'event', event: { kind: 'dialog.ended', callId: dialog.callId, why: dialog.why } });
 }
 

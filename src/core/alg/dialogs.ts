@@ -90,6 +90,8 @@ export interface Dialog extends Due {
 
 export class Dialogs {
   readonly #byKey = new Map<string, Dialog>();
+  /** Those that are over, the oldest first: only known still, they make room for what begins. */
+  readonly #ended = new Set<Dialog>();
   readonly #limit: number;
   readonly #limitPerPhone: number;
   readonly #perPhone = new Tally();
@@ -130,7 +132,7 @@ export class Dialogs {
     );
   }
 
-  /** A dialog for a message that belongs to none; undefined where the table is full. */
+  /** A dialog for a message that belongs to none; undefined where the table is full of dialogs that live. */
   create(
     message: Message,
     direction: 'out' | 'in',
@@ -139,7 +141,7 @@ export class Dialogs {
     peer: Endpoint,
     now: TimeMs,
   ): Dialog | undefined {
-    if (this.limitFor(phone) !== undefined) return undefined;
+    if (!this.#makeRoom(phone)) return undefined;
     const { local, remote } = tagsOf(message, direction);
     // A request begins with whoever sends it, a response with the other one.
     const initiator: Initiator =
@@ -188,7 +190,30 @@ export class Dialogs {
 
   remove(dialog: Dialog): void {
     if (this.#byKey.delete(dialog.key)) this.#perPhone.remove(dialog.phone);
+    this.#ended.delete(dialog);
     this.timers.cancel(dialog);
+  }
+
+  /** It is over, and known until `forgottenAt` so that what is retransmitted does not open it again. */
+  retire(dialog: Dialog, forgottenAt: TimeMs): void {
+    dialog.state = 'ended';
+    this.#ended.add(dialog);
+    this.putOff(dialog, forgottenAt);
+  }
+
+  /** Whether there is room for another dialog of this phone, if need be in the place of the oldest one that is over. */
+  #makeRoom(phone: Address): boolean {
+    for (let limit = this.limitFor(phone); limit !== undefined; limit = this.limitFor(phone)) {
+      const oldest = this.#oldestEnded(limit === 'dialogs' ? undefined : phone);
+      if (oldest === undefined) return false;
+      this.remove(oldest);
+    }
+    return true;
+  }
+
+  #oldestEnded(phone: Address | undefined): Dialog | undefined {
+    for (const dialog of this.#ended) if (phone === undefined || dialog.phone === phone) return dialog;
+    return undefined;
   }
 
   /** Puts its end to `endsAt`. */

@@ -203,7 +203,7 @@ function isUsedBy(mapping: SignallingMapping, flow: Flow): boolean {
 /**
  * Whether an endpoint is the phone's end of the connection that the message came on. Nobody can connect to it, and some
  * phones name it in the Contact of a dialog all the same: what is sent there comes by the mapping that the connection uses
- * (RFC 5923 is what makes it come back on the connection).
+ * (servers use the connection again; RFC 5923 lays that down for TLS, and for plain TCP it is custom).
  */
 function isConnection(flow: Flow, internal: Endpoint, transport: Transport): boolean {
   return flow.connection !== undefined && transport === flow.transport && sameEndpoint(internal, flow.remote);

@@ -22,7 +22,9 @@ import {
   parseAddress,
   sameEndpoint,
 } from '../../core/net/address.ts';
-import type { Flow } from '../../core/net/flow.ts';
+import type { Flow, Side } from '../../core/net/flow.ts';
+import { defaultConnectionLimits } from '../../stream/connections.ts';
+import { costOf, Pace } from '../../stream/pace.ts';
 import { Answers } from './answers.ts';
 import { LocalAddresses } from './local-address.ts';
 import { MediaRelay } from './media-relay.ts';
@@ -87,6 +89,9 @@ class Plane implements ExplicitPlane {
   readonly #binding = new Set<Promise<void>>();
   #tcp: ExplicitTcp | undefined;
   readonly #answers: Answers;
+  /** The kernel of the transparent mode has the same rates; here nobody stands in front of our sockets. */
+  readonly #rates: Readonly<Record<Side, number>>;
+  readonly #paces: Readonly<Record<Side, Pace>>;
   #waiting = 0;
   #stopped = false;
 
@@ -101,7 +106,14 @@ class Plane implements ExplicitPlane {
       maxMappings: this.#limits.media,
       bindAt: (advertised) => this.#bindAt(advertised),
     });
+    const limits = { ...defaultConnectionLimits, ...options.limits };
+    this.#rates = {
+      internal: limits.messagesPerSecondPerPhone,
+      external: limits.messagesPerSecondPerProvider,
+    };
+    this.#paces = { internal: new Pace(this.#rates.internal), external: new Pace(this.#rates.external) };
     this.#mediaTimer = setInterval(() => {
+      for (const pace of Object.values(this.#paces)) pace.sweep(performance.now());
       for (const [id, flow] of this.#media.look()) handler.mediaFlow?.(id, flow);
     }, options.mediaLookMs ?? MEDIA_LOOK_MS);
     this.#phones = new ExpiringMap(PHONE_LIFETIME_MS, this.#limits.phones);
@@ -201,6 +213,7 @@ class Plane implements ExplicitPlane {
 
   #fromPhone(listen: UdpSocket, bytes: Uint8Array, source: RemoteInfo): void {
     const remote = endpointOf(source);
+    if (this.#isTooFast('internal', remote.address, bytes.length)) return;
     const key = endpointKey(remote);
     // A Route that names us by a name that we do not know comes back to us, from ourselves; it would do so forever.
     if (this.#byLocal.has(key)) {
@@ -261,6 +274,18 @@ class Plane implements ExplicitPlane {
       external,
       this.innerAddress(phone.endpoint),
     );
+  }
+
+  /** Whether a datagram is dropped because its sender has sent too many; he sends again what was worth it (RFC 3261 §17). */
+  #isTooFast(side: Side, source: Address, octets: number): boolean {
+    if (this.#paces[side].take(source, costOf(octets), performance.now()) === 0) return false;
+    const [limit, phone] =
+      side === 'internal'
+        ? (['messages-per-second-per-phone', source] as const)
+        : (['messages-per-second-per-provider', undefined] as const);
+    this.#handler.limit(limit, this.#rates[side], phone);
+    this.#tally.count('explicit.too-fast', `${source} sends faster than ${limit} allows; dropped.`);
+    return true;
   }
 
   /** Ours, as the provider knows it. Undefined: there is no route, and it is counted. */
@@ -395,11 +420,11 @@ class Plane implements ExplicitPlane {
     let socket: UdpSocket;
     try {
       socket = await openUdpSocket(this.#bindAt(local), {
-        onDatagram: (bytes, source) =>
-          this.#handler.packet(
-            { transport: 'udp', side: 'external', local, remote: endpointOf(source) },
-            bytes,
-          ),
+        onDatagram: (bytes, source) => {
+          const remote = endpointOf(source);
+          if (this.#isTooFast('external', remote.address, bytes.length)) return;
+          this.#handler.packet({ transport: 'udp', side: 'external', local, remote }, bytes);
+        },
         onSendError: (error) => this.#unsent(error),
       });
     } catch (error) {
