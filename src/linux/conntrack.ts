@@ -13,7 +13,6 @@
 import { type Address, addressOf, type Endpoint } from '../core/net/address.ts';
 import { FAMILIES, type Family, familyOf, IPV4, octetsOf } from './family.ts';
 import {
-  eachAttribute,
   NetlinkSocket,
   NetlinkWriter,
   NFGEN_HEADER,
@@ -53,6 +52,8 @@ const FILTER_PROTO = 1 << 3;
 const FILTER_SRC_PORT = 1 << 4;
 const FILTER_DST_PORT = 1 << 5;
 const IPPROTO_UDP = 17;
+/** Without the bits for nested attributes and for network order (linux/netlink.h). */
+const NLA_TYPE_MASK = 0x3fff;
 
 export const IPS_SEEN_REPLY = 1 << 1;
 export const IPS_ASSURED = 1 << 2;
@@ -150,52 +151,126 @@ function reverse(tuple: Tuple): Tuple {
   return { source: tuple.destination, destination: tuple.source };
 }
 
-function readTuple(bytes: Uint8Array): { tuple: Tuple; protocol: number } {
-  let source: Address = '0.0.0.0';
-  let destination: Address = '0.0.0.0';
-  let sourcePort = 0;
-  let destinationPort = 0;
-  let protocol = 0;
-  eachAttribute(bytes, (type, value) => {
-    eachAttribute(value, (field, data) => {
-      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-      if (type === CTA_TUPLE_IP && (data.byteLength === 4 || data.byteLength === 16)) {
-        if (field === CTA_IP_V4_SRC || field === CTA_IP_V6_SRC) source = addressOf(data);
-        else if (field === CTA_IP_V4_DST || field === CTA_IP_V6_DST) destination = addressOf(data);
-      } else if (type === CTA_TUPLE_PROTO) {
-        if (field === CTA_PROTO_NUM) protocol = view.getUint8(0);
-        else if (field === CTA_PROTO_SRC_PORT) sourcePort = view.getUint16(0);
-        else if (field === CTA_PROTO_DST_PORT) destinationPort = view.getUint16(0);
-      }
-    });
-  });
+/** Where the parts of a tuple stand in a message; a walk reads thousands of tuples, so that one place serves for all. */
+interface TuplePlace {
+  source: number;
+  destination: number;
+  /** Octets of an address: 4 or 16. */
+  size: number;
+  protocol: number;
+  sourcePort: number;
+  destinationPort: number;
+}
+
+const ORIGINAL = tuplePlace();
+const REPLY = tuplePlace();
+
+function tuplePlace(): TuplePlace {
+  return { source: 0, destination: 0, size: 0, protocol: 0, sourcePort: 0, destinationPort: 0 };
+}
+
+/** The length of the attribute at `at`, or 0 where it is not whole. */
+function attributeSize(view: DataView, at: number, end: number): number {
+  const size = at + 4 <= end ? view.getUint16(at, true) : 0;
+  return size < 4 || at + size > end ? 0 : size;
+}
+
+/** Attributes begin at multiples of four octets. */
+function padded(size: number): number {
+  return (size + 3) & ~3;
+}
+
+function attributeType(view: DataView, at: number): number {
+  return view.getUint16(at + 2, true) & NLA_TYPE_MASK;
+}
+
+function findTuple(view: DataView, from: number, end: number, place: TuplePlace): void {
+  place.source = 0;
+  place.destination = 0;
+  place.size = 0;
+  place.protocol = 0;
+  place.sourcePort = 0;
+  place.destinationPort = 0;
+  let size = attributeSize(view, from, end);
+  for (let at = from; size > 0; at += padded(size), size = attributeSize(view, at, end)) {
+    const type = attributeType(view, at);
+    if (type !== CTA_TUPLE_IP && type !== CTA_TUPLE_PROTO) continue;
+    const innerEnd = at + size;
+    let length = attributeSize(view, at + 4, innerEnd);
+    for (
+      let inner = at + 4;
+      length > 0;
+      inner += padded(length), length = attributeSize(view, inner, innerEnd)
+    ) {
+      const field = attributeType(view, inner);
+      const octets = length - 4;
+      if (type === CTA_TUPLE_IP) {
+        if ((octets !== 4 && octets !== 16) || (place.size !== 0 && place.size !== octets)) continue;
+        place.size = octets;
+        if (field === CTA_IP_V4_SRC || field === CTA_IP_V6_SRC) place.source = inner + 4;
+        else if (field === CTA_IP_V4_DST || field === CTA_IP_V6_DST) place.destination = inner + 4;
+      } else if (field === CTA_PROTO_NUM && octets >= 1) place.protocol = view.getUint8(inner + 4);
+      else if (field === CTA_PROTO_SRC_PORT && octets >= 2) place.sourcePort = view.getUint16(inner + 4);
+      else if (field === CTA_PROTO_DST_PORT && octets >= 2) place.destinationPort = view.getUint16(inner + 4);
+    }
+  }
+}
+
+/** Addresses as text, so that a walk makes each of them once and not four times for every flow. */
+const texts = new Map<number, Address>();
+const MAX_TEXTS = 8_192;
+
+function addressAt(bytes: Uint8Array, view: DataView, at: number, size: number): Address {
+  if (size !== 4) return addressOf(bytes.subarray(at, at + size));
+  const number = view.getUint32(at);
+  let text = texts.get(number);
+  if (text === undefined) {
+    if (texts.size >= MAX_TEXTS) texts.clear();
+    text = addressOf(bytes.subarray(at, at + size));
+    texts.set(number, text);
+  }
+  return text;
+}
+
+function tupleAt(bytes: Uint8Array, view: DataView, place: TuplePlace): Tuple {
+  const { source, destination, size, sourcePort, destinationPort } = place;
   return {
-    tuple: {
-      source: { address: source, port: sourcePort },
-      destination: { address: destination, port: destinationPort },
-    },
-    protocol,
+    source: { address: addressAt(bytes, view, source, size), port: sourcePort },
+    destination: { address: addressAt(bytes, view, destination, size), port: destinationPort },
   };
 }
 
 /** An entry from the payload of one message, or undefined where it is not UDP. */
 export function readEntry(payload: Uint8Array): ConntrackEntry | undefined {
-  let original: Tuple | undefined;
-  let reply: Tuple | undefined;
-  let protocol = 0;
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  const end = payload.byteLength;
   let status = 0;
   let timeoutS = 0;
   let id = 0;
-  eachAttribute(payload.subarray(NFGEN_HEADER), (type, value) => {
-    const u32 = (): number => new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(0);
-    if (type === CTA_TUPLE_ORIG) ({ tuple: original, protocol } = readTuple(value));
-    else if (type === CTA_TUPLE_REPLY) reply = readTuple(value).tuple;
-    else if (type === CTA_STATUS) status = u32();
-    else if (type === CTA_TIMEOUT) timeoutS = u32();
-    else if (type === CTA_ID) id = u32();
-  });
-  if (original === undefined || reply === undefined || protocol !== IPPROTO_UDP) return undefined;
-  return { original, reply, status, timeoutS, id };
+  ORIGINAL.source = 0;
+  REPLY.source = 0;
+  let size = attributeSize(view, NFGEN_HEADER, end);
+  for (let at = NFGEN_HEADER; size > 0; at += padded(size), size = attributeSize(view, at, end)) {
+    const type = attributeType(view, at);
+    if (type === CTA_TUPLE_ORIG) {
+      findTuple(view, at + 4, at + size, ORIGINAL);
+      if (ORIGINAL.protocol !== IPPROTO_UDP) return undefined;
+    } else if (type === CTA_TUPLE_REPLY) findTuple(view, at + 4, at + size, REPLY);
+    else if (size >= 8) {
+      if (type === CTA_STATUS) status = view.getUint32(at + 4);
+      else if (type === CTA_TIMEOUT) timeoutS = view.getUint32(at + 4);
+      else if (type === CTA_ID) id = view.getUint32(at + 4);
+    }
+  }
+  // Offset 0 is that of no attribute.
+  for (const place of [ORIGINAL, REPLY]) if (place.source === 0 || place.destination === 0) return undefined;
+  return {
+    original: tupleAt(payload, view, ORIGINAL),
+    reply: tupleAt(payload, view, REPLY),
+    status,
+    timeoutS,
+    id,
+  };
 }
 
 export class Conntrack {
