@@ -10,26 +10,29 @@
 import type { Address } from '../net/address.ts';
 
 export class Answering {
-  readonly #pairs = new Set<string>();
+  readonly #peers = new Map<Address, Set<Address>>();
   readonly #limit: number;
+  #pairs = 0;
 
-  /** The pair noted longest ago goes first; it is noted anew with its next call. */
+  /** Where there are too many, one of the phone that was noted first goes; it is noted anew with its next call. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
   note(phone: Address, peer: Address): void {
-    const pair = `${phone} ${peer}`;
-    if (this.#pairs.has(pair)) return;
-    this.#pairs.add(pair);
-    if (this.#pairs.size <= this.#limit) return;
-    for (const oldest of this.#pairs) {
-      this.#pairs.delete(oldest);
-      break;
-    }
+    const known = this.#peers.get(phone);
+    if (known?.has(peer) === true) return;
+    if (known === undefined) this.#peers.set(phone, new Set([peer]));
+    else known.add(peer);
+    if (++this.#pairs <= this.#limit) return;
+    const [phoneBefore, peersBefore] = this.#peers.entries().next().value!;
+    const peerBefore = peersBefore.values().next().value!;
+    peersBefore.delete(peerBefore);
+    if (peersBefore.size === 0) this.#peers.delete(phoneBefore);
+    this.#pairs--;
   }
 
   has(phone: Address, peer: Address): boolean {
-    return this.#pairs.has(`${phone} ${peer}`);
+    return this.#peers.get(phone)?.has(peer) === true;
   }
 }

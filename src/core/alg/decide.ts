@@ -18,39 +18,40 @@ import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
 import { type SignallingMapping, writtenContact } from './mappings.ts';
-import type { Policy } from './policy.ts';
-import {
-  ownRouteEdits,
-  ownViaInsertion,
-  ownViaRemoval,
-  recordRouteEdits,
-  routeRestoreEdits,
-} from './routes.ts';
-import { type RuleId, ruleById } from './rules.ts';
+import type { RuleSwitches } from './policy.ts';
+import { ownRouteEdits, ownViaInsertion, ownViaRemoval, routeRestoreEdits } from './routes.ts';
+import type { RuleId } from './rules.ts';
 import type { Transaction } from './transactions.ts';
 
 export type HeaderEdit = Edit<RuleId>;
 
+/** A URI of a message that names an endpoint of its phone. */
+export interface OwnUri {
+  readonly uri: SipUri;
+  readonly internal: Endpoint;
+  readonly transport: Transport;
+}
+
 export interface OutboundFacts {
-  readonly policy: Policy;
+  readonly on: RuleSwitches;
   /** The transport by which the phone sent, which is its Via's. */
   readonly transport: Transport;
   /** The address from which the phone sent. */
   readonly phone: Address;
   /** The URIs of its Contacts that name the phone itself. */
-  readonly ownContacts: readonly SipUri[];
+  readonly ownContacts: readonly OwnUri[];
   /** The phone's own signalling mappings: internal endpoint → external endpoint, or undefined where there is none. */
   readonly external: (internal: Endpoint, transport: Transport) => Endpoint | undefined;
   /** The same, of every phone. */
   readonly anyExternal: (internal: Endpoint, transport: Transport) => Endpoint | undefined;
   /** The URIs of its Record-Route entries that name the sender itself, which is a declared proxy; empty otherwise. */
-  readonly ownRecordRoutes: readonly SipUri[];
+  readonly ownRecordRoutes: readonly OwnUri[];
   /** Our own endpoints, as the phone may name them in Route (explicit mode). */
   readonly own: readonly Endpoint[];
 }
 
 export interface InboundFacts {
-  readonly policy: Policy;
+  readonly on: RuleSwitches;
   readonly mapping: SignallingMapping;
   /** The transaction that a response belongs to. */
   readonly transaction: Transaction | undefined;
@@ -63,56 +64,53 @@ export interface InboundFacts {
   readonly ownVia: Endpoint | undefined;
 }
 
-export function ruleIsOn(policy: Policy, rule: RuleId): boolean {
-  if (rule === 'sdp.origin') return policy.rules[rule] ?? policy.origin === 'translate';
-  if (rule === 'sdp.candidate') return policy.rules[rule] ?? policy.ice === 'translate-all';
-  if (rule === 'via.received.restore') return policy.rules[rule] ?? policy.received === 'restore';
-  return policy.rules[rule] ?? ruleById(rule).default;
-}
-
 /** Edits of the header of what a phone sends to its provider. */
 export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEdit[] {
   const edits: HeaderEdit[] = [];
-  const { policy } = facts;
+  const { on } = facts;
+  const { bytes } = message;
   if (message.kind === 'request') {
     const { sentBy } = message.via;
-    if (ruleIsOn(policy, 'via.sent-by') && sentBy.address === facts.phone) {
+    if (on['via.sent-by'] && sentBy.address === facts.phone) {
       const external = facts.external(endpointOf(sentBy.address, sentBy), facts.transport);
-      if (external !== undefined)
-        edits.push(...hostPortEdits(message.bytes, sentBy, external, 'via.sent-by'));
+      if (external !== undefined) putHostPort(bytes, sentBy, external, 'via.sent-by', edits);
     }
-    if (facts.own.length > 0 && ruleIsOn(policy, 'route.own'))
-      edits.push(...ownRouteEdits(message, facts.own));
-    if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, facts.anyExternal));
+    if (facts.own.length > 0 && on['route.own']) edits.push(...ownRouteEdits(message, facts.own));
+    if (on['refer-to.host-port']) putReferTo(message, facts.anyExternal, edits);
   }
-  if (facts.ownRecordRoutes.length > 0 && ruleIsOn(policy, 'record-route.host-port'))
-    edits.push(...recordRouteEdits(message, facts.ownRecordRoutes, facts.external));
+  if (on['record-route.host-port'])
+    for (const { uri, internal, transport } of facts.ownRecordRoutes) {
+      const external = facts.external(internal, transport);
+      if (external !== undefined) putHostPort(bytes, uri, external, 'record-route.host-port', edits);
+    }
   if (message.kind === 'response' && facts.own.length > 0) edits.push(...ownViaRemoval(message));
-  if (ruleIsOn(policy, 'contact.host-port') && contactIsTarget(message)) {
-    for (const uri of facts.ownContacts) {
-      const external = facts.external(endpointOf(facts.phone, uri), transportOf(message.bytes, uri));
-      if (external !== undefined)
-        edits.push(...hostPortEdits(message.bytes, uri, external, 'contact.host-port'));
+  if (on['contact.host-port'] && contactIsTarget(message))
+    for (const { uri, internal, transport } of facts.ownContacts) {
+      const external = facts.external(internal, transport);
+      if (external !== undefined) putHostPort(bytes, uri, external, 'contact.host-port', edits);
     }
-  }
   return edits;
 }
 
 /** The URIs of a message's Contacts that name this phone. */
-export function contactsOf(message: Message, phone: Address): SipUri[] {
-  const own: SipUri[] = [];
+export function contactsOf(message: Message, phone: Address): OwnUri[] {
+  const own: OwnUri[] = [];
   for (const contact of message.contacts) {
     const uri = contactUri(message, contact);
-    if (uri?.address === phone) own.push(uri);
+    if (uri?.address === phone) own.push(ownUri(message, phone, uri));
   }
   return own;
+}
+
+export function ownUri({ bytes }: Message, phone: Address, uri: SipUri): OwnUri {
+  return { uri, internal: endpointOf(phone, uri), transport: transportOf(bytes, uri) };
 }
 
 /** Edits of the header of what a provider sends to a phone. */
 export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit[] {
   const edits = message.kind === 'request' ? decideRequest(message, facts) : decideResponse(message, facts);
   const { mapping } = facts;
-  if (facts.isProxy && ruleIsOn(facts.policy, 'record-route.restore'))
+  if (facts.isProxy && facts.on['record-route.restore'])
     edits.push(...routeRestoreEdits(message, mapping.internal, mapping.external, mapping.recordRoute));
   return edits;
 }
@@ -143,9 +141,9 @@ export function endpointOf(address: Address, written: HostPort): Endpoint {
 }
 
 function decideRequest(message: Message, facts: InboundFacts): HeaderEdit[] {
-  const { policy, mapping, anyInternal, ownVia } = facts;
+  const { on, mapping, anyInternal, ownVia } = facts;
   const edits: HeaderEdit[] = [];
-  if (ruleIsOn(policy, 'request-uri.host-port')) {
+  if (on['request-uri.host-port']) {
     const uri = scanSipUri(message.bytes, message.requestUri.start, message.requestUri.end);
     const named = uri === undefined ? undefined : mappingNamed(message.bytes, uri, facts);
     if (uri !== undefined && named !== undefined) {
@@ -154,8 +152,8 @@ function decideRequest(message: Message, facts: InboundFacts): HeaderEdit[] {
       edits.push({ span: uri.span, replacement, rule: 'request-uri.host-port' });
     }
   }
-  if (ruleIsOn(policy, 'refer-to.host-port')) edits.push(...referToEdits(message, anyInternal));
-  if (ownVia !== undefined && ruleIsOn(policy, 'via.own'))
+  if (on['refer-to.host-port']) putReferTo(message, anyInternal, edits);
+  if (ownVia !== undefined && on['via.own'])
     edits.push(...ownViaInsertion(message, ownVia, mapping.transport));
   return edits;
 }
@@ -172,18 +170,18 @@ function mappingNamed(bytes: Uint8Array, uri: SipUri, facts: InboundFacts): Sign
 }
 
 function decideResponse(message: Message, facts: InboundFacts): HeaderEdit[] {
-  const { policy, mapping, transaction } = facts;
+  const { on, mapping, transaction } = facts;
   const { bytes, via } = message;
   const edits: HeaderEdit[] = [];
-  if (ruleIsOn(policy, 'via.sent-by.restore') && names(via.sentBy, mapping.external)) {
+  if (on['via.sent-by.restore'] && names(via.sentBy, mapping.external)) {
     edits.push({
       span: via.sentBy.span,
       replacement: transaction?.sentBy ?? plainHostPort(mapping.internal, via.sentBy),
       rule: 'via.sent-by.restore',
     });
   }
-  if (ruleIsOn(policy, 'via.received.restore')) edits.push(...receivedEdits(message, facts));
-  if (ruleIsOn(policy, 'contact.restore') && message.method === 'REGISTER') {
+  if (on['via.received.restore']) edits.push(...receivedEdits(message, facts));
+  if (on['contact.restore'] && message.method === 'REGISTER') {
     for (const contact of message.contacts) {
       const uri = contactUri(message, contact);
       if (uri?.address === undefined) continue;
@@ -221,11 +219,11 @@ function receivedEdits(message: Message, { mapping, transaction }: InboundFacts)
 }
 
 /** Refer-To: only a host and port that are a live mapping as a whole; what is escaped in its header fields never. */
-function referToEdits(
+function putReferTo(
   message: Message,
   translate: (from: Endpoint, transport: Transport) => Endpoint | undefined,
-): HeaderEdit[] {
-  const edits: HeaderEdit[] = [];
+  edits: HeaderEdit[],
+): void {
   for (const field of message.fields) {
     if (field.name !== 'refer-to') continue;
     const values: NameAddr[] = [];
@@ -234,11 +232,9 @@ function referToEdits(
       const uri = scanSipUri(message.bytes, value.uri.start, value.uri.end);
       if (uri?.address === undefined) continue;
       const target = translate(endpointOf(uri.address, uri), transportOf(message.bytes, uri));
-      if (target !== undefined)
-        edits.push(...hostPortEdits(message.bytes, uri, target, 'refer-to.host-port'));
+      if (target !== undefined) putHostPort(message.bytes, uri, target, 'refer-to.host-port', edits);
     }
   }
-  return edits;
 }
 
 /**
@@ -251,25 +247,31 @@ function contactIsTarget(message: Message): boolean {
   return status < 400 || status === 485;
 }
 
-/** Edits that make a written host and port name `to`. An absent port stays absent where it means the same. */
-export function hostPortEdits(
+/** Puts edits that make a written host and port name `to`. An absent port stays absent where it means the same. */
+export function putHostPort(
   bytes: Uint8Array,
   written: HostPort,
   to: Endpoint,
   rule: RuleId,
-): HeaderEdit[] {
+  edits: HeaderEdit[],
+): void {
   const host = formatHost(to.address);
-  if (written.port === undefined)
-    return [{ span: written.span, replacement: to.port === SIP_PORT ? host : `${host}:${to.port}`, rule }];
-  const colon = find(bytes, COLON, written.host.end, written.span.end);
+  const { span, port } = written;
+  if (port === undefined) {
+    edits.push({ span, replacement: to.port === SIP_PORT ? host : `${host}:${to.port}`, rule });
+    return;
+  }
+  const colon = find(bytes, COLON, written.host.end, span.end);
   const portStart = firstDigit(bytes, colon + 1);
-  if (colon === written.host.end && portStart === colon + 1)
-    return [{ span: written.span, replacement: `${host}:${to.port}`, rule }];
+  if (colon === written.host.end && portStart === colon + 1) {
+    edits.push({ span, replacement: `${host}:${to.port}`, rule });
+    return;
+  }
   // White space and folds around the colon of a sent-by stay where they are.
-  return [
+  edits.push(
     { span: written.host, replacement: host, rule },
-    { span: { start: portStart, end: written.span.end }, replacement: String(to.port), rule },
-  ];
+    { span: { start: portStart, end: span.end }, replacement: String(to.port), rule },
+  );
 }
 
 function firstDigit(bytes: Uint8Array, from: number): number {

@@ -7,7 +7,6 @@ import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
 import { advance, dialogOf, type LeaveReason, learn, noteHold, offer, sessionOf, settle } from './calls.ts';
-import { ruleIsOn } from './decide.ts';
 import type { Dialog } from './dialogs.ts';
 import type { MappingId } from './io.ts';
 import type { SignallingMapping } from './mappings.ts';
@@ -94,7 +93,7 @@ export function followSession(
           ? translateOutbound(description, context, state.out)
           : translateInbound(description, context, state.out);
       for (const id of session.named) named.add(id);
-      for (const edit of session.edits) if (ruleIsOn(state.policy, edit.rule)) edits.push(edit);
+      for (const edit of session.edits) if (state.on[edit.rule]) edits.push(edit);
       gaveUp ||= session.gaveUp;
     }
     if (gaveUp) {

@@ -13,8 +13,8 @@ import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { HOUR_MS, MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { Message } from '../sip/message.ts';
-import type { NameAddr } from '../sip/name-addr.ts';
-import { textOf } from '../sip/octets.ts';
+import { type NameAddr, nameAddrParameter } from '../sip/name-addr.ts';
+import { equalsText, textOf } from '../sip/octets.ts';
 import type { MappingId } from './io.ts';
 
 /** An INVITE without an answer; each message of the dialog begins it anew. */
@@ -92,6 +92,8 @@ export class Dialogs {
   readonly #byKey = new Map<string, Dialog>();
   /** Those that are over, the oldest first: only known still, they make room for what begins. */
   readonly #ended = new Set<Dialog>();
+  /** One of the dialogs of each Call-ID, which is the only one as a rule: found without a key being made for it. */
+  readonly #byCallId = new Map<string, Dialog>();
   readonly #limit: number;
   readonly #limitPerPhone: number;
   readonly #perPhone = new Tally();
@@ -125,10 +127,14 @@ export class Dialogs {
 
   /** The dialog that a message between this phone and its provider belongs to. */
   find(message: Message, direction: 'out' | 'in', phone: Address): Dialog | undefined {
+    const { callId } = message;
+    const likely = this.#byCallId.get(callId);
+    if (likely !== undefined && likely.phone === phone && hasTag(message, direction, likely)) return likely;
+    if (this.#byKey.size === 0) return undefined;
     const { local, remote } = tagsOf(message, direction);
     return (
-      this.#byKey.get(dialogKey(phone, message.callId, 'internal', local)) ??
-      this.#byKey.get(dialogKey(phone, message.callId, 'external', remote))
+      this.#byKey.get(dialogKey(phone, callId, 'internal', local)) ??
+      this.#byKey.get(dialogKey(phone, callId, 'external', remote))
     );
   }
 
@@ -185,12 +191,14 @@ export class Dialogs {
   insert(dialog: Dialog): void {
     if (!this.#byKey.has(dialog.key)) this.#perPhone.add(dialog.phone);
     this.#byKey.set(dialog.key, dialog);
+    this.#byCallId.set(dialog.callId, dialog);
     this.lookAt(dialog, dialog.endsAt);
   }
 
   remove(dialog: Dialog): void {
     if (this.#byKey.delete(dialog.key)) this.#perPhone.remove(dialog.phone);
     this.#ended.delete(dialog);
+    if (this.#byCallId.get(dialog.callId) === dialog) this.#byCallId.delete(dialog.callId);
     this.timers.cancel(dialog);
   }
 
@@ -267,10 +275,20 @@ function uriOf(message: Message, { uri }: NameAddr): string {
   return textOf(message.bytes, uri.start, Math.min(uri.end, uri.start + URI_LENGTH));
 }
 
+/** Whether the tag of whoever began the dialog stands where the message has that side's. */
+function hasTag(message: Message, direction: 'out' | 'in', { initiator, tag }: Dialog): boolean {
+  const isOfFrom = fromIsLocal(message, direction) === (initiator === 'internal');
+  const written = nameAddrParameter(message.bytes, isOfFrom ? message.from : message.to, 'tag');
+  return written === undefined ? tag === '' : equalsText(message.bytes, written.start, written.end, tag);
+}
+
+/** From is the request's sender in requests and responses alike (RFC 3261 §8.2.6.2). */
+function fromIsLocal({ kind }: Message, direction: 'out' | 'in'): boolean {
+  return (kind === 'request') === (direction === 'out');
+}
+
 function tagsOf(message: Message, direction: 'out' | 'in'): { local: string; remote: string } {
-  // From is the request's sender in requests and responses alike (RFC 3261 §8.2.6.2).
-  const fromIsLocal = (message.kind === 'request') === (direction === 'out');
-  return fromIsLocal
+  return fromIsLocal(message, direction)
     ? { local: message.fromTag, remote: message.toTag }
     : { local: message.toTag, remote: message.fromTag };
 }

@@ -74,17 +74,16 @@ export class Engine {
     const mapping = this.#state.mappings.byExternal(transport, external);
     return (
       mapping !== undefined &&
-      (this.#state.isAdmitted(mapping, sender) || this.#state.mappings.ofPhone(sender.address).size > 0)
+      (this.#state.isAdmitted(mapping, sender) || this.#state.mappings.ofPhone(sender.address).length > 0)
     );
   }
 
   /** When the next `timeout` input is wanted; undefined while nothing can become due. */
   get nextTimeoutMs(): TimeMs | undefined {
     const { mappings, dialogs, profiles, keepalives, addresses } = this.#state;
-    let next: TimeMs | undefined;
-    for (const { timers } of [mappings, dialogs, profiles, keepalives, addresses])
-      next = earliest(next, timers.next);
-    return next;
+    const often = earliest(mappings.timers.next, dialogs.timers.next);
+    const seldom = earliest(profiles.timers.next, keepalives.timers.next);
+    return earliest(earliest(often, seldom), addresses.timers.next);
   }
 
   /**
@@ -210,7 +209,7 @@ export class Engine {
     if (mapping === undefined) return this.#state.drop(flow, 'no mapping has this external endpoint');
     if (!this.#state.isAdmitted(mapping, flow.remote)) {
       // A phone of ours that addresses another one by its external endpoint (hairpin, RFC 4787 REQ-9).
-      if (packet.watched !== true && this.#state.mappings.ofPhone(flow.remote.address).size > 0)
+      if (packet.watched !== true && this.#state.mappings.ofPhone(flow.remote.address).length > 0)
         return fromPhone(
           this.#state,
           now,
@@ -330,15 +329,19 @@ export class Engine {
   // ---- what survives
 
   #writeRecords(): void {
-    for (const mapping of this.#state.dirtyMappings)
-      this.#state.record('mapping', mappingKey(mapping), mappingRow(mapping));
-    this.#state.dirtyMappings.clear();
-    for (const dialog of this.#state.dirtyDialogs) {
+    const { dirtyMappings, dirtyDialogs } = this.#state;
+    if (dirtyMappings.size > 0) {
+      for (const mapping of dirtyMappings)
+        this.#state.record('mapping', mappingKey(mapping), mappingRow(mapping));
+      dirtyMappings.clear();
+    }
+    if (dirtyDialogs.size === 0) return;
+    for (const dialog of dirtyDialogs) {
       const mapping = this.#state.mappings.byId(dialog.mapping);
       if (mapping === undefined || dialog.state === 'ended') continue;
       this.#state.record('dialog', dialog.key, dialogRow(dialog, mappingKey(mapping), this.#state.media));
     }
-    this.#state.dirtyDialogs.clear();
+    dirtyDialogs.clear();
   }
 }
 

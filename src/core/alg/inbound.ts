@@ -64,7 +64,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     return;
   }
   const edits: Edit<RuleId>[] = decideInbound(message, {
-    policy: state.policy,
+    on: state.on,
     mapping,
     transaction,
     ownMapping: (external, transport) => ownMapping(state, mapping, external, transport),

@@ -3,6 +3,7 @@
  * what the phone wrote, so that it gets back exactly that.
  */
 
+import { EndpointMap } from '../nat/endpoint-map.ts';
 import { PortPool, type PortRange } from '../nat/port-pool.ts';
 import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
@@ -80,10 +81,12 @@ export interface MappingRow {
 }
 
 export class Mappings {
-  readonly #byInternal = new Map<string, SignallingMapping>();
-  readonly #byExternal = new Map<string, SignallingMapping>();
+  readonly #byExternal: Readonly<Record<Transport, EndpointMap<SignallingMapping>>> = {
+    udp: new EndpointMap(),
+    tcp: new EndpointMap(),
+  };
   readonly #byId = new Map<MappingId, SignallingMapping>();
-  readonly #byPhone = new Map<Address, Set<SignallingMapping>>();
+  readonly #byPhone = new Map<Address, SignallingMapping[]>();
   /** Ports that a phone had before, so that it gets the same one again. */
   readonly #remembered = new Map<string, number>();
   /** The newest of them for each phone endpoint, whatever the address: a new address begins with the same port. */
@@ -119,11 +122,11 @@ export class Mappings {
     externalAddress: Address,
   ): SignallingMapping | undefined {
     const laidDown = staticExternal(this.#statics, internal);
-    return this.#byInternal.get(internalKey(transport, internal, laidDown?.address ?? externalAddress));
+    return this.#having(transport, internal, laidDown?.address ?? externalAddress);
   }
 
   byExternal(transport: Transport, external: Endpoint): SignallingMapping | undefined {
-    return this.#byExternal.get(`${transport} ${endpointKey(external)}`);
+    return this.#byExternal[transport].get(external);
   }
 
   /** The mapping of a routed phone that an endpoint of its own belongs to: where it listens, or from where it sends. */
@@ -136,7 +139,7 @@ export class Mappings {
   }
 
   /** Every mapping of one phone. */
-  ofPhone(phone: Address): ReadonlySet<SignallingMapping> {
+  ofPhone(phone: Address): readonly SignallingMapping[] {
     return this.#byPhone.get(phone) ?? NO_MAPPINGS;
   }
 
@@ -156,7 +159,7 @@ export class Mappings {
   ): SignallingMapping | undefined {
     if (
       this.#byId.size >= this.#limits.mappings ||
-      this.ofPhone(internal.address).size >= this.#limits.mappingsPerPhone
+      this.ofPhone(internal.address).length >= this.#limits.mappingsPerPhone
     )
       return undefined;
     const laidDown = routed ? internal : staticExternal(this.#statics, internal);
@@ -195,7 +198,8 @@ export class Mappings {
   /** The next external endpoint to try after one could not be had; false where there is none left to try. */
   retry(mapping: SignallingMapping): boolean {
     if (mapping.routed || this.isStatic(mapping.internal) || mapping.attempts >= 16) return false;
-    this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
+    const byExternal = this.#byExternal[mapping.transport];
+    byExternal.delete(mapping.external.address, mapping.external.port);
     const refused = mapping.external;
     // Chosen before the refused port is given back, so that it is another one.
     const next = this.#choose(mapping.transport, mapping.internal, refused.address, mapping.attempts);
@@ -203,7 +207,7 @@ export class Mappings {
     if (next === undefined) return false;
     mapping.attempts++;
     mapping.external = next;
-    this.#byExternal.set(`${mapping.transport} ${endpointKey(next)}`, mapping);
+    byExternal.set(next.address, next.port, mapping);
     return true;
   }
 
@@ -211,12 +215,13 @@ export class Mappings {
     mapping.state = 'closed';
     this.timers.cancel(mapping);
     this.#byId.delete(mapping.id);
-    const ofPhone = this.#byPhone.get(mapping.internal.address);
-    ofPhone?.delete(mapping);
-    if (ofPhone?.size === 0) this.#byPhone.delete(mapping.internal.address);
-    this.#byInternal.delete(internalKey(mapping.transport, mapping.internal, mapping.external.address));
-    this.#byExternal.delete(`${mapping.transport} ${endpointKey(mapping.external)}`);
-    this.#pools[mapping.transport].release(mapping.external.address, mapping.external.port);
+    const { transport, internal, external } = mapping;
+    // A list of its own: whoever goes through the phone's mappings goes on through those that there were.
+    const left = this.ofPhone(internal.address).filter((one) => one !== mapping);
+    if (left.length === 0) this.#byPhone.delete(internal.address);
+    else this.#byPhone.set(internal.address, left);
+    this.#byExternal[transport].delete(external.address, external.port);
+    this.#pools[transport].release(external.address, external.port);
     for (const connection of mapping.connections) this.#byConnection.get(connection)?.delete(mapping);
     mapping.connections.clear();
   }
@@ -249,7 +254,7 @@ export class Mappings {
     if (
       this.#byId.size >= this.#limits.mappings ||
       !this.#pools[row.transport].isFree(row.external.address, row.external.port) ||
-      this.#byInternal.has(internalKey(row.transport, row.internal, row.external.address))
+      this.#having(row.transport, row.internal, row.external.address) !== undefined
     )
       return undefined;
     this.#pools[row.transport].claim(row.external.address, row.external.port);
@@ -300,10 +305,28 @@ export class Mappings {
   #insert(mapping: SignallingMapping): void {
     this.#byId.set(mapping.id, mapping);
     const ofPhone = this.#byPhone.get(mapping.internal.address);
-    if (ofPhone === undefined) this.#byPhone.set(mapping.internal.address, new Set([mapping]));
-    else ofPhone.add(mapping);
-    this.#byInternal.set(internalKey(mapping.transport, mapping.internal, mapping.external.address), mapping);
-    this.#byExternal.set(`${mapping.transport} ${endpointKey(mapping.external)}`, mapping);
+    if (ofPhone === undefined) this.#byPhone.set(mapping.internal.address, [mapping]);
+    else ofPhone.push(mapping);
+    this.#byExternal[mapping.transport].set(mapping.external.address, mapping.external.port, mapping);
+  }
+
+  /** A phone has one or two mappings as a rule, and `mappingsPerPhone` at most. */
+  #having(
+    transport: Transport,
+    { address, port }: Endpoint,
+    externalAddress: Address,
+  ): SignallingMapping | undefined {
+    const mappings = this.ofPhone(address);
+    for (let i = 0; i < mappings.length; i++) {
+      const one = mappings[i]!;
+      if (
+        one.internal.port === port &&
+        one.transport === transport &&
+        one.external.address === externalAddress
+      )
+        return one;
+    }
+    return undefined;
   }
 
   /** The phone has sent over this connection by this mapping. */
@@ -345,7 +368,7 @@ export class Mappings {
   }
 }
 
-const NO_MAPPINGS: ReadonlySet<SignallingMapping> = new Set();
+const NO_MAPPINGS: readonly SignallingMapping[] = [];
 
 /** When nothing keeps the mapping any more. */
 export function endsAt(mapping: SignallingMapping): TimeMs {

@@ -6,6 +6,7 @@
  * RTP and RTCP are a pair of consecutive ports, RTP on the even one, unless the SDP says otherwise (RFC 3550 §11).
  */
 
+import { EndpointMap } from '../nat/endpoint-map.ts';
 import type { PortPool } from '../nat/port-pool.ts';
 import { Tally } from '../nat/tally.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../net/address.ts';
@@ -65,8 +66,8 @@ export class MediaTable {
   readonly #byId = new Map<MappingId, MediaRecord>();
   readonly #perPhone = new Tally();
   /** Kernel: each internal port → its record. */
-  readonly #byInternal = new Map<string, MediaRecord>();
-  readonly #byExternal = new Map<string, MediaRecord>();
+  readonly #byInternal = new EndpointMap<MediaRecord>();
+  readonly #byExternal = new EndpointMap<MediaRecord>();
   readonly #pool: PortPool;
   readonly #statics: readonly StaticMapping[];
   readonly #limits: Limits;
@@ -127,7 +128,7 @@ export class MediaTable {
       if (
         this.#relay &&
         internal !== undefined &&
-        (old.internal === undefined || endpointKey(old.internal) !== endpointKey(internal))
+        (old.internal === undefined || !sameEndpoint(old.internal, internal))
       ) {
         old.internal = internal;
         out.push({ kind: 'media', command: { action: 'update', ...mappingOf(old) } });
@@ -237,8 +238,7 @@ export class MediaTable {
   }
 
   restore(dialog: Dialog, row: MediaRow, out: Output[]): MediaRecord | undefined {
-    const before =
-      row.internal === undefined || this.#relay ? undefined : this.#byInternal.get(endpointKey(row.internal));
+    const before = row.internal === undefined || this.#relay ? undefined : this.#byInternal.get(row.internal);
     if (before !== undefined) {
       this.#use(before, dialog, row.index);
       this.refreshSources(before, out);
@@ -256,7 +256,7 @@ export class MediaTable {
       return id === undefined ? undefined : this.#byId.get(id);
     }
     if (internal === undefined) return undefined;
-    const record = this.#byInternal.get(endpointKey(internal));
+    const record = this.#byInternal.get(internal);
     if (record?.internal === undefined) return undefined;
     const first = record.internal.port;
     const address = staticExternal(this.#statics, internal)?.address ?? externalAddress;
@@ -323,9 +323,12 @@ export class MediaTable {
     };
     this.#byId.set(record.id, record);
     this.#perPhone.add(record.phone);
-    if (!this.#relay && record.internal !== undefined)
-      for (let k = 0; k < record.ports; k++) this.#byInternal.set(portKey(record.internal, k), record);
-    for (let k = 0; k < record.ports; k++) this.#byExternal.set(portKey(record.external, k), record);
+    const { internal, external, ports } = record;
+    for (let k = 0; k < ports; k++) {
+      if (!this.#relay && internal !== undefined)
+        this.#byInternal.set(internal.address, internal.port + k, record);
+      this.#byExternal.set(external.address, external.port + k, record);
+    }
     this.#use(record, dialog, index);
     record.sources = this.#sourcesOf(record);
     out.push({ kind: 'media', command: { action: 'open', ...mappingOf(record) } });
@@ -349,13 +352,14 @@ export class MediaTable {
 
   #forget(record: MediaRecord): void {
     if (this.#byId.delete(record.id)) this.#perPhone.remove(record.phone);
-    for (let k = 0; k < record.ports; k++) {
-      if (record.internal !== undefined && this.#byInternal.get(portKey(record.internal, k)) === record)
-        this.#byInternal.delete(portKey(record.internal, k));
-      this.#byExternal.delete(portKey(record.external, k));
+    const { internal, external, inner, ports } = record;
+    for (let k = 0; k < ports; k++) {
+      if (internal !== undefined && this.#byInternal.at(internal.address, internal.port + k) === record)
+        this.#byInternal.delete(internal.address, internal.port + k);
+      this.#byExternal.delete(external.address, external.port + k);
     }
-    this.#pool.release(record.external.address, record.external.port, record.ports);
-    if (record.inner !== undefined) this.#pool.release(record.inner.address, record.inner.port, record.ports);
+    this.#pool.release(external.address, external.port, ports);
+    if (inner !== undefined) this.#pool.release(inner.address, inner.port, ports);
   }
 
   /** What the other sides' descriptions name; before any has come, the signalling peer (RFC 7362 §5). */
@@ -384,7 +388,7 @@ export class MediaTable {
   /** The phone behind an external endpoint of ours: its packets arrive untranslated (RFC 4787 REQ-9). */
   #throughHairpin(remote: Endpoint): Endpoint {
     if (this.#relay) return remote;
-    const record = this.#byExternal.get(endpointKey(remote));
+    const record = this.#byExternal.get(remote);
     return record?.internal === undefined
       ? remote
       : { address: record.internal.address, port: record.internal.port + remote.port - record.external.port };
@@ -402,10 +406,6 @@ export class MediaTable {
 export function mappingOf(record: MediaRecord): MediaMapping {
   const { id, internal, external, inner, ports, sources } = record;
   return { id, internal, external, inner, ports, sources };
-}
-
-function portKey(base: Endpoint, offset: number): string {
-  return `${base.address} ${base.port + offset}`;
 }
 
 function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {

@@ -8,9 +8,8 @@ import type { TimeMs } from '../net/time.ts';
 import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
 import { equalsText, textOf } from '../sip/octets.ts';
-import type { SipUri } from '../sip/uri.ts';
 import { isCoveredByIdentity } from './calls.ts';
-import { contactsOf, decideOutbound, endpointOf, transportOf } from './decide.ts';
+import { contactsOf, decideOutbound, endpointOf, type OwnUri, ownUri } from './decide.ts';
 import { followSession } from './dialog-session.ts';
 import { toPhone } from './inbound.ts';
 import type { MappingId } from './io.ts';
@@ -61,42 +60,43 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   if (observed) return asItIs(state, now, message, mapping, packet, out);
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
-  const ownContacts = !state.watching && isCoveredByIdentity(message) ? [] : contactsOf(message, phone);
+  const ownContacts = !state.watching && isCoveredByIdentity(message) ? NONE : contactsOf(message, phone);
   const ownRecordRoutes =
     state.options.isProxy?.(phone) === true
-      ? routeUris(message, 'record-route').filter((uri) => uri.address === phone)
-      : [];
-  const named = [...ownContacts, ...ownRecordRoutes]
-    .map((uri) => ({ internal: endpointOf(phone, uri), transport: transportOf(message.bytes, uri) }))
-    .filter(({ internal, transport }) => !isConnection(flow, internal, transport));
-  const opening = openNamed(state, now, mapping, named, externalAddress);
-  if (opening.length > 0) return state.wait(mapping, packet, opening);
+      ? routeUris(message, 'record-route')
+          .filter((uri) => uri.address === phone)
+          .map((uri) => ownUri(message, phone, uri))
+      : NONE;
+  const opening = openNamed(state, now, mapping, flow, ownContacts, ownRecordRoutes, externalAddress);
+  if (opening !== undefined) return state.wait(mapping, packet, opening);
   const external = (internal: Endpoint, transport: Transport): Endpoint | undefined =>
     transport === mapping.transport &&
     (sameEndpoint(internal, mapping.internal) || isConnection(flow, internal, transport))
       ? mapping.external
       : openExternal(state, transport, internal, externalAddress);
   const edits: Edit<RuleId>[] = decideOutbound(message, {
-    policy: state.policy,
+    on: state.on,
     transport: mapping.transport,
     phone,
     ownContacts,
     ownRecordRoutes,
     external,
     anyExternal: external,
-    own: state.options.own ?? [],
+    own: state.own,
   });
   const session = followSession(state, now, message, 'out', mapping, flow.local, packet, false);
   if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
-  edits.push(...session.edits);
+  for (const edit of session.edits) edits.push(edit);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, false);
-  const [route] = ownRecordRoutes;
-  if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.span.start, route.span.end);
+  const route = ownRecordRoutes[0]?.uri.span;
+  if (route !== undefined) mapping.recordRoute = textOf(message.bytes, route.start, route.end);
   rememberContacts(state, message, ownContacts, mapping, flow, externalAddress);
   const result = state.finish(message, flow, out, edits, session.leave);
   deliverInside(state, now, out, result);
 }
+
+const NONE: readonly OwnUri[] = [];
 
 /** Whether the message goes on as it came; a REGISTER is where that is chosen. */
 function observes(
@@ -137,30 +137,36 @@ function asItIs(
 }
 
 /**
- * Sees to it that the phone's endpoints have mappings; returns those that are still being opened. One that cannot be had is
- * left as the phone wrote it, and the rest of the message is translated.
+ * Sees to it that the phone's endpoints have mappings; returns those that are still being opened, or undefined. One that
+ * cannot be had is left as the phone wrote it, and the rest of the message is translated.
  */
 function openNamed(
   state: EngineState,
   now: TimeMs,
   used: SignallingMapping,
-  endpoints: readonly { readonly internal: Endpoint; readonly transport: Transport }[],
+  flow: Flow,
+  ownContacts: readonly OwnUri[],
+  ownRecordRoutes: readonly OwnUri[],
   externalAddress: Address,
-): MappingId[] {
-  const opening = new Set<MappingId>();
-  const ports = new Set<string>();
-  for (const { internal, transport } of endpoints) {
-    const isUsed = internal.port === used.internal.port && transport === used.transport;
-    if (isUsed || internal.port < LOWEST_INTERNAL_PORT) continue;
-    // A phone has one or two further ports; a message that names many gets mappings for the first of them only.
-    ports.add(`${transport} ${internal.port}`);
-    if (ports.size > state.limits.newMappingsPerMessage) break;
-    const named = state.lacking
-      ? state.mappings.byInternal(transport, internal, externalAddress)
-      : state.ensure(now, transport, internal, externalAddress);
-    if (named !== undefined && named.state !== 'open') opening.add(named.id);
-  }
-  return [...opening];
+): Set<MappingId> | undefined {
+  let opening: Set<MappingId> | undefined;
+  let ports: Set<string> | undefined;
+  for (const uris of [ownContacts, ownRecordRoutes])
+    for (const { internal, transport } of uris) {
+      const isUsed = internal.port === used.internal.port && transport === used.transport;
+      if (isUsed || internal.port < LOWEST_INTERNAL_PORT || isConnection(flow, internal, transport)) continue;
+      // A phone has one or two further ports; a message that names many gets mappings for the first of them only.
+      ports ??= new Set();
+      ports.add(`${transport} ${internal.port}`);
+      if (ports.size > state.limits.newMappingsPerMessage) return opening;
+      const named = state.lacking
+        ? state.mappings.byInternal(transport, internal, externalAddress)
+        : state.ensure(now, transport, internal, externalAddress);
+      if (named === undefined || named.state === 'open') continue;
+      opening ??= new Set();
+      opening.add(named.id);
+    }
+  return opening;
 }
 
 /** The mapping by which a phone's packet leaves. */
@@ -223,14 +229,12 @@ function openExternal(
 function rememberContacts(
   state: EngineState,
   message: Message,
-  ownContacts: readonly SipUri[],
+  ownContacts: readonly OwnUri[],
   used: SignallingMapping,
   flow: Flow,
   externalAddress: Address,
 ): void {
-  for (const uri of ownContacts) {
-    const internal = endpointOf(used.internal.address, uri);
-    const transport = transportOf(message.bytes, uri);
+  for (const { uri, internal, transport } of ownContacts) {
     const isUsed = transport === used.transport && sameEndpoint(internal, used.internal);
     const isOwnConnection =
       !isUsed && transport === used.transport && isConnection(flow, internal, transport);

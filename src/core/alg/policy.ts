@@ -2,7 +2,7 @@
 
 import type { PortRange } from '../nat/port-pool.ts';
 import type { Address, Endpoint } from '../net/address.ts';
-import type { RuleId } from './rules.ts';
+import { type RuleId, rules } from './rules.ts';
 
 export interface Policy {
   /** `o=` only has to be unique, so it is kept unless asked for (RFC 8866 §5.2). */
@@ -13,6 +13,20 @@ export interface Policy {
   readonly ice: 'leave' | 'translate-all';
   /** Rules switched against their default. */
   readonly rules: Partial<Record<RuleId, boolean>>;
+}
+
+/** Every rule, on or off: what the policy says, worked out once and not for each message. */
+export type RuleSwitches = Readonly<Record<RuleId, boolean>>;
+
+export function ruleSwitches(policy: Policy): RuleSwitches {
+  const chosen: Partial<Record<RuleId, boolean>> = {
+    'sdp.origin': policy.origin === 'translate',
+    'sdp.candidate': policy.ice === 'translate-all',
+    'via.received.restore': policy.received === 'restore',
+  };
+  return Object.fromEntries(
+    rules.map(({ id, default: usual }) => [id, policy.rules[id] ?? chosen[id] ?? usual]),
+  ) as RuleSwitches;
 }
 
 export interface Limits {

@@ -15,9 +15,15 @@ export type Rewrite =
 
 export function rewrite(message: Message, decided: readonly Edit<RuleId>[]): Rewrite {
   const { bytes, body, contentLength } = message;
-  const edits = decided.filter((edit) => changes(bytes, edit));
+  const edits: Edit<RuleId>[] = [];
+  let growth = 0;
+  for (const edit of decided) {
+    const { span, replacement } = edit;
+    if (!changes(bytes, edit)) continue;
+    edits.push(edit);
+    if (span.start >= body.start) growth += replacement.length - (span.end - span.start);
+  }
   if (edits.length === 0) return { ok: true, bytes, edits: [] };
-  const growth = bodyGrowth(edits, body.start);
   if (growth !== 0 && contentLength !== undefined) {
     const declared = decimal(bytes, contentLength.start, contentLength.end, 9);
     edits.push({ span: contentLength, replacement: String(declared + growth), rule: 'content-length' });
@@ -40,13 +46,6 @@ function changes(bytes: Uint8Array, { span, replacement }: Edit): boolean {
   for (let i = 0; i < replacement.length; i++)
     if (bytes[span.start + i] !== replacement.charCodeAt(i)) return true;
   return false;
-}
-
-function bodyGrowth(edits: readonly Edit[], bodyStart: number): number {
-  let growth = 0;
-  for (const { span, replacement } of edits)
-    if (span.start >= bodyStart) growth += replacement.length - (span.end - span.start);
-  return growth;
 }
 
 function explainEdit({ text }: Message, edit: Edit<RuleId>): ExplainedEdit {

@@ -14,7 +14,7 @@ import type { NameAddr } from '../sip/name-addr.ts';
 import { skipLws, textOf } from '../sip/octets.ts';
 import { type SipUri, scanSipUri } from '../sip/uri.ts';
 import { scanVia } from '../sip/via.ts';
-import { endpointOf, type HeaderEdit, hostPortEdits, names, plainHostPort, transportOf } from './decide.ts';
+import { endpointOf, type HeaderEdit, names, plainHostPort } from './decide.ts';
 import { branchOf, OWN_BRANCH } from './transactions.ts';
 
 /** Every sip: URI of a field that may stand several times, with several values each. */
@@ -32,22 +32,7 @@ export function routeUris(message: Message, name: 'route' | 'record-route'): Sip
   return uris;
 }
 
-/** Record-Route entries of the declared proxy itself, so that the other side's route set leads back to it. */
-export function recordRouteEdits(
-  message: Message,
-  own: readonly SipUri[],
-  external: (internal: Endpoint, transport: Transport) => Endpoint | undefined,
-): HeaderEdit[] {
-  return own.flatMap((uri) => {
-    const to =
-      uri.address === undefined
-        ? undefined
-        : external(endpointOf(uri.address, uri), transportOf(message.bytes, uri));
-    return to === undefined ? [] : hostPortEdits(message.bytes, uri, to, 'record-route.host-port');
-  });
-}
-
-/** The same entries on their way back: as Route of a request, and as Record-Route of a response. */
+/** Record-Route entries of the declared proxy on their way back: as Route of a request, and as Record-Route of a response. */
 export function routeRestoreEdits(
   message: Message,
   internal: Endpoint,

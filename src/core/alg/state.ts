@@ -36,6 +36,8 @@ import {
   type EngineOptions,
   type Limits,
   type Policy,
+  type RuleSwitches,
+  ruleSwitches,
 } from './policy.ts';
 import { Profiles } from './profile.ts';
 import { rewrite } from './rewrite.ts';
@@ -46,8 +48,11 @@ import { type Packet, Waiting } from './waiting.ts';
 
 export class EngineState {
   readonly policy: Policy;
+  readonly on: RuleSwitches;
   readonly limits: Limits;
   readonly options: EngineOptions;
+  /** Explicit mode: our own endpoints. */
+  readonly own: readonly Endpoint[];
   readonly mappings: Mappings;
   readonly dialogs: Dialogs;
   readonly media: MediaTable;
@@ -73,6 +78,8 @@ export class EngineState {
   constructor(options: EngineOptions) {
     this.options = options;
     this.policy = { ...defaultPolicy, ...options.policy };
+    this.on = ruleSwitches(this.policy);
+    this.own = options.own ?? [];
     this.limits = { ...defaultLimits, ...options.limits };
     const mediaPool = new PortPool(options.mediaPorts ?? defaultMediaPorts);
     this.mappings = new Mappings(
@@ -122,7 +129,7 @@ export class EngineState {
     if (old !== undefined) return old;
     const mapping = this.mappings.create(this.nextId(), now, transport, internal, address, this.watching);
     if (mapping === undefined) {
-      const mine = this.mappings.ofPhone(internal.address).size;
+      const mine = this.mappings.ofPhone(internal.address).length;
       const limit = mine >= this.limits.mappingsPerPhone ? 'mappings-per-phone' : 'mappings';
       const value = limit === 'mappings' ? this.mappings.size : mine;
       this.event({ kind: 'limit.reached', limit, value, phone: internal.address });
@@ -196,7 +203,7 @@ export class EngineState {
    * alone in any case.
    */
   get canObserve(): boolean {
-    return !this.watching && this.options.media !== 'relay' && (this.options.own ?? []).length === 0;
+    return !this.watching && this.options.media !== 'relay' && this.own.length === 0;
   }
 
   /**
@@ -231,9 +238,9 @@ export class EngineState {
 
   /** Explicit mode: our own endpoint as the phone knows it; undefined where phones do not address us. */
   ownEndpoint(phone: Address): Endpoint | undefined {
-    const { own: all = [] } = this.options;
+    if (this.own.length === 0) return undefined;
     const address = this.innerAddress(phone);
-    const own = all.filter((one) => isIPv6(one.address) === isIPv6(phone));
+    const own = this.own.filter((one) => isIPv6(one.address) === isIPv6(phone));
     const exact =
       own.find((one) => one.address === address) ?? own.find((one) => !isUnspecified(one.address));
     if (exact !== undefined) return exact;
@@ -245,9 +252,8 @@ export class EngineState {
     const known = this.#innerAddresses.get(phone);
     if (known !== undefined) return known;
     // Before the phone has sent anything, our own endpoint of its family is a good guess.
-    return this.options.own?.find(
-      (one) => isIPv6(one.address) === isIPv6(phone) && !isUnspecified(one.address),
-    )?.address;
+    return this.own.find((one) => isIPv6(one.address) === isIPv6(phone) && !isUnspecified(one.address))
+      ?.address;
   }
 
   rememberInner(phone: Address, inner: Address): void {
@@ -309,14 +315,11 @@ export class EngineState {
       return message.bytes;
     }
     this.out.push({ kind: 'send', flow: to, bytes: result.bytes });
-    this.event({
-      kind: 'message.translated',
-      flow,
-      summary: summaryOf(message),
-      callId: message.callId,
-      edits: result.edits,
-      ...(leave === undefined ? {} : { left: leaveReasons[leave] }),
-    });
+    const kind = 'message.translated';
+    const { callId } = message;
+    const summary = summaryOf(message);
+    if (leave === undefined) this.event({ kind, flow, summary, callId, edits: result.edits });
+    else this.event({ kind, flow, summary, callId, edits: result.edits, left: leaveReasons[leave] });
     return result.bytes;
   }
 

@@ -16,7 +16,7 @@ export interface PortRange {
 
 export class PortPool {
   readonly #range: PortRange;
-  readonly #taken = new Set<string>();
+  readonly #taken = new Map<Address, Set<number>>();
   #cursor: number;
 
   constructor(range: PortRange) {
@@ -25,7 +25,9 @@ export class PortPool {
   }
 
   get taken(): number {
-    return this.#taken.size;
+    let taken = 0;
+    for (const ports of this.#taken.values()) taken += ports.size;
+    return taken;
   }
 
   /**
@@ -50,16 +52,26 @@ export class PortPool {
 
   /** Whether none of them is given out; ports outside the range may be asked for too. */
   isFree(address: Address, port: number, count = 1): boolean {
-    for (let k = 0; k < count; k++) if (this.#taken.has(`${address} ${port + k}`)) return false;
+    const taken = this.#taken.get(address);
+    if (taken === undefined) return true;
+    for (let k = 0; k < count; k++) if (taken.has(port + k)) return false;
     return true;
   }
 
   /** Marks ports as given out, in the range or not. */
   claim(address: Address, port: number, count = 1): void {
-    for (let k = 0; k < count; k++) this.#taken.add(`${address} ${port + k}`);
+    let taken = this.#taken.get(address);
+    if (taken === undefined) {
+      taken = new Set();
+      this.#taken.set(address, taken);
+    }
+    for (let k = 0; k < count; k++) taken.add(port + k);
   }
 
   release(address: Address, port: number, count = 1): void {
-    for (let k = 0; k < count; k++) this.#taken.delete(`${address} ${port + k}`);
+    const taken = this.#taken.get(address);
+    if (taken === undefined) return;
+    for (let k = 0; k < count; k++) taken.delete(port + k);
+    if (taken.size === 0) this.#taken.delete(address);
   }
 }

@@ -76,6 +76,7 @@ export class Message {
   /** The body as Content-Length bounds it. */
   readonly body: Span;
   readonly defects: readonly Defect[];
+  #branch: string | undefined;
   #callId: string | undefined;
   #fromTag: string | undefined;
   #toTag: string | undefined;
@@ -116,6 +117,13 @@ export class Message {
     this.contentLength = contentLength;
     this.body = body;
     this.defects = defects;
+  }
+
+  /** Of the topmost Via; empty text where there is none. */
+  get branch(): string {
+    const span = this.via.branch;
+    this.#branch ??= span === undefined ? '' : textOf(this.bytes, span.start, span.end);
+    return this.#branch;
   }
 
   get callId(): string {
@@ -308,7 +316,9 @@ export function scanMessage(bytes: Uint8Array): Scan {
 
 /** The first field of a name, or undefined. */
 export function firstField(message: Message, name: HeaderName): HeaderField | undefined {
-  return message.fields.find((field) => field.name === name);
+  const { fields } = message;
+  for (let i = 0; i < fields.length; i++) if (fields[i]!.name === name) return fields[i];
+  return undefined;
 }
 
 export interface StartLine {
