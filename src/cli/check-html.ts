@@ -4,7 +4,7 @@
  */
 import type { CheckFinding, CheckReport } from '../core/detect/check-report.ts';
 import { evidenceDiff, evidenceTitle, grades, severities, wayOf } from './check-evidence.ts';
-import { working } from './check-text.ts';
+import { placeOf, working } from './check-text.ts';
 
 export function reportHtml(report: CheckReport, shown: (text: string) => string, at: Date): string {
   const text = (value: string): string => escapeHtml(shown(value));
@@ -26,6 +26,7 @@ ${section('What to do, most promising first', report.advice.length === 0 ? '' : 
 ${section('What gets through here', list(report.workarounds.map(({ what, works, result }) => `<strong>${working[works]}</strong>: ${text(what)}: ${text(result)}`)))}
 ${section('Edits that an ALG without fault makes as well', list(report.edits.map((edit) => `${text(edit.fault)}: ${text(edit.title)} ${text(wayOf(edit))}`)))}
 ${section('What does it', report.engine === undefined ? '' : list([text(report.engine.kind), ...report.engine.evidence.map(text)]))}
+${section('Where it sits', placeOf(report) === undefined ? '' : `<p>${text(placeOf(report)!)}</p>`)}
 ${section('What was looked at', list([...report.steps.map(({ title, state, result }) => `${state === 'done' ? '' : '<strong>not checked</strong>: '}${text(title)}: ${text(result)}`), ...report.facts.map((fact) => text(fact.text))]))}
 </body></html>
 `;

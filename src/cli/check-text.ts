@@ -23,6 +23,8 @@ export function reportText(report: CheckReport, shown: (text: string) => string,
     for (const line of report.engine.evidence) lines.push(`  ${line}`);
     lines.push('');
   }
+  const place = placeOf(report);
+  if (place !== undefined) lines.push(paint('bold', 'Where it sits'), `  ${place}`, '');
   if (report.advice.length > 0) {
     lines.push(paint('bold', 'What to do, most promising first'));
     for (const [i, { what, why }] of report.advice.slice(0, MOST_ADVICE).entries())
@@ -51,6 +53,20 @@ export const working = {
   edited: 'edited',
 } as const;
 const MOST_ADVICE = 5;
+
+/** Where it sits, with how surely; undefined where nothing was found that could sit anywhere. */
+export function placeOf({ location }: CheckReport): string | undefined {
+  if (location === undefined || location.answer === 'no') return undefined;
+  return location.answer === 'yes' && location.confidence !== undefined
+    ? `${location.text} (${places[location.confidence]})`
+    : `Not checked: ${location.text}`;
+}
+
+const places = {
+  A: 'both ends have seen it',
+  B: 'by the word of routers on the way',
+  C: 'concluded from one end',
+} as const;
 
 function findingLines(finding: CheckFinding, paint: Paint): string[] {
   const { fault, title, explanation, symptom, severity, confidence, evidence } = finding;

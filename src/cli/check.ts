@@ -43,9 +43,9 @@ export async function check(target: string | undefined, raw: RawCheckOptions): P
     raw,
     raw.json !== true ? tellStep : raw.progress === true ? tellStepAsJson : () => {},
   );
-  const { report, passages } = await Check.run(invitation, options);
+  const { report, passages, addresses } = await Check.run(invitation, options);
   if (raw.trace !== undefined) writeFileSync(raw.trace, passagesJson(passages));
-  const hide = raw.redact === true ? redactor(passages) : undefined;
+  const hide = raw.redact === true ? redactor(passages, addresses) : undefined;
   const shown = hide ?? ((text: string): string => text);
   if (raw.html !== undefined) writeFileSync(raw.html, reportHtml(report, shown, new Date()));
   process.stdout.write(

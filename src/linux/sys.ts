@@ -202,8 +202,8 @@ export function receive(fd: FileDescriptor, into: Uint8Array): number {
 }
 
 /** The count of messages, or the negative errno. */
-export function receiveMany(fd: FileDescriptor, headers: bigint, count: number): number {
-  const received = libc().recvmmsg(fd, headers, count, MSG_DONTWAIT, null);
+export function receiveMany(fd: FileDescriptor, headers: bigint, count: number, flags = 0): number {
+  const received = libc().recvmmsg(fd, headers, count, MSG_DONTWAIT | flags, null);
   return received < 0 ? -koffi.errno() : received;
 }
 

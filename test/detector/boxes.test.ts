@@ -3,17 +3,14 @@
  * proxy of a router. Needs root.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import type { CheckReport } from '../../src/core/detect/check-report.ts';
-import { KamailioBox } from './kamailio-box.ts';
+import { KamailioBox, kamailioObstacle } from './kamailio-box.ts';
 import { BOX_OUTSIDE, BoxLab, CLIENT, helperObstacle } from './lab.ts';
 
 const obstacle = namespaceObstacle();
 const skip = obstacle === undefined ? false : obstacle;
-const kamailioObstacle =
-  spawnSync('kamailio', ['-v']).status === 0 ? undefined : 'kamailio is missing: apt-get install kamailio';
 const QUICK = ['--quick', '--json', '--patience', '200', '--idle', '1'];
 
 async function check(lab: BoxLab): Promise<CheckReport> {

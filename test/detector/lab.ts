@@ -4,6 +4,9 @@
  *   client 192.168.77.10, .11 ── lan 192.168.77.1 [box] wan 203.0.113.1 ── server 203.0.113.10, .11
  *          fd77::10                  fd77::1            2001:db8:77::1            2001:db8:77::10
  *
+ * With a carrier there is a second router between box and server, with a NAT of its own: the box is 100.64.0.2 there, and the
+ * carrier 203.0.113.1. IPv6 ends at the box then.
+ *
  * The programs are started as a user starts them: `sipalg reflector` in one namespace, `sipalg check` in another. What the
  * box does is an option: plain NAT, the kernel's SIP helper, nothing at all, or a program of the test's in its namespace.
  */
@@ -22,6 +25,9 @@ export const BOX_INSIDE = '192.168.77.1';
 export const BOX_OUTSIDE = '203.0.113.1';
 export const SERVER = '203.0.113.10';
 export const SECOND_SERVER = '203.0.113.11';
+/** Of the box, where there is a carrier behind it (RFC 6598). */
+export const BOX_SHARED = '100.64.0.2';
+export const CARRIER_INSIDE = '100.64.0.1';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const READY_MS = 20_000;
@@ -37,6 +43,8 @@ export interface BoxOptions {
   readonly udpTimeouts?: readonly [oneWay: number, twoWay: number];
   /** More rules, as nft reads them. */
   readonly rules?: string;
+  /** A router of the line's operator between box and server, and what it does. */
+  readonly carrier?: Omit<BoxOptions, 'carrier'>;
 }
 
 export interface CheckRun {
@@ -49,15 +57,19 @@ export class BoxLab {
   readonly client = new Namespace('client');
   readonly box = new Namespace('box');
   readonly server = new Namespace('server');
+  readonly carrier: Namespace | undefined;
   readonly #directory = newDirectory('reflector');
   readonly #children = new Set<ChildProcess>();
 
   constructor(options: BoxOptions = {}) {
     removeStaleNamespaces();
+    this.carrier = options.carrier === undefined ? undefined : new Namespace('carrier');
     try {
       this.#link();
       this.#route(options);
-      this.#translate(options);
+      this.#translate(this.box, options);
+      if (this.carrier !== undefined && options.carrier !== undefined)
+        this.#translate(this.carrier, options.carrier);
       this.#awaitCarrier();
     } catch (error) {
       this.close();
@@ -129,7 +141,7 @@ export class BoxLab {
 
   close(): void {
     for (const child of this.#children) child.kill('SIGKILL');
-    for (const space of [this.client, this.box, this.server]) space.remove();
+    for (const space of [this.client, this.box, this.server, this.carrier]) space?.remove();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
@@ -139,16 +151,18 @@ export class BoxLab {
 
   #link(): void {
     const cable = (
+      space: Namespace,
       link: string,
       peer: Namespace,
       own: readonly string[],
       theirs: readonly string[],
+      end = 'eth0',
     ): void => {
-      this.box.run(
+      space.run(
         'ip',
         ['-batch', '-'],
         [
-          `link add ${link} type veth peer name eth0 netns ${peer.name}`,
+          `link add ${link} type veth peer name ${end} netns ${peer.name}`,
           ...own.map((address) => `addr add ${address} dev ${link}`),
           `link set ${link} up`,
           '',
@@ -159,31 +173,37 @@ export class BoxLab {
         ['-batch', '-'],
         [
           'link set lo up',
-          ...theirs.map((address) => `addr add ${address} dev eth0`),
-          'link set eth0 up',
+          ...theirs.map((address) => `addr add ${address} dev ${end}`),
+          `link set ${end} up`,
           '',
         ].join('\n'),
       );
     };
     this.box.run('ip', ['link', 'set', 'lo', 'up']);
     cable(
+      this.box,
       'lan',
       this.client,
       [`${BOX_INSIDE}/24`, 'fd77::1/64 nodad'],
       [`${CLIENT}/24`, `${SECOND_CLIENT}/24`, 'fd77::10/64 nodad'],
     );
-    cable(
-      'wan',
-      this.server,
-      [`${BOX_OUTSIDE}/24`, '2001:db8:77::1/64 nodad'],
-      [`${SERVER}/24`, `${SECOND_SERVER}/24`, '2001:db8:77::10/64 nodad'],
-    );
+    const servers = [`${SERVER}/24`, `${SECOND_SERVER}/24`, '2001:db8:77::10/64 nodad'];
+    if (this.carrier === undefined) {
+      cable(this.box, 'wan', this.server, [`${BOX_OUTSIDE}/24`, '2001:db8:77::1/64 nodad'], servers);
+      return;
+    }
+    this.carrier.run('ip', ['link', 'set', 'lo', 'up']);
+    cable(this.carrier, 'lan', this.box, [`${CARRIER_INSIDE}/24`], [`${BOX_SHARED}/24`], 'wan');
+    cable(this.carrier, 'wan', this.server, [`${BOX_OUTSIDE}/24`], servers);
+    this.box.run('ip', ['route', 'add', 'default', 'via', CARRIER_INSIDE]);
+    this.carrier.enter(() => writeFileSync('/proc/sys/net/ipv4/ip_forward', '1'));
   }
 
   /** Linux tells some time after a link is up that it runs, and until then Node does not list its addresses. */
   #awaitCarrier(): void {
     const until = performance.now() + CARRIER_MS;
-    const isListed = (): boolean => this.client.enter(() => networkInterfaces().eth0 !== undefined);
+    const isListed = (): boolean =>
+      [this.client, this.server].every((space) => space.enter(() => networkInterfaces().eth0 !== undefined));
     while (!isListed() && performance.now() < until) Atomics.wait(pause, 0, 0, 5);
   }
 
@@ -191,7 +211,8 @@ export class BoxLab {
     this.client.run('ip', ['route', 'add', 'default', 'via', BOX_INSIDE]);
     this.client.run('ip', ['-6', 'route', 'add', 'default', 'via', 'fd77::1']);
     if (nat === 'none') this.server.run('ip', ['route', 'add', '192.168.77.0/24', 'via', BOX_OUTSIDE]);
-    this.server.run('ip', ['-6', 'route', 'add', 'fd77::/64', 'via', '2001:db8:77::1']);
+    if (this.carrier === undefined)
+      this.server.run('ip', ['-6', 'route', 'add', 'fd77::/64', 'via', '2001:db8:77::1']);
     this.box.enter(() => {
       const set = (key: string, value: number): void => writeFileSync(`/proc/sys/net/${key}`, String(value));
       set('ipv4/ip_forward', 1);
@@ -204,7 +225,7 @@ export class BoxLab {
     });
   }
 
-  #translate({ nat = 'masquerade', helper = false, rules = '' }: BoxOptions): void {
+  #translate(space: Namespace, { nat = 'masquerade', helper = false, rules = '' }: BoxOptions): void {
     // As routers have it: what nobody inside has asked for ends here.
     const lines = [
       'table inet firewall {',
@@ -234,7 +255,7 @@ export class BoxLab {
         '  }',
         '}',
       );
-    this.nft(`${lines.join('\n')}\n${rules}`);
+    space.run('nft', ['-f', '-'], `${lines.join('\n')}\n${rules}`);
   }
 }
 

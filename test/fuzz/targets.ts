@@ -14,6 +14,7 @@ import { messageTarget } from './targets/message.ts';
 import { nextHopTarget } from './targets/next-hop.ts';
 import { recipeTarget } from './targets/recipe.ts';
 import { rewriteTarget } from './targets/rewrite.ts';
+import { routerAnswerTarget } from './targets/router-answer.ts';
 import { sequenceTarget } from './targets/sequence.ts';
 import { streamTarget } from './targets/stream.ts';
 import { stunTarget } from './targets/stun.ts';
@@ -39,4 +40,5 @@ export const targets: readonly Target[] = [
   recipeTarget,
   echoTarget,
   stunTarget,
+  routerAnswerTarget,
 ];

@@ -54,6 +54,7 @@ export function assess(record: CheckRecord): CheckReport {
     headline: headlineOf(verdict, nat, findings, altered.length),
     nat,
     engine: guessEngine(compared.flatMap(({ comparison }) => comparison.findings)),
+    location: record.location,
     findings,
     edits,
     advice: provenAdvice(findings, record.workarounds),

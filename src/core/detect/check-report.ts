@@ -5,6 +5,7 @@
 import type { Direction } from './comparison.ts';
 import type { EngineGuess } from './engine-fingerprint.ts';
 import type { Evidence } from './evidence.ts';
+import type { Location } from './location.ts';
 import type { Passage, PortKind } from './passage.ts';
 import type { RegistrarView } from './registrar-view.ts';
 import type { RemedyId } from './remedies.ts';
@@ -72,6 +73,8 @@ export interface CheckReport {
   /** Whether a NAT is in between: without one, address rewriting cannot be provoked. */
   readonly nat: 'yes' | 'no' | 'not-checked';
   readonly engine: EngineGuess | undefined;
+  /** Where on the way it sits; undefined where that was not looked into. */
+  readonly location: Location | undefined;
   /** Gravest first. */
   readonly findings: readonly CheckFinding[];
   /** Edits that are consistent: told, and no fault. */
@@ -95,6 +98,7 @@ export interface CheckRecord {
   readonly steps: readonly CheckedStep[];
   readonly facts: readonly Fact[];
   readonly workarounds: readonly Workaround[];
+  readonly location?: Location | undefined;
 }
 
 /** A fault that shows in behaviour, by the step that saw it. */

@@ -169,7 +169,7 @@ export async function tryLeak(
 export async function burst(stand: Stand, phone: Phone, place: Place, what: string): Promise<Passage[]> {
   const passages: Passage[] = [];
   const pace = { ...stand.pace, tries: 1 };
-  for (let i = 0; i < PACKETS && !lostTwice(passages); i++)
+  for (let i = 0; isWorthwhile(stand, passages); i++)
     passages.push(await stand.sendOut(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), pace));
   return passages;
 }
@@ -183,9 +183,11 @@ export async function burstIn(
 ): Promise<Passage[]> {
   const passages: Passage[] = [];
   const pace = { ...stand.pace, tries: 1 };
-  for (let i = 0; i < PACKETS && !lostTwice(passages); i++) {
+  for (let i = 0; isWorthwhile(stand, passages); i++) {
     const one = await stand.sendIn(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), to, pace);
-    if (one !== undefined) passages.push(one);
+    // Where the server may not send, it will not be allowed to the next time either.
+    if (one === undefined) break;
+    passages.push(one);
   }
   return passages;
 }
@@ -205,8 +207,9 @@ export function lost(passages: readonly Passage[]): boolean {
   return passages.every(({ received }) => received === undefined);
 }
 
-function lostTwice(passages: readonly Passage[]): boolean {
-  return passages.length >= 2 && lost(passages);
+/** Three packets, or as many in a row lost as say something: two, and six on a line that loses some anyway. */
+function isWorthwhile(stand: Stand, passages: readonly Passage[]): boolean {
+  return lost(passages) ? passages.length < (stand.losesPackets ? 6 : 2) : passages.length < PACKETS;
 }
 
 function observe(fault: FaultId, explanation: string, passage: Passage | undefined): BehaviourObservation {

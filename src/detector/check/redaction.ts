@@ -1,12 +1,16 @@
 /**
- * Hides where a check was made: the public addresses of this line and of the reflector. Everything else in a report is made
+ * Hides where a check was made: the public addresses of this line, of the routers on the way and of the reflector. Everything else in a report is made
  * up by the check itself, and private addresses say nothing about anybody.
  */
 import type { Passage } from '../../core/detect/passage.ts';
 import { isPrivate, parseAddress } from '../../core/net/address.ts';
 
-export function redactor(passages: readonly Passage[]): (text: string) => string {
+export function redactor(
+  passages: readonly Passage[],
+  routers: readonly string[] = [],
+): (text: string) => string {
   const names = new Map<string, string>();
+  for (const router of routers) if (!isPrivate(router)) names.set(router, 'ROUTER');
   for (const { inside, outside, server } of passages) {
     for (const own of [inside, outside])
       if (own !== undefined && !isPrivate(own.address)) names.set(own.address, 'PUBLIC-ADDRESS');

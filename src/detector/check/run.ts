@@ -10,6 +10,7 @@ import type {
   Fact,
   Workaround,
 } from '../../core/detect/check-report.ts';
+import type { Location } from '../../core/detect/location.ts';
 import { NOT_SIP } from '../../core/detect/losses.ts';
 import type { Passage } from '../../core/detect/passage.ts';
 import { isUnaltered } from '../../core/detect/passage.ts';
@@ -20,6 +21,7 @@ import type { Place } from '../control/protocol.ts';
 import { measureBaseline } from './baseline.ts';
 import { checkBursts, checkNames } from './bursts.ts';
 import { makeCall } from './call.ts';
+import { findCarrier } from './carrier.ts';
 import { Control } from './control.ts';
 import { holdCalls } from './hold.ts';
 import { measureIdle } from './idle.ts';
@@ -30,6 +32,7 @@ import { type Lane, namedMatrix, quickMatrix, runLane, wholeMatrix } from './mat
 import { measureNat } from './nat.ts';
 import type { Phone } from './phone.ts';
 import { checkPhones } from './phones.ts';
+import { findPlace } from './place.ts';
 import { type Pace, Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 import { checkStreams } from './streams.ts';
@@ -90,6 +93,8 @@ export const checkSteps = [
   'phones',
   'incoming',
   'intercept',
+  'place',
+  'carrier',
   'idle',
   'hold',
   'tcp-idle',
@@ -123,6 +128,8 @@ export interface CheckResult {
   readonly report: CheckReport;
   /** Every message of the check, as both ends saw it. */
   readonly passages: readonly Passage[];
+  /** Of routers on the way: what a report names beside the two ends. */
+  readonly addresses: readonly string[];
 }
 
 export class Check {
@@ -132,6 +139,8 @@ export class Check {
   readonly #observations: BehaviourObservation[] = [];
   readonly #facts: Fact[] = [];
   readonly #workarounds: Workaround[] = [];
+  readonly #addresses: string[] = [];
+  #location: Location | undefined;
 
   readonly #pin: string | undefined;
 
@@ -157,8 +166,10 @@ export class Check {
         steps: check.#steps,
         facts: check.#facts,
         workarounds: check.#workarounds,
+        location: check.#location,
       });
-      return { report, passages };
+      const routers = check.#location?.routers.map(({ address }) => address) ?? [];
+      return { report, passages, addresses: [...routers, ...check.#addresses] };
     } finally {
       stand.close();
       control.close();
@@ -170,10 +181,10 @@ export class Check {
     const { mode, idleTimesMs } = this.options;
     const startedAt = performance.now();
     const phone = await stand.phone();
+    const [control] = stand.udp('control');
     await this.#step('baseline', 'The path, with nothing on it that looks like SIP', async () => {
       const { clock, sent, lost } = await measureBaseline(stand, phone);
       if (mode === 'quick' && clock !== undefined) stand.hasten(clock.roundTripMs);
-      const [control] = stand.udp('control');
       const outside = control === undefined ? undefined : stand.outsideOf(phone, control);
       const facts: Fact[] = [
         { id: 'inside', text: `This machine is ${stand.control.local.address}.` },
@@ -208,6 +219,12 @@ export class Check {
     const incoming = this.#step('incoming', 'A call that is answered after a pause', () =>
       receiveCalls(stand, Math.min(pauses[mode], longestMs)),
     );
+    const carrier = this.#step('carrier', 'Whether there is a second NAT', () =>
+      findCarrier(
+        stand.control.local.address,
+        control === undefined ? undefined : stand.outsideOf(phone, control)?.address,
+      ),
+    );
     await this.#step('matrix', 'Messages of every kind, both ways', () => this.#matrix(mode));
     await this.#step('call', 'A whole call with audio', () => makeCall(stand));
     await this.#step('size', 'Large messages', () =>
@@ -222,6 +239,8 @@ export class Check {
     await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
     await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
     await incoming;
+    await carrier;
+    await this.#step('place', 'Where on the way it sits', () => findPlace(stand));
     await this.#step('intercept', 'Who answers', () => checkInterception(stand));
     await Promise.all([idle, hold, tcpIdle]);
     // Last, and when nothing waits any more: a box may lock out who does this.
@@ -300,9 +319,11 @@ export class Check {
     try {
       if (only !== undefined && !only.has(id) && id !== 'baseline')
         throw new NotChecked('left out, as was asked for');
-      const { result, observations = [], facts = [] } = await work();
+      const { result, observations = [], facts = [], addresses = [], location } = await work();
       this.#observations.push(...observations);
       this.#facts.push(...facts);
+      this.#addresses.push(...addresses);
+      this.#location ??= location;
       step = { id, title, state: 'done', result };
     } catch (error) {
       if (!(error instanceof NotChecked)) throw error;

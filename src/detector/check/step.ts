@@ -1,11 +1,16 @@
 /** What a step of a check is to the others. */
 import type { BehaviourObservation, Fact } from '../../core/detect/check-report.ts';
+import type { Location } from '../../core/detect/location.ts';
 
 /** What a step leaves behind. */
 export interface StepResult {
   readonly result: string;
   readonly observations?: readonly BehaviourObservation[];
   readonly facts?: readonly Fact[];
+  /** Where it sits, from the step that looks for it. */
+  readonly location?: Location;
+  /** Addresses of others that its texts name. */
+  readonly addresses?: readonly string[];
 }
 
 /** Thrown by a step that cannot be done here; its text says why. */

@@ -40,6 +40,7 @@ export function reportOf(
     headline: headlineOf(asked, heard, findings, edits),
     nat: nat ? 'yes' : 'not-checked',
     engine: undefined,
+    location: undefined,
     findings,
     edits,
     advice: adviceFor(findings),

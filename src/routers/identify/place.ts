@@ -15,7 +15,8 @@ export function defaultGateway(): string {
   return gateway;
 }
 
-function gatewayAddress(): string | undefined {
+/** The same, or undefined where there is none. */
+export function gatewayAddress(): string | undefined {
   const routes = read('/proc/self/net/route')
     .split('\n')
     .slice(1)

@@ -8,14 +8,14 @@
 import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { XMLParser } from 'fast-xml-parser';
-import { askHttp } from '../drive/http.ts';
+import { askHttp, type HttpRequest } from '../drive/http.ts';
 import { type Evidence, evidence } from './evidence.ts';
 
 const PORT = 1900;
 const GROUP = '239.255.255.250';
 const MAX_ANSWERS = 20;
 
-interface Answer {
+export interface SearchAnswer {
   readonly server: string | undefined;
   readonly location: string | undefined;
 }
@@ -33,11 +33,11 @@ export async function askUpnp(host: string, timeoutMs: number): Promise<Evidence
 }
 
 /** To the device alone and, as some answer only that, to the group; with a time to live that ends on the link. */
-function search(host: string, timeoutMs: number): Promise<Answer[]> {
+export function search(host: string, timeoutMs: number): Promise<SearchAnswer[]> {
   return new Promise((resolve) => {
     const family = isIP(host);
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
-    const answers: Answer[] = [];
+    const answers: SearchAnswer[] = [];
     const done = (): void => {
       clearTimeout(timer);
       socket.close();
@@ -76,24 +76,40 @@ function header(text: string, name: string): string | undefined {
 }
 
 async function describe(host: string, location: string, timeoutMs: number): Promise<Evidence[]> {
-  let url: URL;
+  const url = ownUrl(host, location);
+  const xml = url === undefined ? undefined : await fetchOwn(url, { method: 'GET' }, timeoutMs);
+  return url === undefined || xml === undefined ? [] : descriptionEvidence(xml, `tcp ${portOf(url)}`);
+}
+
+/** A URL of the device itself; undefined for all others. */
+export function ownUrl(host: string, text: string, base?: URL): URL | undefined {
+  const url = URL.parse(text, base?.href);
+  return url !== null && url.hostname.replaceAll(/[[\]]/g, '') === host && /^https?:$/.test(url.protocol)
+    ? url
+    : undefined;
+}
+
+/** The body of its answer; undefined where there is none. */
+export async function fetchOwn(
+  url: URL,
+  request: Omit<HttpRequest, 'path'>,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const place = {
+    host: url.hostname.replaceAll(/[[\]]/g, ''),
+    port: portOf(url),
+    secure: url.protocol === 'https:',
+    timeoutMs,
+  };
   try {
-    url = new URL(location);
+    return (await askHttp(place, { ...request, path: `${url.pathname}${url.search}` })).body;
   } catch {
-    return [];
+    return undefined;
   }
-  if (url.hostname.replaceAll(/[[\]]/g, '') !== host || !/^https?:$/.test(url.protocol)) return [];
-  const secure = url.protocol === 'https:';
-  const port = Number(url.port) || (secure ? 443 : 80);
-  try {
-    const answer = await askHttp(
-      { host, port, secure, timeoutMs },
-      { method: 'GET', path: `${url.pathname}${url.search}` },
-    );
-    return descriptionEvidence(answer.body, `tcp ${port}`);
-  } catch {
-    return [];
-  }
+}
+
+function portOf(url: URL): number {
+  return Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
 }
 
 /** Manufacturer and model of the root device. What is not XML says nothing. */

@@ -10,7 +10,7 @@ import { inside, isPort } from './spans.ts';
 
 export const messageTarget: Target = {
   name: 'message',
-  share: 116_000,
+  share: 106_000,
   seeds: messageSeeds,
   tokens: messageTokens,
   generate: generateMessage,
