@@ -16,6 +16,7 @@ export class UsageError extends Error {
 /** The machine stands in the way: exit code 3. */
 export class EnvironmentError extends Error {
   readonly code:
+    | 'cli/no-demo'
     | 'cli/no-such-interface'
     | 'cli/no-systemd'
     | 'cli/not-linux'
