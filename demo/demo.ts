@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Call } from './call.ts';
+import { ConsoleFront } from './console-front.ts';
 import { namespaceObstacle, removeStaleNamespaces } from './namespace.ts';
 import { Narrator } from './narrator.ts';
 import { removeStaleDirectories } from './run.ts';
@@ -30,13 +31,22 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   // Nobody reads any more (a closed pipe): that is an interrupt too.
   process.stdout.on('error', interrupt);
   let stage: Stage | undefined;
+  let front: ConsoleFront | undefined;
   try {
     stage = await openStage(narrator);
+    narrator.open(stage.picture);
+    if (options.once !== true) {
+      front = await ConsoleFront.open(stage.gateway);
+      narrator.console(
+        `${front.address}${stage.reflector === undefined ? '' : `&reflector=${stage.reflector}`}`,
+      );
+    }
     return await play(stage, narrator, options.once ?? false, interrupted.signal);
   } catch (error) {
     narrator.failure(error);
     return 1;
   } finally {
+    front?.close();
     await stage?.close();
     narrator.close('Cleaned up: nothing is left of it.');
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
@@ -56,7 +66,6 @@ async function openStage(narrator: Narrator): Promise<Stage> {
 }
 
 async function play(stage: Stage, narrator: Narrator, once: boolean, signal: AbortSignal): Promise<number> {
-  narrator.open(stage.picture);
   const { log } = stage.gateway;
   const tell = log.add.bind(log);
   log.add = (line) => {

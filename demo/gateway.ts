@@ -30,9 +30,12 @@ export class Gateway {
   readonly log = new Journal<LogLine>((line) => JSON.stringify(line));
   readonly program: Program;
   readonly stateDir: string;
+  /** Where its console is: a Unix socket is in no network namespace, so that it is reached from any. */
+  readonly consoleSocket: string;
 
   private constructor(child: ChildProcess, stateDir: string) {
     this.stateDir = stateDir;
+    this.consoleSocket = consoleSocket(stateDir);
     noteProcess(stateDir, child.pid);
     this.program = new Program('sipalg gateway', child);
     const add = this.program.lines.add.bind(this.program.lines);
@@ -49,7 +52,10 @@ export class Gateway {
   /** On the kernel data plane, in the router of the network. */
   static async inRouter(network: Network, options: GatewayOptions = {}): Promise<Gateway> {
     const stateDir = options.stateDir ?? newDirectory('state');
-    const args = ['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'];
+    const args = [
+      ...['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'],
+      ...['--console', consoleSocket(stateDir)],
+    ];
     if (options.config !== undefined) {
       const file = join(stateDir, 'sipalg.toml');
       writeFileSync(file, options.config);
@@ -67,7 +73,10 @@ export class Gateway {
   static started(start: (program: string, args: readonly string[]) => ChildProcess): Promise<Gateway> {
     const stateDir = newDirectory('state');
     return Gateway.#ready(
-      new Gateway(start(SIPALG, ['gateway', '--state-dir', stateDir, '--json']), stateDir),
+      new Gateway(
+        start(SIPALG, ['gateway', '--state-dir', stateDir, '--json', '--console', consoleSocket(stateDir)]),
+        stateDir,
+      ),
     );
   }
 
@@ -91,6 +100,10 @@ export class Gateway {
     await this.program.stop();
     rmSync(this.stateDir, { recursive: true, force: true });
   }
+}
+
+function consoleSocket(stateDir: string): string {
+  return join(stateDir, 'console.sock');
 }
 
 const NOBODY = 65_534;

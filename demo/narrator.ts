@@ -39,6 +39,13 @@ export class Narrator {
     this.#line('');
   }
 
+  /** Where a browser shows all of it. */
+  console(address: string): void {
+    if (this.#json) return this.#record('demo.console', { address });
+    this.#line(`  ${styleText('bold', 'Look at it in a browser:')} ${styleText('cyan', address)}`);
+    this.#line('');
+  }
+
   /** Why it is not what it usually is. */
   caution(text: string): void {
     if (this.#json) this.#record('demo.caution', { text });

@@ -5,6 +5,7 @@ import { Gateway } from './gateway.ts';
 import { boundSocket } from './namespace.ts';
 import { addresses, Network } from './network.ts';
 import { Provider } from './provider.ts';
+import { Reflector } from './reflector.ts';
 
 export interface Stage {
   readonly phone: Agent;
@@ -14,8 +15,17 @@ export interface Stage {
   readonly picture: readonly string[];
   /** Whom the phone calls. */
   readonly bob: string;
+  /** The line of a reflector on the provider's side, which a check can be made against. */
+  readonly reflector?: string;
   close(): Promise<void>;
 }
+
+/** A file to change in the console. */
+const CONFIG = `# The demonstration's own configuration.
+
+[log]
+reveal = true   # Alice and Bob are made up: nobody has to be hidden
+`;
 
 const PHONE_HERTZ = 440;
 const PROVIDER_HERTZ = 1000;
@@ -23,7 +33,7 @@ const PROVIDER_HERTZ = 1000;
 export async function namespaceStage(): Promise<Stage> {
   const network = new Network();
   try {
-    const gateway = await Gateway.inRouter(network);
+    const gateway = await Gateway.inRouter(network, { config: CONFIG });
     try {
       const phone = await Agent.open(
         {
@@ -39,10 +49,12 @@ export async function namespaceStage(): Promise<Stage> {
         { address: addresses.provider, mediaAddress: addresses.media, hertz: PROVIDER_HERTZ },
         (address, port) => network.socket('provider', address, port),
       );
+      const reflector = await Reflector.open(network);
       return {
         phone,
         provider,
         gateway,
+        reflector: reflector.invitation,
         bob: `sip:bob@${addresses.provider}`,
         picture: [
           `  ${'phone'.padEnd(16)}  router with NAT, a firewall and sipalg    provider`,
@@ -52,7 +64,10 @@ export async function namespaceStage(): Promise<Stage> {
           '  Each of them is a network namespace of this machine. The provider believes what messages say, and has no',
           '  way to 192.168.1.10. Without the gateway the phone could not even register.',
         ],
-        close: () => closeAll(phone, provider, gateway, network),
+        async close() {
+          await reflector.close();
+          await closeAll(phone, provider, gateway, network);
+        },
       };
     } catch (error) {
       await gateway.close();

@@ -8,7 +8,10 @@
  * - One file and no minification: a stack trace in an operator's log has to be readable.
  * - recipes/ stays outside: it is data, read when a recipe is asked for. It lies beside dist/, as in a package.
  *
- * `--if-stale` does nothing when the bundle is newer than every source; `--to FILE` writes it elsewhere.
+ * The page of the console goes into dist/web (build-page.ts).
+ *
+ * `--if-stale` builds only what is older than its sources; `--to FILE` writes the bundle elsewhere, and no page; `--page` builds the
+ * page alone.
  */
 import { mkdir, readdir, rename, stat, utimes } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -58,7 +61,8 @@ async function isFresh(): Promise<boolean> {
   return built !== undefined && built.mtimeMs >= (await newestSourceMs());
 }
 
-if (!(process.argv.includes('--if-stale') && (await isFresh()))) {
+const ifStale = process.argv.includes('--if-stale');
+if (!process.argv.includes('--page') && !(ifStale && (await isFresh()))) {
   const startedAt = new Date();
   const temporary = `${bundle}.${process.pid}`;
   await mkdir(dirname(bundle), { recursive: true });
@@ -82,4 +86,9 @@ if (!(process.argv.includes('--if-stale') && (await isFresh()))) {
   await utimes(temporary, startedAt, startedAt);
   await rename(temporary, bundle);
   process.stdout.write(`built ${relative(process.cwd(), bundle)} (${(await stat(bundle)).size} bytes)\n`);
+}
+// Last: without its page the gateway is a gateway still.
+if (to < 0) {
+  const { buildPage, isPageFresh } = await import('./build-page.ts');
+  if (!(ifStale && (await isPageFresh()))) await buildPage();
 }

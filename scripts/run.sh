@@ -161,7 +161,7 @@ start() {
     'the gateway on the kernel data plane cannot run here; the demonstration uses the explicit mode on loopback' || :
   # Bundled JavaScript needs 30 MB less memory than the sources. Without esbuild the sources run just as well.
   if [ -x node_modules/.bin/esbuild ]; then
-    "$node" scripts/build.ts --if-stale >&2 || say 'the bundle could not be built; running from the sources'
+    "$node" scripts/build.ts --if-stale >&2 || say 'the bundle or the page of the console could not be built; running with what there is'
   fi
   case "${1-}" in
     '') exec bin/sipalg demo ;;
@@ -181,6 +181,7 @@ run_tests() {
   if [ $# -eq 0 ]; then
     say 'types (tsc --noEmit)'
     tsc --noEmit || failed="$failed types"
+    tsc --noEmit -p web || failed="$failed types of the page"
     say 'lint and format (biome check)'
     biome check --error-on-warnings . || failed="$failed lint"
   else

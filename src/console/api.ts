@@ -233,7 +233,8 @@ export class Api {
     openapi: () => openApi(this.#version),
   };
 
-  overview(): Overview {
+  /** `samples`: the newest so many; live events carry only what is new. */
+  overview(samples?: number): Overview {
     const now = Date.now();
     const report = this.#report();
     const conversations = this.#calls.conversations(report.calls, now);
@@ -253,7 +254,7 @@ export class Api {
       calls: calls.slice(0, RECENT_CALLS),
       messages: report.messages,
       attention: attentionOf(report, calls, now),
-      samples: this.#rates.samples,
+      samples: samples === undefined ? this.#rates.samples : this.#rates.samples.slice(-samples),
       kept: this.#gateway.config().observe.messages,
     });
   }

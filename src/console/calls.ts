@@ -30,6 +30,8 @@ export interface Conversation {
   readonly outcome?: string;
   readonly phone?: string;
   readonly provider?: string;
+  /** `out`: the phone began it. */
+  readonly direction?: 'out' | 'in';
   readonly media?: readonly MediaStatus[];
   /** Who hears whom, in words. */
   readonly hearing?: { readonly good: boolean; readonly text: string };
@@ -205,6 +207,7 @@ export class CallBook {
       messages: group.length,
       edits: digests.reduce((sum, one) => sum + one.edits, 0),
       ...endpoints(group, known),
+      ...directionOf(group[0], known),
     };
     if (!isCall)
       return {
@@ -333,6 +336,14 @@ function endpoints(
       else provider ??= formatEndpoint(one.remote);
     }
   return { ...(phone === undefined ? {} : { phone }), ...(provider === undefined ? {} : { provider }) };
+}
+
+function directionOf(
+  first: Exchange | undefined,
+  known: CallStatus | undefined,
+): { readonly direction?: 'out' | 'in' } {
+  const side = known?.initiator ?? first?.flow?.side;
+  return side === undefined ? {} : { direction: side === 'internal' ? 'out' : 'in' };
 }
 
 /** Of a registration: what the registrar said last. */

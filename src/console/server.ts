@@ -1,7 +1,7 @@
 /**
  * The console: the page and the HTTP API, served from within the gateway's process.
  *
- * It never stands in the way of a message: nothing is watched while nobody looks but a few counters every few seconds, what
+ * It never stands in the way of a message: nothing is watched while nobody looks but counters, every other second, what
  * takes long runs in a process of its own, and connections, bodies, streams and times are bounded.
  */
 import { chmodSync, unlinkSync } from 'node:fs';
@@ -38,7 +38,9 @@ const MOST_CONNECTIONS = 128;
 const MOST_BODY = 64 * 1024;
 /** While somebody looks, and while nobody does. */
 const LOOKED_AT_MS = 1_000;
-const SAMPLE_MS = 5_000;
+const SAMPLE_MS = 2_000;
+/** Samples in an overview that is told every second. */
+const NEWEST = 2;
 /** Messages that are told in one second, besides the overview: what is more is seen when the ladder is read. */
 const MOST_TOLD = 50;
 
@@ -254,7 +256,7 @@ class Console {
     if (this.#looking !== undefined) return;
     this.#looking = setInterval(() => {
       this.#told = 0;
-      this.#live.send('overview', this.#api.overview());
+      this.#live.send('overview', this.#api.overview(NEWEST));
     }, LOOKED_AT_MS);
     try {
       this.#unsubscribe = this.#gateway.recorder.subscribe((exchange) => this.#tell(exchange));
