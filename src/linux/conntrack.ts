@@ -78,6 +78,24 @@ export interface ConntrackEntry {
   readonly id: number;
 }
 
+/** By its tuples, and by its identity where that is known. */
+export type RemovedEntry = Pick<ConntrackEntry, 'original'> & { readonly id?: number };
+
+interface HoldChange {
+  readonly kind: 'hold';
+  readonly local: Endpoint;
+  readonly peer: Endpoint;
+  readonly lifetimeMs: number;
+  readonly isNew?: boolean;
+  /** A packet had made an entry in between: it is tried once more. */
+  readonly again?: boolean;
+}
+
+export type ConntrackChange = { readonly kind: 'remove'; readonly entry: RemovedEntry } | HoldChange;
+
+/** What fits the socket's buffers with room to spare. */
+const CHANGES_AT_ONCE = 400;
+
 /** Fields that must match; what is absent matches anything. */
 export interface ConntrackFilter {
   readonly original?: TupleFilter;
@@ -310,19 +328,17 @@ export class Conntrack {
 
   /** Removes all that match any of the filters, in one walk of the table. */
   removeMatching(...filters: readonly ConntrackFilter[]): void {
-    for (const entry of this.list()) if (filters.some((filter) => matches(entry, filter))) this.remove(entry);
+    const entries = this.list().filter((entry) => filters.some((filter) => matches(entry, filter)));
+    this.carryOut(entries.map((entry) => ({ kind: 'remove', entry })));
   }
 
   /** Removes one entry; whether it was there. */
-  remove(entry: Pick<ConntrackEntry, 'original'> & { readonly id?: number }): boolean {
-    const family = familyOf(entry.original.source.address);
-    this.#begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, family);
-    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(entry.original), family);
-    if (entry.id !== undefined) this.#writer.u32(CTA_ID, entry.id);
-    this.#writer.end();
-    const errno = this.#socket.exchange(this.#writer.bytes);
-    if (errno !== 0 && errno !== ERRNO.ENOENT) throw systemError('conntrack delete', errno);
-    return errno === 0;
+  remove(entry: RemovedEntry): boolean {
+    let removed = true;
+    this.carryOut([{ kind: 'remove', entry }], () => {
+      removed = false;
+    });
+    return removed;
   }
 
   /**
@@ -331,18 +347,81 @@ export class Conntrack {
    * lookup where thousands are held at once.
    */
   hold(local: Endpoint, peer: Endpoint, lifetimeMs: number, isNew = false): void {
+    this.carryOut([{ kind: 'hold', local, peer, lifetimeMs, isNew }]);
+  }
+
+  /**
+   * Carries changes out in their order, many in one system call. Throws a `SystemError` for the first that the kernel refuses,
+   * when all have been tried. `missing` is told of every entry that was to be removed and is not there.
+   */
+  carryOut(changes: readonly ConntrackChange[], missing?: (entry: RemovedEntry) => void): void {
+    let refused: unknown;
+    for (let from = 0; from < changes.length; from += CHANGES_AT_ONCE) {
+      try {
+        this.#carryOut(changes.slice(from, from + CHANGES_AT_ONCE), missing);
+      } catch (error) {
+        refused ??= error;
+      }
+    }
+    if (refused !== undefined) throw refused;
+  }
+
+  #carryOut(changes: readonly ConntrackChange[], missing: ((entry: RemovedEntry) => void) | undefined): void {
+    this.#writer.reset();
+    const bySequence = new Map<number, ConntrackChange>();
+    let sequence = 0;
+    const begin = (change: ConntrackChange): number => {
+      sequence = this.#socket.nextSequence();
+      bySequence.set(sequence, change);
+      return sequence;
+    };
+    changes.forEach((change, i) => {
+      const acknowledge = i === changes.length - 1 ? NLM_F_ACK : 0;
+      if (change.kind === 'remove') this.#writeRemoval(change.entry, begin(change), acknowledge);
+      else {
+        const { local, peer, isNew } = change;
+        if (!isNew)
+          this.#writeRemoval(
+            { original: { source: local, destination: peer } },
+            this.#socket.nextSequence(),
+            0,
+          );
+        this.#writeHold(change, begin(change), acknowledge);
+      }
+    });
+    const again: ConntrackChange[] = [];
+    let refused: unknown;
+    this.#socket.exchangeEach(this.#writer.bytes, sequence, (failed, errno) => {
+      const change = bySequence.get(failed);
+      // A removal that makes room for a hold need not find anything.
+      if (change === undefined) return;
+      if (change.kind === 'remove' && errno === ERRNO.ENOENT) missing?.(change.entry);
+      else if (change.kind === 'hold' && errno === ERRNO.EEXIST && (change.isNew || change.again !== true))
+        again.push({ ...change, isNew: false, again: true });
+      else refused ??= systemError(`conntrack ${change.kind}`, errno);
+    });
+    if (again.length > 0) this.#carryOut(again, missing);
+    if (refused !== undefined) throw refused;
+  }
+
+  #writeRemoval(entry: RemovedEntry, sequence: number, acknowledge: number): void {
+    const family = familyOf(entry.original.source.address);
+    this.#writer.begin(IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST | acknowledge, sequence, family.domain, 0);
+    writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(entry.original), family);
+    if (entry.id !== undefined) this.#writer.u32(CTA_ID, entry.id);
+    this.#writer.end();
+  }
+
+  #writeHold({ local, peer, lifetimeMs }: HoldChange, sequence: number, acknowledge: number): void {
     const original: Tuple = { source: local, destination: peer };
-    if (!isNew) this.remove({ original });
     const family = familyOf(local.address);
-    this.#begin(IPCTNL_MSG_CT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, family);
+    const flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | acknowledge;
+    this.#writer.begin(IPCTNL_MSG_CT_NEW, flags, sequence, family.domain, 0);
     writeTuple(this.#writer, CTA_TUPLE_ORIG, asFilter(original), family);
     writeTuple(this.#writer, CTA_TUPLE_REPLY, asFilter(reverse(original)), family);
     this.#writer.u32(CTA_STATUS, IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED | IPS_FIXED_TIMEOUT);
     this.#writer.u32(CTA_TIMEOUT, Math.min(Math.max(1, Math.ceil(lifetimeMs / 1000)), 0x7fff_ffff / 1000));
     this.#writer.end();
-    const errno = this.#socket.exchange(this.#writer.bytes);
-    if (errno === ERRNO.EEXIST && isNew) this.hold(local, peer, lifetimeMs);
-    else if (errno !== 0) throw systemError('conntrack hold', errno);
   }
 
   #begin(type: number, flags: number, family: Family): void {

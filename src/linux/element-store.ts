@@ -1,10 +1,12 @@
 /**
- * What should stand in our sets and maps, by who wants it; the kernel is brought in line with it in one transaction.
+ * What should stand in our sets and maps, by who wants it; the kernel is brought in line with it in one transaction for all
+ * that was asked in a turn of the loop.
  *
  * Two owners may want the same key (two dialogs of one phone that offer the same RTP port): the latest decides the
  * value, and when it goes the one before it takes over. The whole can be written again, after somebody flushed the ruleset.
  */
 import { type ElementChange, type NftElements, remove, renew, type SetElement } from './nft-elements.ts';
+import { ERRNO, SystemError } from './system-error.ts';
 
 export interface WantedElement {
   readonly set: string;
@@ -22,13 +24,15 @@ export function signallingOwner(id: number): string {
 }
 
 interface Row {
-  readonly set: string;
-  readonly key: Uint8Array;
+  readonly id: string;
   /** In the order in which they came; the last decides. */
   readonly owners: Map<string, WantedElement>;
+  /** What the kernel has. */
+  written: WantedElement | undefined;
 }
 
-const RENEW_CHUNK = 500;
+/** Elements in one transaction: what fits the socket's buffers with room to spare. */
+const CHUNK = 500;
 
 function toElement(wanted: WantedElement): SetElement {
   const timeoutMs = wanted.untilMs === undefined ? wanted.timeoutMs : wanted.untilMs - performance.now();
@@ -39,7 +43,9 @@ function toElement(wanted: WantedElement): SetElement {
   };
 }
 
-function sameValue(a: WantedElement, b: WantedElement): boolean {
+function sameValue(a: WantedElement | undefined, b: WantedElement | undefined): boolean {
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
   return (
     a.timeoutMs === b.timeoutMs &&
     a.untilMs === b.untilMs &&
@@ -52,9 +58,9 @@ const NOTHING = new Uint8Array();
 export class ElementStore {
   readonly #kernel: NftElements;
   readonly #rows = new Map<string, Row>();
-  readonly #owners = new Map<string, Set<string>>();
-  /** Collected while `together` runs. */
-  #additions: BySet | undefined;
+  readonly #owners = new Map<string, readonly string[]>();
+  /** Whose elements are to be written with the next flush, and what they wanted before. */
+  readonly #changed = new Map<string, readonly WantedElement[]>();
 
   constructor(kernel: NftElements) {
     this.#kernel = kernel;
@@ -64,86 +70,61 @@ export class ElementStore {
     return this.#rows.size;
   }
 
-  /**
-   * What `work` puts goes to the kernel in large transactions, the last of them when it has returned: for thousands of owners
-   * at once. Where the kernel refuses one, that is thrown, and what was in it is written again with the next renewal.
-   */
-  together(work: () => void): void {
-    if (this.#additions !== undefined) return work();
-    this.#additions = new BySet();
-    try {
-      work();
-    } finally {
-      this.flush();
-      this.#additions = undefined;
-    }
-  }
-
-  /** What was put so far is in the kernel when this returns. */
-  flush(): void {
-    const additions = this.#additions;
-    if (additions === undefined || additions.count === 0) return;
-    this.#additions = new BySet();
-    this.#kernel.apply(additions.changes(renew));
-  }
-
-  /** Replaces all that `owner` wants. Throws a `SystemError`, and then neither kernel nor store has changed. */
+  /** Replaces all that `owner` wants, with the next flush. */
   put(owner: string, wanted: readonly WantedElement[]): void {
-    const next = new Map<string, WantedElement>();
-    for (const element of wanted) next.set(rowId(element), element);
-    const touched = new Set([...(this.#owners.get(owner) ?? []), ...next.keys()]);
-    const removals = new BySet();
-    const additions = new BySet();
-    for (const id of touched) {
-      const row = this.#rows.get(id);
-      const before = row === undefined ? undefined : last(row.owners);
-      let after = next.get(id);
-      if (after === undefined && row !== undefined)
-        for (const [other, element] of row.owners) if (other !== owner) after = element;
-      if (before !== undefined && after !== undefined && sameValue(before, after)) continue;
-      if (before !== undefined) removals.add(before);
-      if (after !== undefined) additions.add(after);
-    }
-    const collected = this.#additions;
-    if (collected !== undefined && removals.count === 0) {
-      collected.addAll(additions);
-      if (collected.count >= RENEW_CHUNK) this.flush();
-    } else {
-      this.flush();
-      this.#kernel.apply([
-        ...removals.changes(remove),
-        ...additions.changes((set, elements) => [{ action: 'add', set, elements }]),
-      ]);
-    }
-    for (const id of touched) {
-      const element = next.get(id);
-      let row = this.#rows.get(id);
-      row?.owners.delete(owner);
-      if (element !== undefined) {
-        if (row === undefined) {
-          row = { set: element.set, key: element.key, owners: new Map() };
-          this.#rows.set(id, row);
-        }
-        row.owners.set(owner, element);
-      } else if (row?.owners.size === 0) this.#rows.delete(id);
-    }
-    if (next.size === 0) this.#owners.delete(owner);
-    else this.#owners.set(owner, new Set(next.keys()));
+    if (!this.#changed.has(owner)) this.#changed.set(owner, this.#wantedBy(owner));
+    this.#note(owner, wanted);
   }
 
-  /** What `owner` wanted is forgotten, also where the kernel refuses (its table is gone, and the elements with it). */
+  /** `owner` wants nothing any more, from the next flush on. */
   drop(owner: string): void {
-    try {
-      this.put(owner, []);
-    } catch (error) {
-      for (const id of this.#owners.get(owner) ?? []) {
-        const row = this.#rows.get(id);
-        row?.owners.delete(owner);
-        if (row?.owners.size === 0) this.#rows.delete(id);
-      }
-      this.#owners.delete(owner);
-      throw error;
+    this.put(owner, []);
+  }
+
+  /**
+   * What was put so far is in the kernel when this returns; except for the owners that are given back with the error
+   * (`SystemError`) for which the kernel has refused theirs: these want again what they wanted before, or nothing where they
+   * had been dropped (the table is gone, and the elements with it).
+   */
+  flush(): ReadonlyMap<string, unknown> {
+    if (this.#changed.size === 0) return NONE;
+    const changed = new Map(this.#changed);
+    this.#changed.clear();
+    const rows = new Set<string>();
+    for (const [owner, before] of changed) {
+      for (const element of before) rows.add(rowId(element));
+      for (const id of this.#owners.get(owner) ?? []) rows.add(id);
     }
+    try {
+      this.#bring(rows);
+      return NONE;
+    } catch (error) {
+      // One owner's mistake must not be everybody's.
+      if (changed.size > 1) return this.#flushEach(changed);
+      return new Map([...changed].map(([owner, before]) => [owner, this.#undo(owner, before, error)]));
+    }
+  }
+
+  #flushEach(changed: ReadonlyMap<string, readonly WantedElement[]>): Map<string, unknown> {
+    const refused = new Map<string, unknown>();
+    for (const [owner, before] of changed) {
+      try {
+        this.#bring(new Set([...before.map(rowId), ...(this.#owners.get(owner) ?? [])]));
+      } catch (error) {
+        refused.set(owner, this.#undo(owner, before, error));
+      }
+    }
+    return refused;
+  }
+
+  #undo(owner: string, before: readonly WantedElement[], error: unknown): unknown {
+    const dropped = !this.#owners.has(owner);
+    if (!dropped) this.#note(owner, before);
+    for (const element of before) {
+      const row = this.#rows.get(rowId(element));
+      if (dropped && row?.owners.size === 0) this.#rows.delete(row.id);
+    }
+    return error;
   }
 
   /** Gives every element with a timeout its full time again. */
@@ -157,39 +138,110 @@ export class ElementStore {
     this.#write((element) => element.untilMs === undefined || element.untilMs > now);
   }
 
+  #wantedBy(owner: string): WantedElement[] {
+    return (this.#owners.get(owner) ?? []).flatMap((id) => this.#rows.get(id)?.owners.get(owner) ?? []);
+  }
+
+  #note(owner: string, wanted: readonly WantedElement[]): void {
+    for (const id of this.#owners.get(owner) ?? []) {
+      const row = this.#rows.get(id);
+      row?.owners.delete(owner);
+      if (row?.owners.size === 0 && row.written === undefined) this.#rows.delete(id);
+    }
+    const ids: string[] = [];
+    for (const element of wanted) {
+      const id = rowId(element);
+      const row = this.#rows.get(id);
+      if (row === undefined)
+        this.#rows.set(id, { id, owners: new Map([[owner, element]]), written: undefined });
+      else row.owners.set(owner, element);
+      if (!ids.includes(id)) ids.push(id);
+    }
+    if (ids.length === 0) this.#owners.delete(owner);
+    else this.#owners.set(owner, ids);
+  }
+
+  /** Brings the kernel in line with these rows. Throws a `SystemError`. */
+  #bring(ids: Iterable<string>): void {
+    let batch: Row[] = [];
+    for (const id of ids) {
+      const row = this.#rows.get(id);
+      if (row === undefined || sameValue(row.written, last(row.owners))) continue;
+      batch.push(row);
+      if (batch.length < CHUNK) continue;
+      this.#bringBatch(batch);
+      batch = [];
+    }
+    if (batch.length > 0) this.#bringBatch(batch);
+  }
+
+  #bringBatch(rows: readonly Row[]): void {
+    const removals = new BySet();
+    const additions = new BySet();
+    for (const { written, owners } of rows) {
+      const wanted = last(owners);
+      if (written !== undefined) removals.add(written);
+      if (wanted !== undefined) additions.add(wanted);
+    }
+    const add = additions.changes((set, elements) => [{ action: 'add', set, elements }]);
+    try {
+      this.#kernel.apply([
+        // What ends by itself may be gone already.
+        ...removals.changes((set, elements) =>
+          removals.ends(set) ? remove(set, elements) : [{ action: 'delete', set, elements }],
+        ),
+        ...add,
+      ]);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.errno !== ERRNO.ENOENT || removals.count === 0)
+        throw error;
+      // An element was not there any more, or the table.
+      this.#kernel.apply([...removals.changes(remove), ...add]);
+    }
+    for (const row of rows) {
+      row.written = last(row.owners);
+      if (row.written === undefined) this.#rows.delete(row.id);
+    }
+  }
+
   #write(wants: (element: WantedElement) => boolean): void {
-    let batch = new BySet();
+    let batch: Row[] = [];
+    const apply = (): void => {
+      const elements = new BySet();
+      for (const { owners } of batch) elements.add(last(owners)!);
+      this.#kernel.apply(elements.changes(renew));
+      for (const row of batch) row.written = last(row.owners);
+      batch = [];
+    };
     for (const row of this.#rows.values()) {
       const element = last(row.owners);
       if (element === undefined || !wants(element)) continue;
-      batch.add(element);
-      if (batch.count < RENEW_CHUNK) continue;
-      this.#kernel.apply(batch.changes(renew));
-      batch = new BySet();
+      batch.push(row);
+      if (batch.length >= CHUNK) apply();
     }
-    this.#kernel.apply(batch.changes(renew));
+    apply();
   }
 }
+
+const NONE: ReadonlyMap<string, unknown> = new Map();
 
 /** Elements by the set that they belong to, so that one message carries many. */
 class BySet {
   count = 0;
   readonly #sets = new Map<string, SetElement[]>();
+  readonly #ending = new Set<string>();
 
   add(wanted: WantedElement): void {
     this.count++;
+    if (wanted.untilMs !== undefined) this.#ending.add(wanted.set);
     const list = this.#sets.get(wanted.set);
     if (list === undefined) this.#sets.set(wanted.set, [toElement(wanted)]);
     else list.push(toElement(wanted));
   }
 
-  addAll(others: BySet): void {
-    for (const [set, elements] of others.#sets) {
-      const list = this.#sets.get(set);
-      if (list === undefined) this.#sets.set(set, [...elements]);
-      else list.push(...elements);
-      this.count += elements.length;
-    }
+  /** Whether elements of the set end by themselves, each at its own moment. */
+  ends(set: string): boolean {
+    return this.#ending.has(set);
   }
 
   changes(make: (set: string, elements: readonly SetElement[]) => ElementChange[]): ElementChange[] {
@@ -198,7 +250,7 @@ class BySet {
 }
 
 function rowId(element: WantedElement): string {
-  return `${element.set} ${Buffer.from(element.key).toString('latin1')}`;
+  return `${element.set} ${String.fromCharCode(...element.key)}`;
 }
 
 function last(owners: ReadonlyMap<string, WantedElement>): WantedElement | undefined {

@@ -23,6 +23,8 @@ export class FlowSweep {
   readonly #conntrack: Conntrack;
   readonly #fault: (error: unknown) => void;
   readonly #judgements = new Map<string, FlowJudgement>();
+  /** Judgements that can only be of flows with one of these ends, by end and by owner. */
+  readonly #byPlace = new Map<string, Map<string, FlowJudgement>>();
   /** Our endpoints that are closed: a set, because thousands may close at once. */
   readonly #closed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
@@ -41,6 +43,17 @@ export class FlowSweep {
   /** Removes what the judgement says, soon. A later one of the same owner takes its place. */
   later(owner: string, judge: FlowJudgement): void {
     this.#judgements.set(owner, judge);
+    this.#arm();
+  }
+
+  /** The same of flows that have one of these ends, in either direction: so that thousands who ask cost no more than one. */
+  laterOf(owner: string, ends: readonly Endpoint[], judge: FlowJudgement): void {
+    for (const end of ends) {
+      const key = endpointKey(end);
+      const judges = this.#byPlace.get(key);
+      if (judges === undefined) this.#byPlace.set(key, new Map([[owner, judge]]));
+      else judges.set(owner, judge);
+    }
     this.#arm();
   }
 
@@ -64,21 +77,30 @@ export class FlowSweep {
   run(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#judgements.size === 0 && this.#closed.size === 0) return;
+    if (this.#judgements.size === 0 && this.#byPlace.size === 0 && this.#closed.size === 0) return;
     const judgements = [...this.#judgements.values()];
+    const byPlace = new Map(this.#byPlace);
     const closed = new Set(this.#closed);
     this.#judgements.clear();
+    this.#byPlace.clear();
     this.#closed.clear();
-    const isAtClosed = ({ original }: ConntrackEntry): boolean =>
-      closed.size > 0 &&
-      (closed.has(endpointKey(original.source)) || closed.has(endpointKey(original.destination)));
+    const isGone = (entry: ConntrackEntry): boolean => {
+      const { original, reply } = entry;
+      const source = endpointKey(original.source);
+      const destination = endpointKey(original.destination);
+      if (closed.has(source) || closed.has(destination)) return true;
+      if (byPlace.size > 0)
+        for (const place of [source, destination, endpointKey(reply.destination)])
+          for (const judge of byPlace.get(place)?.values() ?? []) if (judge(entry)) return true;
+      return judgements.some((judge) => judge(entry));
+    };
     const before = performance.now();
     const condemned: ConntrackEntry[] = [];
     // Nothing else of the walk is kept: with some walks a second, what is kept for a moment is most of what Node has to collect.
     this.#conntrack.each((entry) => {
-      if (isAtClosed(entry) || judgements.some((judge) => judge(entry))) condemned.push(entry);
+      if (isGone(entry)) condemned.push(entry);
     });
-    for (const entry of condemned) this.#conntrack.remove(entry);
+    this.#conntrack.carryOut(condemned.map((entry) => ({ kind: 'remove', entry })));
     const tookMs = performance.now() - before;
     this.#delayMs = Math.min(Math.max(DELAY_MS, tookMs * REST), MAX_DELAY_MS);
   }
@@ -90,8 +112,10 @@ export class FlowSweep {
   makeRoom(opened: Endpoint): void {
     const key = endpointKey(opened);
     this.#closed.delete(key);
-    for (const entry of this.#ends().get(key) ?? [])
-      if ((entry.status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0) this.#conntrack.remove(entry);
+    const inTheWay = (this.#ends().get(key) ?? []).filter(
+      ({ status }) => (status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0,
+    );
+    this.#conntrack.carryOut(inTheWay.map((entry) => ({ kind: 'remove', entry })));
   }
 
   /** The table as it is now, or was a second ago at most. */
@@ -103,6 +127,7 @@ export class FlowSweep {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#judgements.clear();
+    this.#byPlace.clear();
     this.#closed.clear();
     this.#forget();
   }

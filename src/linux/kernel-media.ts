@@ -7,15 +7,16 @@
  *   are decided anew, and those that are still allowed do not notice.
  * - A flow made before the mapping was there (early media, or the phone's port used by an earlier call) would keep its
  *   other NAT for ever; such flows are removed when the mapping opens.
- * - A flow between endpoints that are known is removed by its tuple, at once. Others (media from another port than the
+ * - A flow between endpoints that are known is removed by its tuple, with the elements. Others (media from another port than the
  *   SDP named) are found in a walk of the table, a moment later (flow-sweep.ts).
  */
 
 import type { MappingId, MediaFlow, MediaMapping } from '../core/alg/io.ts';
 import { type Address, type Endpoint, endpointKey, isIPv6, sameEndpoint } from '../core/net/address.ts';
-import { type Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import type { ElementStore, WantedElement } from './element-store.ts';
 import { named } from './family.ts';
+import type { FlowChanges } from './flow-changes.ts';
 import type { FlowSweep } from './flow-sweep.ts';
 import { MediaActivity, SHORTEST_LOOK_MS } from './media-activity.ts';
 import { endpointElement, keyText, type NftElements, sourceElement } from './nft-elements.ts';
@@ -33,7 +34,7 @@ type InternalMapping = MediaMapping & { readonly internal: Endpoint };
 
 export class KernelMedia {
   readonly #store: ElementStore;
-  readonly #conntrack: Conntrack;
+  readonly #flows: FlowChanges;
   readonly #sweep: FlowSweep;
   readonly #mappings = new Map<MappingId, InternalMapping>();
   readonly #activity = new MediaActivity();
@@ -41,9 +42,9 @@ export class KernelMedia {
   readonly #resting = new Set<MappingId>();
   #present: ReadonlySet<Address> | undefined;
 
-  constructor(store: ElementStore, conntrack: Conntrack, sweep: FlowSweep) {
+  constructor(store: ElementStore, flows: FlowChanges, sweep: FlowSweep) {
     this.#store = store;
-    this.#conntrack = conntrack;
+    this.#flows = flows;
     this.#sweep = sweep;
   }
 
@@ -72,7 +73,9 @@ export class KernelMedia {
     return traffic;
   }
 
-  /** The reason why not, or undefined when it is open. Throws a `SystemError` for what the kernel refuses. */
+  /**
+   * The reason why not, or undefined: then it is open when the store has been flushed without an error for `mediaOwner(id)`.
+   */
   open(mapping: MediaMapping): string | undefined {
     const { internal } = mapping;
     if (internal === undefined) return 'the kernel maps only what has an internal endpoint';
@@ -104,12 +107,15 @@ export class KernelMedia {
     if (mapping === undefined) return;
     this.#mappings.delete(id);
     this.#resting.delete(id);
-    try {
-      this.#store.drop(owner(id));
-    } finally {
-      this.#removeKnown(mapping);
-      this.#sweep.later(owner(id), (entry) => leadsTo(entry, mapping));
-    }
+    this.#store.drop(mediaOwner(id));
+    this.#removeKnown(mapping);
+    this.#sweep.laterOf(mediaOwner(id), endsOf(mapping), (entry) => leadsTo(entry, mapping));
+  }
+
+  /** The kernel has refused what `open` asked for. */
+  forget(id: MappingId): void {
+    this.#mappings.delete(id);
+    this.#resting.delete(id);
   }
 
   /** Looks every `lookMs` whether packets pass on the mappings, and tells what has changed; until the timer is cleared. */
@@ -170,9 +176,7 @@ export class KernelMedia {
 
   #put(mapping: InternalMapping): void {
     const rests = this.#rests(mapping);
-    this.#store.put(owner(mapping.id), rests ? [] : elements(mapping));
-    // The flows that are removed next have to find the new elements, not a moment without any.
-    this.#store.flush();
+    this.#store.put(mediaOwner(mapping.id), rests ? [] : elements(mapping));
     if (rests) this.#resting.add(mapping.id);
     else this.#resting.delete(mapping.id);
   }
@@ -186,8 +190,9 @@ export class KernelMedia {
       this.#removeKnown(mapping);
     }
     const old = before !== undefined && inside(before) !== inside(mapping) ? before : undefined;
-    this.#sweep.later(
-      owner(mapping.id),
+    this.#sweep.laterOf(
+      mediaOwner(mapping.id),
+      [...endsOf(mapping), ...(old === undefined ? [] : endsOf(old))],
       (entry) => isStale(entry, mapping) || (old !== undefined && isMadeBy(entry, old)),
     );
   }
@@ -199,15 +204,21 @@ export class KernelMedia {
       for (let k = 0; k < count && source.port + k <= 65_535; k++) {
         const remote = shift(source, k);
         // A lookup finds an entry by either of its tuples.
-        this.#conntrack.remove({ original: { source: remote, destination: shift(external, k) } });
-        this.#conntrack.remove({ original: { source: shift(internal, k), destination: remote } });
+        this.#flows.remove({ source: remote, destination: shift(external, k) });
+        this.#flows.remove({ source: shift(internal, k), destination: remote });
       }
     }
   }
 }
 
-function owner(id: MappingId): string {
+/** Under which the elements of a media mapping stand. */
+export function mediaOwner(id: MappingId): string {
   return `media ${id}`;
+}
+
+/** One of these is an end of every flow that a mapping may have to do with. */
+function endsOf(mapping: InternalMapping): Endpoint[] {
+  return ports(mapping).flatMap((k) => [shift(mapping.internal, k), shift(mapping.external, k)]);
 }
 
 function shift(e: Endpoint, by: number): Endpoint {

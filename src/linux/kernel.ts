@@ -3,6 +3,7 @@ import { Conntrack } from './conntrack.ts';
 import { ElementStore } from './element-store.ts';
 import type { Family } from './family.ts';
 import { FloodWatch } from './flood-watch.ts';
+import { FlowChanges } from './flow-changes.ts';
 import { FlowSweep } from './flow-sweep.ts';
 import { KernelMedia } from './kernel-media.ts';
 import { NftElements } from './nft-elements.ts';
@@ -11,7 +12,9 @@ import { TABLE } from './ruleset.ts';
 export interface Kernel {
   readonly elements: NftElements;
   readonly conntrack: Conntrack;
+  /** What is put here and into `flows` takes effect with the next `commit`. */
   readonly store: ElementStore;
+  readonly flows: FlowChanges;
   readonly sweep: FlowSweep;
   readonly media: KernelMedia;
   readonly floods: FloodWatch;
@@ -26,6 +29,7 @@ export function openKernel(
   const conntrack = new Conntrack();
   const store = new ElementStore(elements);
   const sweep = new FlowSweep(conntrack, (error) => tell('linux.flows', error));
-  const media = new KernelMedia(store, conntrack, sweep);
-  return { elements, conntrack, store, sweep, media, floods: new FloodWatch(elements, families) };
+  const flows = new FlowChanges(conntrack);
+  const media = new KernelMedia(store, flows, sweep);
+  return { elements, conntrack, store, flows, sweep, media, floods: new FloodWatch(elements, families) };
 }

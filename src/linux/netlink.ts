@@ -8,7 +8,7 @@
  *   continued by each receive until NLMSG_DONE.
  * - NLMSG_ERROR with error 0 is the acknowledgement.
  */
-
+import { DatagramArena } from './datagram-arena.ts';
 import * as sys from './sys.ts';
 import { ERRNO, errnoName, type SystemError, systemError } from './system-error.ts';
 
@@ -189,8 +189,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends `request` and reads all that the kernel answers: 0, or the first error (positive errno). `message` gets the
-   * payload (after the netlink header) of each answer that is neither error nor end.
+   * Sends `request`, whose last message asks for an acknowledgement or is a dump, and reads what the kernel answers: 0, or the
+   * first error (positive errno). `message` gets the payload (after the netlink header) of each answer that is neither error nor
+   * end.
    */
   exchange(request: Uint8Array, message?: (type: number, payload: Uint8Array) => void): number {
     const sent = sys.sendNetlink(this.#fd, request);
@@ -208,13 +209,51 @@ export class NetlinkSocket {
         const type = this.#view.getUint16(at + 4, true);
         if (type === NLMSG_ERROR || type === NLMSG_DONE) {
           const code = length >= NLMSG_HEADER + 4 ? -this.#view.getInt32(at + NLMSG_HEADER, true) : 0;
+          // After the acknowledgement nothing comes; after an error more may.
+          if (code === 0 && error === 0) return 0;
           if (code > 0 && error === 0) error = code;
         } else message?.(type, this.#input.subarray(at + NLMSG_HEADER, at + length));
         at += (length + 3) & ~3;
       }
     }
   }
+
+  /**
+   * Sends messages that are not one transaction, of which the last asks for an acknowledgement, and gives the errors that came
+   * (positive errno) by the sequence number of their message.
+   */
+  exchangeEach(
+    requests: Uint8Array,
+    lastSequence: number,
+    failed: (sequence: number, errno: number) => void,
+  ): void {
+    const sent = sys.sendNetlink(this.#fd, requests);
+    if (sent < 0) throw systemError('netlink', -sent);
+    answers ??= new DatagramArena(ANSWERS, ANSWER_SIZE, 0);
+    const { view } = answers;
+    for (;;) {
+      answers.offer(ANSWERS, false);
+      const count = sys.receiveMany(this.#fd, answers.headers(), ANSWERS);
+      if (count === -ERRNO.EINTR) continue;
+      if (count === -ERRNO.EAGAIN) return;
+      if (count < 0) throw systemError('netlink', -count);
+      for (let i = 0; i < count; i++) {
+        const at = answers.dataOf(i);
+        if (answers.lengthOf(i) < NLMSG_HEADER + 4 || view.getUint16(at + 4, true) !== NLMSG_ERROR) continue;
+        const sequence = view.getUint32(at + 8, true);
+        const code = -view.getInt32(at + NLMSG_HEADER, true);
+        if (code > 0) failed(sequence, code);
+        // The kernel works on them in order: what is answered last was sent last.
+        if (sequence === lastSequence) return;
+      }
+    }
+  }
 }
+
+/** Errors and acknowledgements are short; of longer answers only the beginning is of interest. */
+const ANSWERS = 32;
+const ANSWER_SIZE = 256;
+let answers: DatagramArena | undefined;
 
 /** The error of a netlink request, named after what was asked. */
 export function netlinkError(what: string, errno: number): SystemError {

@@ -4,18 +4,23 @@
  * Sockets: one wildcard transparent socket for first packets, one transparent socket for each provider endpoint (to the
  * phones we are the provider), one external socket for each signalling mapping (to the provider we are the phone).
  * What is in the kernel is held in `ElementStore` too, so that it can be written again when somebody flushes the ruleset.
+ *
+ * What the engine asks for in one turn of the loop is carried out at the turn's end, all of it together: first what changes in
+ * the kernel's tables, then the answers to what was opened (with what these lead to), then what is sent. So nothing is
+ * advertised before it works, and a busy gateway makes one system call where an idle one makes one for each message.
  */
 import type { MappingId, MediaCommand, SignallingCommand } from '../core/alg/io.ts';
 import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
+import { signallingOwner } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6 } from './family.ts';
 import { forwardsInUse } from './forwarded.ts';
 import { install } from './install.ts';
 import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
 import { type Kernel, openKernel } from './kernel.ts';
-import { MEDIA_TIMEOUT_MS } from './kernel-media.ts';
+import { MEDIA_TIMEOUT_MS, mediaOwner } from './kernel-media.ts';
 import { heartbeats, renew } from './nft-elements.ts';
 import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
 import { Overload } from './overload.ts';
@@ -25,6 +30,7 @@ import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { RoutedPhones } from './routed-phones.ts';
 import { HEARTBEAT_S, type RulesetOptions, SETS } from './ruleset.ts';
+import { SendQueue } from './send-queue.ts';
 import { isFlowAt, staleSignalling } from './signalling-flows.ts';
 import { removeEverything } from './switch.ts';
 import { ERRNO, SystemError } from './system-error.ts';
@@ -59,6 +65,10 @@ class Plane implements LinuxPlane {
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
   #sendFailures = 0;
+  readonly #sends = new SendQueue(() => this.#sendFailures++);
+  /** What is answered when the kernel has taken it, by whose elements these are. */
+  readonly #opening = new Map<string, { readonly id: MappingId; readonly kind: 'signalling' | 'media' }>();
+  #turn: NodeJS.Immediate | undefined;
   readonly #notices: RareNotices;
   readonly #overload: Overload;
 
@@ -172,13 +182,18 @@ class Plane implements LinuxPlane {
     // A phone that is called by another one of ours hears from the other's external endpoint, which is bound already.
     const external = this.#udp.at(flow.local);
     const socket = external ?? (flow.side === 'external' ? undefined : this.#providers.at(flow.local));
-    if (socket?.send(bytes, flow.remote) !== true) this.#sendFailures++;
+    if (socket === undefined) this.#sendFailures++;
+    else {
+      this.#sends.add(socket, bytes, flow.remote);
+      this.#armTurn();
+    }
   }
 
   signalling(command: SignallingCommand): void {
+    this.#armTurn();
     switch (command.action) {
       case 'open':
-        this.#answer(command.id, () => this.#openSignalling(command));
+        this.#open('signalling', command.id, () => this.#openSignalling(command));
         return;
       case 'hold':
         this.#attempt('linux.hold', () => this.#hold(command.id, command.peer, command.lifetimeMs));
@@ -189,9 +204,10 @@ class Plane implements LinuxPlane {
   }
 
   media(command: MediaCommand): void {
+    this.#armTurn();
     switch (command.action) {
       case 'open':
-        this.#answer(command.id, () => this.#running().media.open(command));
+        this.#open('media', command.id, () => this.#running().media.open(command));
         return;
       case 'update':
         this.#attempt('linux.media', () => this.#running().media.update(command));
@@ -202,7 +218,48 @@ class Plane implements LinuxPlane {
   }
 
   together(work: () => void): void {
-    this.#attempt('linux.elements', () => this.#running().store.together(work));
+    work();
+    this.#endTurn();
+  }
+
+  #armTurn(): void {
+    this.#turn ??= setImmediate(() => this.#endTurn());
+  }
+
+  #endTurn(): void {
+    clearImmediate(this.#turn);
+    this.#turn = undefined;
+    // An answer may lead to more; the engine asks for nothing twice, so that this ends.
+    do this.#commit();
+    while (this.#opening.size > 0);
+    this.#sends.flush();
+    clearImmediate(this.#turn);
+    this.#turn = undefined;
+  }
+
+  /** Brings the kernel's tables in line with what was asked for, and answers what was opened. */
+  #commit(): void {
+    const { store, flows, media } = this.#running();
+    const refused = store.flush();
+    // The flows that are removed have to find the new elements, not a moment without any.
+    this.#attempt('linux.flows', () => flows.flush());
+    const answered = [...this.#opening];
+    this.#opening.clear();
+    for (const [owner, error] of refused) {
+      const opening = answered.find(([one]) => one === owner)?.[1];
+      if (opening === undefined) this.#tell('linux.elements', error);
+      const id = Number(owner.split(' ')[1]);
+      if (opening === undefined && owner.startsWith('signalling')) this.#udp.refused(id);
+    }
+    for (const [owner, { id, kind }] of answered) {
+      const error = refused.get(owner);
+      if (error === undefined) this.#handler.opened(id);
+      else {
+        if (kind === 'media') media.forget(id);
+        else this.#attempt('linux.close', () => this.#close(id));
+        this.#handler.failed(id, describe(error));
+      }
+    }
   }
 
   async stop(): Promise<void> {
@@ -210,6 +267,8 @@ class Plane implements LinuxPlane {
   }
 
   #tearDown(): void {
+    if (this.#kernel !== undefined) this.#attempt('linux.stop', () => this.#endTurn());
+    clearImmediate(this.#turn);
     for (const timer of this.#timers) clearInterval(timer);
     this.#timers = [];
     this.#monitor?.close();
@@ -315,6 +374,8 @@ class Plane implements LinuxPlane {
       if (this.#routed.lookAtBridges()) this.#install();
       const gap = performance.now() - this.#lastBeatMs;
       this.#pulse();
+      this.#udp.renew(this.#running());
+      this.#armTurn();
       if (gap < GAP_MS) return;
       this.#externalAddresses.clear();
       const forwards = readForwards(this.#sipPorts);
@@ -393,20 +454,22 @@ class Plane implements LinuxPlane {
   }
 
   #close(id: MappingId): void {
+    // What it has still to send, leaves by it.
+    this.#sends.flush();
     if (this.#udp.has(id)) this.#udp.close(id, this.#running());
     else this.#tcp?.close(id, this.#running().store);
   }
 
-  /** Answers an `open` exactly once. */
-  #answer(id: MappingId, open: () => string | undefined): void {
+  /** An `open` is answered exactly once: now where it cannot be, otherwise when the kernel has taken its elements. */
+  #open(kind: 'signalling' | 'media', id: MappingId, open: () => string | undefined): void {
     let reason: string | undefined;
     try {
       reason = open();
     } catch (error) {
       reason = describe(error);
     }
-    if (reason === undefined) this.#handler.opened(id);
-    else this.#handler.failed(id, reason);
+    if (reason !== undefined) this.#handler.failed(id, reason);
+    else this.#opening.set(kind === 'media' ? mediaOwner(id) : signallingOwner(id), { id, kind });
   }
 
   #attempt(code: string, action: () => void): void {

@@ -5,7 +5,7 @@
  * the last 8 of them zero; IPv6 (ipv6(7)) has 28: flow label, address, and the scope, which only link-local addresses
  * need.
  */
-import { addressOf, type Endpoint } from '../core/net/address.ts';
+import { addressOf, type Endpoint, ipv4Of, parseIPv4 } from '../core/net/address.ts';
 import { familyOf, IPV4, IPV6, octetsOf } from './family.ts';
 
 /** Room for either. */
@@ -14,23 +14,28 @@ const SOCKADDR_IN_SIZE = 16;
 
 /** Writes `endpoint` at `offset`; the length that it takes. */
 export function writeSockaddr(view: DataView, offset: number, e: Endpoint): number {
-  const { domain } = familyOf(e.address);
-  const size = domain === IPV4.domain ? SOCKADDR_IN_SIZE : SOCKADDR_SIZE;
-  const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, size);
+  const value = parseIPv4(e.address);
+  if (value !== undefined) {
+    view.setUint16(offset, IPV4.domain, true);
+    view.setUint16(offset + 2, e.port, false);
+    view.setUint32(offset + 4, value, false);
+    view.setUint32(offset + 8, 0, true);
+    view.setUint32(offset + 12, 0, true);
+    return SOCKADDR_IN_SIZE;
+  }
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, SOCKADDR_SIZE);
   bytes.fill(0);
-  view.setUint16(offset, domain, true);
+  view.setUint16(offset, familyOf(e.address).domain, true);
   view.setUint16(offset + 2, e.port, false);
-  bytes.set(octetsOf(e.address), domain === IPV4.domain ? 4 : 8);
-  return size;
+  bytes.set(octetsOf(e.address), 8);
+  return SOCKADDR_SIZE;
 }
 
 /** The endpoint at `offset`, or undefined where the family is neither. */
 export function readSockaddr(view: DataView, offset: number): Endpoint | undefined {
   const domain = view.getUint16(offset, true);
-  if (domain !== IPV4.domain && domain !== IPV6.domain) return undefined;
-  const [at, length] = domain === IPV4.domain ? [4, 4] : [8, 16];
-  return {
-    address: addressOf(new Uint8Array(view.buffer, view.byteOffset + offset + at, length)),
-    port: view.getUint16(offset + 2, false),
-  };
+  const port = view.getUint16(offset + 2, false);
+  if (domain === IPV4.domain) return { address: ipv4Of(view.getUint32(offset + 4, false)), port };
+  if (domain !== IPV6.domain) return undefined;
+  return { address: addressOf(new Uint8Array(view.buffer, view.byteOffset + offset + 8, 16)), port };
 }

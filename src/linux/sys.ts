@@ -43,6 +43,7 @@ interface Calls {
   ): number;
   recv(fd: number, bytes: Pointer, length: number, flags: number): number;
   recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
+  sendmmsg(fd: number, messages: Pointer, count: number, flags: number): number;
   close(fd: number): number;
 }
 
@@ -68,6 +69,7 @@ function libc(): Calls {
     sendto: lib.func('sendto', 'intptr_t', ['int', pointer, 'size_t', 'int', pointer, 'uint32_t']),
     recv: lib.func('recv', 'intptr_t', ['int', pointer, 'size_t', 'int']),
     recvmmsg: lib.func('recvmmsg', 'int', ['int', pointer, 'uint32_t', 'int', pointer]),
+    sendmmsg: lib.func('sendmmsg', 'int', ['int', pointer, 'uint32_t', 'int']),
     close: lib.func('close', 'int', ['int']),
   };
   return calls;
@@ -205,6 +207,12 @@ export function receive(fd: FileDescriptor, into: Uint8Array): number {
 export function receiveMany(fd: FileDescriptor, headers: bigint, count: number, flags = 0): number {
   const received = libc().recvmmsg(fd, headers, count, MSG_DONTWAIT | flags, null);
   return received < 0 ? -koffi.errno() : received;
+}
+
+/** The count of messages that the kernel took of those at `headers`, or the negative errno of the first. */
+export function sendMany(fd: FileDescriptor, headers: bigint, count: number): number {
+  const sent = libc().sendmmsg(fd, headers, count, MSG_DONTWAIT);
+  return sent < 0 ? -koffi.errno() : sent;
 }
 
 /** Watches a descriptor for input until closed. What `ready` throws is thrown again outside the callback. */

@@ -100,12 +100,7 @@ export class TcpSignalling {
       fault: (error) => this.#options.tell('linux.tcp', error),
     });
     const mapping: Mapping = { internal, external, listener, peers: new Map() };
-    try {
-      store.put(owner(id), elements(mapping));
-    } catch (error) {
-      listener.close();
-      throw error;
-    }
+    store.put(owner(id), elements(mapping));
     this.#mappings.set(id, mapping);
     this.#connections.map(internal, external);
   }

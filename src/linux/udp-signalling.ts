@@ -24,13 +24,29 @@ interface Mapping {
   readonly external: Endpoint;
   /** Undefined: the phone is routed. */
   readonly socket: UdpSocket | undefined;
-  readonly peers: Map<string, { readonly peer: Endpoint; readonly untilMs: number }>;
+  readonly peers: Map<string, Held>;
 }
+
+/** Whom the firewall lets in without having been asked. */
+interface Held {
+  readonly peer: Endpoint;
+  /** As the engine wants it. */
+  readonly untilMs: number;
+  /** As the kernel has it. */
+  readonly heldMs: number;
+}
+
+/** What the kernel ends this share too early of the time that is left is renewed later, with all others. */
+const EARLY = 1 / 8;
+/** Then at the latest. */
+const RENEW_BEFORE_MS = 10_000;
 
 export class UdpSignalling {
   readonly #options: UdpSignallingOptions;
   readonly #mappings = new Map<MappingId, Mapping>();
   readonly #sockets = new Map<string, UdpSocket>();
+  /** Those of which the kernel's time is shorter than what the engine wants. */
+  readonly #owed = new Set<MappingId>();
 
   constructor(options: UdpSignallingOptions) {
     this.#options = options;
@@ -57,7 +73,7 @@ export class UdpSignalling {
       .map(({ external }) => external);
   }
 
-  /** Throws a `SystemError` where the external endpoint cannot be had. */
+  /** Throws a `SystemError` where the external endpoint cannot be had. It may be found out with the next flush of the store. */
   open(command: SignallingCommand & { readonly action: 'open' }, { store, sweep }: Kernel): void {
     const { id, internal, external } = command;
     if (sameEndpoint(internal, external)) {
@@ -75,6 +91,7 @@ export class UdpSignalling {
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
       sweep.makeRoom(external);
     } catch (error) {
+      store.drop(owner(id));
       socket.close();
       throw error;
     }
@@ -82,41 +99,82 @@ export class UdpSignalling {
     this.#sockets.set(endpointKey(external), socket);
   }
 
-  hold(id: MappingId, peer: Endpoint, lifetimeMs: number, { store, conntrack, sweep }: Kernel): void {
+  /**
+   * Phones register again long before their time has ended, and what changes with it is little: where the kernel has nearly as
+   * long as is wanted, it is told later (`renew`).
+   */
+  hold(id: MappingId, peer: Endpoint, lifetimeMs: number, kernel: Kernel): void {
     const mapping = this.#mappings.get(id);
     if (mapping === undefined || lifetimeMs <= 0) return;
-    const { external, socket, peers } = mapping;
-    conntrack.hold(external, peer, lifetimeMs, peers.size === 0 && !sweep.knows(external, peer));
     const now = performance.now();
-    for (const [key, { untilMs }] of peers) if (untilMs <= now) peers.delete(key);
-    peers.set(endpointKey(peer), { peer, untilMs: now + lifetimeMs });
+    const untilMs = now + lifetimeMs;
+    const key = endpointKey(peer);
+    const known = mapping.peers.get(key);
+    if (
+      known !== undefined &&
+      known.heldMs <= untilMs &&
+      known.heldMs - now > Math.max(RENEW_BEFORE_MS, lifetimeMs * (1 - EARLY))
+    ) {
+      mapping.peers.set(key, { peer, untilMs, heldMs: known.heldMs });
+      this.#owed.add(id);
+      return;
+    }
+    for (const [other, { heldMs }] of mapping.peers) if (heldMs <= now) mapping.peers.delete(other);
+    const { external } = mapping;
+    const isNew = mapping.peers.size === 0 && !kernel.sweep.knows(external, peer);
+    mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
+    kernel.flows.hold({ kind: 'hold', local: external, peer, lifetimeMs, isNew });
+    this.#put(id, mapping, kernel);
+  }
+
+  /** Has the kernel hold what it would end too early: to be called every second or so. */
+  renew(kernel: Kernel): void {
+    const now = performance.now();
+    for (const id of this.#owed) {
+      const mapping = this.#mappings.get(id);
+      const owed = [...(mapping?.peers ?? [])].filter(([, { untilMs, heldMs }]) => untilMs > heldMs);
+      if (mapping === undefined || owed.length === 0) this.#owed.delete(id);
+      else if (owed.some(([, { heldMs }]) => heldMs - now < RENEW_BEFORE_MS)) {
+        for (const [key, { peer, untilMs }] of owed) {
+          mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
+          kernel.flows.hold({ kind: 'hold', local: mapping.external, peer, lifetimeMs: untilMs - now });
+        }
+        this.#put(id, mapping, kernel);
+      }
+    }
+  }
+
+  /** The kernel has refused what a hold asked for: the next one asks again, however little has changed. */
+  refused(id: MappingId): void {
+    const peers = this.#mappings.get(id)?.peers;
+    for (const [key, { peer, untilMs }] of peers ?? []) peers!.set(key, { peer, untilMs, heldMs: 0 });
+  }
+
+  #put(id: MappingId, { external, socket, peers }: Mapping, { store }: Kernel): void {
     store.put(owner(id), [
       endpointOf(external, socket),
       // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
       ...[...peers.values()]
-        .sort((a, b) => a.untilMs - b.untilMs)
-        .map(({ peer: known, untilMs }) => ({
+        .sort((a, b) => a.heldMs - b.heldMs)
+        .map(({ peer, heldMs }) => ({
           set: named(SETS.peers, external.address),
-          key: sourceElement(known.address, external),
-          untilMs,
+          key: sourceElement(peer.address, external),
+          untilMs: heldMs,
         })),
     ]);
   }
 
-  close(id: MappingId, { store, conntrack, sweep }: Kernel): void {
+  close(id: MappingId, { store, flows, sweep }: Kernel): void {
     const mapping = this.#mappings.get(id);
     if (mapping === undefined) return;
     const { external, socket, peers } = mapping;
     this.#mappings.delete(id);
     this.#sockets.delete(endpointKey(external));
     socket?.close();
-    try {
-      store.drop(owner(id));
-    } finally {
-      for (const { peer } of peers.values())
-        conntrack.remove({ original: { source: external, destination: peer } });
-      sweep.laterAt(external);
-    }
+    this.#owed.delete(id);
+    store.drop(owner(id));
+    for (const { peer } of peers.values()) flows.remove({ source: external, destination: peer });
+    sweep.laterAt(external);
   }
 
   /** Closes all sockets. The flows of a routed phone are those of plain routing, before us and after us. */

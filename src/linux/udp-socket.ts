@@ -14,13 +14,14 @@
  * - SO_TIMESTAMPNS (35) delivers the time of arrival as control message of level 1, type 35, a `struct timespec`.
  * - Neither SO_REUSEADDR nor SO_REUSEPORT is set: a port that another program holds must be reported, never shared.
  *
- * All sockets receive into one arena: a datagram is copied out before the receiver sees it, and receivers run one after
- * the other on the loop.
+ * All sockets receive into one arena: a datagram is copied out of it before the receiver sees it, and receivers run one after
+ * the other on the loop. Copies share blocks of memory, because a block for each costs more than the copying.
  */
 import { type Endpoint, formatEndpoint, isIPv6 } from '../core/net/address.ts';
+import { DatagramArena } from './datagram-arena.ts';
 import { familyOf } from './family.ts';
 import type { ArrivalQueue } from './overload.ts';
-import { readSockaddr, SOCKADDR_SIZE } from './sockaddr.ts';
+import { readSockaddr } from './sockaddr.ts';
 import * as sys from './sys.ts';
 import { ERRNO } from './system-error.ts';
 
@@ -54,12 +55,11 @@ const SO_TIMESTAMPNS = 35;
 
 const BATCH = 32;
 /** Batches in one go before other sockets get their turn. */
-const BUDGET = 8;
+const BUDGET = 2;
 const DATAGRAM_SIZE = 65_536;
-const NAME_SIZE = 32;
 const CONTROL_SIZE = 128;
-const MMSGHDR_SIZE = 64;
-const IOVEC_SIZE = 16;
+/** A block that copies share; what is longer than an eighth of it gets one of its own. */
+const BLOCK_SIZE = 65_536;
 /** `struct cmsghdr` is length (8), level (4), type (4); data follows. */
 const CMSG_HEADER = 16;
 
@@ -83,38 +83,22 @@ export interface UdpReceiver {
   fault(error: unknown): void;
 }
 
-interface ReceiveArena {
-  readonly arena: sys.Arena;
-  readonly headers: number;
-  readonly names: number;
-  readonly controls: number;
-  readonly data: number;
-}
+let received: DatagramArena | undefined;
+let block = new Uint8Array(0);
+let blockUsed = 0;
 
-let shared: ReceiveArena | undefined;
-
-/** Layout: headers, then vectors, names, controls and datagrams, each `BATCH` of them. */
-function receiveArena(): ReceiveArena {
-  if (shared !== undefined) return shared;
-  const headers = 0;
-  const vectors = headers + BATCH * MMSGHDR_SIZE;
-  const names = vectors + BATCH * IOVEC_SIZE;
-  const controls = names + BATCH * NAME_SIZE;
-  const data = controls + BATCH * CONTROL_SIZE;
-  const arena = sys.allocate(data + BATCH * DATAGRAM_SIZE);
-  const { view, address } = arena;
-  for (let i = 0; i < BATCH; i++) {
-    const header = headers + i * MMSGHDR_SIZE;
-    const vector = vectors + i * IOVEC_SIZE;
-    view.setBigUint64(header, address + BigInt(names + i * NAME_SIZE), true);
-    view.setBigUint64(header + 16, address + BigInt(vector), true);
-    view.setBigUint64(header + 24, 1n, true);
-    view.setBigUint64(header + 32, address + BigInt(controls + i * CONTROL_SIZE), true);
-    view.setBigUint64(vector, address + BigInt(data + i * DATAGRAM_SIZE), true);
-    view.setBigUint64(vector + 8, BigInt(DATAGRAM_SIZE), true);
+/** Octets that are the receiver's own for as long as it likes. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const length = end - start;
+  if (length > BLOCK_SIZE / 8) return bytes.slice(start, end);
+  if (blockUsed + length > block.byteLength) {
+    block = new Uint8Array(BLOCK_SIZE);
+    blockUsed = 0;
   }
-  shared = { arena, headers, names, controls, data };
-  return shared;
+  const copy = block.subarray(blockUsed, blockUsed + length);
+  copy.set(bytes.subarray(start, end));
+  blockUsed += length;
+  return copy;
 }
 
 export class UdpSocket {
@@ -130,7 +114,6 @@ export class UdpSocket {
 
   /** Throws a `SystemError` (`linux/EADDRINUSE`, `linux/EPERM`, …) where the socket cannot be had. */
   constructor(options: UdpSocketOptions, receiver: UdpReceiver) {
-    receiveArena();
     this.#receiver = receiver;
     this.#originalDestination = options.originalDestination === true;
     this.#arrivals = options.arrivals;
@@ -165,6 +148,11 @@ export class UdpSocket {
     return false;
   }
 
+  /** Sends the first datagrams, as many as the kernel takes in one go: their count, or the negative errno of the first. */
+  sendMany(headers: bigint, count: number): number {
+    return this.#closed ? -ERRNO.EBADF : sys.sendMany(this.#fd, headers, count);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -173,17 +161,13 @@ export class UdpSocket {
   }
 
   #drain(): void {
-    const { arena, headers, names, controls, data } = receiveArena();
+    received ??= new DatagramArena(BATCH, DATAGRAM_SIZE, CONTROL_SIZE);
+    const arena = received;
     const { view, bytes } = arena;
-    const control = this.#originalDestination || this.#arrivals !== undefined ? CONTROL_LENGTH : 0n;
+    const control = this.#originalDestination || this.#arrivals !== undefined;
     for (let batch = 0; batch < BUDGET && !this.#closed; batch++) {
-      for (let i = 0; i < BATCH; i++) {
-        const header = headers + i * MMSGHDR_SIZE;
-        // The kernel writes what it used into these fields; they are offers again only when restored.
-        view.setUint32(header + 8, SOCKADDR_SIZE, true);
-        view.setBigUint64(header + 40, control, true);
-      }
-      const count = sys.receiveMany(this.#fd, arena.address, BATCH);
+      arena.offer(BATCH, control);
+      const count = sys.receiveMany(this.#fd, arena.headers(), BATCH);
       if (count <= 0) {
         // EINTR comes again by itself (level-triggered); anything but "nothing there" is worth telling.
         if (count < 0 && count !== -ERRNO.EAGAIN && count !== -ERRNO.EINTR)
@@ -191,22 +175,17 @@ export class UdpSocket {
         return;
       }
       for (let i = 0; i < count && !this.#closed; i++) {
-        const header = headers + i * MMSGHDR_SIZE;
-        const remote = readSockaddr(view, names + i * NAME_SIZE);
+        const remote = readSockaddr(view, arena.nameOf(i));
         if (remote === undefined) continue;
-        const start = data + i * DATAGRAM_SIZE;
-        const end = start + view.getUint32(header + 56, true);
+        const start = arena.dataOf(i);
+        const end = start + arena.lengthOf(i);
         if (this.#arrivals !== undefined) {
-          const ageMs = readAge(
-            view,
-            controls + i * CONTROL_SIZE,
-            Number(view.getBigUint64(header + 40, true)),
-          );
+          const ageMs = readAge(view, arena.controlOf(i), arena.controlLengthOf(i));
           if (this.#arrivals.drops(bytes.subarray(start, end), ageMs, performance.now())) continue;
         }
-        const datagram = bytes.slice(start, end);
+        const datagram = copyOf(bytes, start, end);
         const destination = this.#originalDestination
-          ? readDestination(view, controls + i * CONTROL_SIZE, Number(view.getBigUint64(header + 40, true)))
+          ? readDestination(view, arena.controlOf(i), arena.controlLengthOf(i))
           : this.local;
         try {
           this.#receiver.datagram(datagram, remote, destination ?? this.local);
@@ -219,8 +198,6 @@ export class UdpSocket {
   }
 }
 
-const CONTROL_LENGTH = BigInt(CONTROL_SIZE);
-
 function readDestination(view: DataView, offset: number, length: number): Endpoint | undefined {
   let destination: Endpoint | undefined;
   eachControl(view, offset, length, (level, type, at) => {
@@ -232,14 +209,19 @@ function readDestination(view: DataView, offset: number, length: number): Endpoi
 
 /** Milliseconds since the datagram arrived; 0 where the kernel does not say. */
 function readAge(view: DataView, offset: number, length: number): number {
-  let ageMs = 0;
-  eachControl(view, offset, length, (level, type, at) => {
-    if (level !== SOL_SOCKET || type !== SO_TIMESTAMPNS) return;
-    const arrivedMs =
-      Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1e6;
-    ageMs = Date.now() - arrivedMs;
-  });
-  return ageMs;
+  const end = offset + length;
+  for (let at = offset; at + CMSG_HEADER <= end; ) {
+    const size = view.getUint32(at, true);
+    if (size < CMSG_HEADER || at + size > end) break;
+    if (view.getInt32(at + 8, true) === SOL_SOCKET && view.getInt32(at + 12, true) === SO_TIMESTAMPNS) {
+      const data = at + CMSG_HEADER;
+      // Seconds have 64 bits; read as two halves, which makes no object.
+      const seconds = view.getInt32(data + 4, true) * 2 ** 32 + view.getUint32(data, true);
+      return Date.now() - seconds * 1000 - view.getUint32(data + 8, true) / 1e6;
+    }
+    at += (size + 7) & ~7;
+  }
+  return 0;
 }
 
 /** Calls `each` with level, type and the place of the data of every control message that is whole. */

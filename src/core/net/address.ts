@@ -98,7 +98,7 @@ export function addressOf(octets: Uint8Array): Address {
 
 /** Texts of addresses that were met before: the same few stand in message after message. Bounded. */
 const met = new Map<number, Address>();
-const MOST_MET = 4_096;
+const MOST_MET = 16_384;
 
 /** The dotted decimal address that the octets are, as `parseIPv4` takes it; undefined where they are something else. */
 export function ipv4At(bytes: Uint8Array, start: number, end: number): Address | undefined {
@@ -116,8 +116,11 @@ export function ipv4At(bytes: Uint8Array, start: number, end: number): Address |
       if (octet > 255) return undefined;
     } else return undefined;
   }
-  if (octet < 0 || dots !== 3) return undefined;
-  value = value * 256 + octet;
+  return octet < 0 || dots !== 3 ? undefined : ipv4Of(value * 256 + octet);
+}
+
+/** The dotted decimal text of an unsigned 32-bit number. */
+export function ipv4Of(value: number): Address {
   const known = met.get(value);
   if (known !== undefined) return known;
   if (met.size >= MOST_MET) met.clear();

@@ -1,0 +1,96 @@
+/**
+ * Memory for `recvmmsg` and `sendmmsg`: headers, vectors, names, controls and data for a batch of datagrams, laid out once and
+ * used again, so that a packet costs no structure of its own.
+ *
+ * Facts relied on (recvmmsg(2), 64-bit little-endian): `struct mmsghdr` is a `struct msghdr` (name and its length at 0 and 8,
+ * vectors and their count at 16 and 24, control and its length at 32 and 40) with the length of the message at 56.
+ */
+import { SOCKADDR_SIZE } from './sockaddr.ts';
+import * as sys from './sys.ts';
+
+const MMSGHDR_SIZE = 64;
+const IOVEC_SIZE = 16;
+const NAME_SIZE = 32;
+
+export class DatagramArena {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly #address: bigint;
+  readonly #vectors: number;
+  readonly #names: number;
+  readonly #controls: number;
+  readonly #controlSize: number;
+  readonly #data: number;
+  readonly #dataSize: number;
+
+  /** `count` datagrams; `dataSize` and `controlSize` octets for each. */
+  constructor(count: number, dataSize: number, controlSize: number) {
+    this.#vectors = count * MMSGHDR_SIZE;
+    this.#names = this.#vectors + count * IOVEC_SIZE;
+    this.#controls = this.#names + count * NAME_SIZE;
+    this.#controlSize = controlSize;
+    this.#data = this.#controls + count * controlSize;
+    this.#dataSize = dataSize;
+    const { bytes, view, address } = sys.allocate(this.#data + count * dataSize);
+    this.bytes = bytes;
+    this.view = view;
+    this.#address = address;
+    for (let i = 0; i < count; i++) {
+      const header = i * MMSGHDR_SIZE;
+      const vector = this.#vectors + i * IOVEC_SIZE;
+      view.setBigUint64(header, address + BigInt(this.nameOf(i)), true);
+      view.setBigUint64(header + 16, address + BigInt(vector), true);
+      view.setBigUint64(header + 24, 1n, true);
+      if (controlSize > 0) view.setBigUint64(header + 32, address + BigInt(this.controlOf(i)), true);
+      view.setBigUint64(vector, address + BigInt(this.dataOf(i)), true);
+      view.setBigUint64(vector + 8, BigInt(dataSize), true);
+    }
+  }
+
+  /** Of the first header, and of those behind it. */
+  headers(from = 0): bigint {
+    return from === 0 ? this.#address : this.#address + BigInt(from * MMSGHDR_SIZE);
+  }
+
+  nameOf(i: number): number {
+    return this.#names + i * NAME_SIZE;
+  }
+
+  controlOf(i: number): number {
+    return this.#controls + i * this.#controlSize;
+  }
+
+  dataOf(i: number): number {
+    return this.#data + i * this.#dataSize;
+  }
+
+  /** Offers the places of `count` datagrams to the kernel, which writes what it used into these fields. */
+  offer(count: number, control: boolean): void {
+    const { view } = this;
+    const length = control ? this.#controlSize : 0;
+    for (let i = 0; i < count; i++) {
+      const header = i * MMSGHDR_SIZE;
+      view.setUint32(header + 8, SOCKADDR_SIZE, true);
+      // The upper half of a size_t: nothing here is that long.
+      view.setUint32(header + 40, length, true);
+    }
+  }
+
+  /** Of a datagram that was received. */
+  lengthOf(i: number): number {
+    return this.view.getUint32(i * MMSGHDR_SIZE + 56, true);
+  }
+
+  controlLengthOf(i: number): number {
+    return this.view.getUint32(i * MMSGHDR_SIZE + 40, true);
+  }
+
+  /** Of a datagram that is to be sent; its octets are at `at`, its name has `nameLength` octets. */
+  describe(i: number, nameLength: number, at: number, length: number): void {
+    const { view } = this;
+    const vector = this.#vectors + i * IOVEC_SIZE;
+    view.setUint32(i * MMSGHDR_SIZE + 8, nameLength, true);
+    view.setBigUint64(vector, this.#address + BigInt(at), true);
+    view.setUint32(vector + 8, length, true);
+  }
+}
