@@ -71,6 +71,11 @@ function key(e: Endpoint): string {
   return `${e.address}:${e.port}`;
 }
 
+/** The plane carries out at the end of a turn of the loop what it was asked for; who asks afterwards wants it done. */
+function turnEnded(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 async function carryOut(request: Request): Promise<unknown> {
   switch (request.op) {
     case 'bind': {
@@ -132,13 +137,13 @@ async function carryOut(request: Request): Promise<unknown> {
       return running().stats();
     case 'plane-send':
       running().send(request.flow, Buffer.from(request.text, 'latin1'));
-      return undefined;
+      return turnEnded();
     case 'signalling':
       running().signalling(request.command);
-      return undefined;
+      return turnEnded();
     case 'media':
       running().media(request.command);
-      return undefined;
+      return turnEnded();
     case 'renew': {
       const kernel = new NftElements(TABLE);
       try {
