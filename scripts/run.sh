@@ -27,6 +27,7 @@ tshark:tshark:an independent judge of every message that the lab captures
 sshd:openssh-server:the command line of the router that the lab switches
 ssh-agent:openssh-client:the key for it
 miniupnpd:miniupnpd:what a router says over UPnP
+sngrep:sngrep:a judge of what is exported to collectors
 tcpdump:tcpdump:captures in the lab
 sox:sox:checking that recorded audio holds the other side's tone
 sysctl:procps:settings of the lab's kernel namespaces

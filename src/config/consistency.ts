@@ -19,6 +19,7 @@ export function contradictions(values: ConfigValues): Contradiction[] {
     ...observeProblems(values),
     ...portProblems(values),
     ...linuxProblems(values),
+    ...observeMemoryProblems(values),
     ...repeated(values.provider.map((provider) => provider.name)).map(
       ([index, name]): Contradiction => ({
         path: ['provider', index, 'name'],
@@ -130,6 +131,23 @@ function* linuxProblems(values: ConfigValues): Generator<Contradiction> {
       code: 'config/not-a-number-in-range',
       what: `routing table ${values.linux['route-table']} belongs to the kernel`,
       remedy: 'choose a number that `ip route show table all` does not show, such as 5060',
+    };
+  }
+}
+
+/** Exports and metrics are made of what is kept of the last messages. */
+function* observeMemoryProblems(values: ConfigValues): Generator<Contradiction> {
+  if (values.observe.messages > 0) return;
+  for (const [path, isOn] of [
+    [['hep', 'to'], values.hep.to !== undefined],
+    [['metrics', 'listen'], values.metrics.listen !== undefined],
+  ] as const) {
+    if (!isOn) continue;
+    yield {
+      path,
+      code: 'config/nothing-kept',
+      what: `${path.join('.')} needs the last messages, of which observe.messages = 0 keeps none`,
+      remedy: 'leave observe.messages at its default, or take this out',
     };
   }
 }

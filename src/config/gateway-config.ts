@@ -5,7 +5,7 @@ import type { Address, Endpoint } from '../core/net/address.ts';
 import type { ConnectionLimits } from '../stream/connections.ts';
 import type { Prefix } from './prefix.ts';
 import type { ConfigValues } from './schema.ts';
-import type { Chain, ConsolePlace } from './value.ts';
+import type { Chain, Collector, ConsolePlace } from './value.ts';
 
 export type PolicyMode = 'auto' | 'observe' | 'assist' | 'off';
 /** Whether there is another NAT between us and the provider; auto: where our external address is a private one. */
@@ -48,6 +48,17 @@ export interface GatewayConfig {
   readonly upstreamNat: UpstreamNat;
   readonly limits: Limits & MessageRates & ConnectionLimits;
   readonly log: { readonly level: LogLevel; readonly reveal: boolean };
+  /** Undefined: nothing is exported. */
+  readonly hep:
+    | {
+        readonly target: Collector;
+        readonly captureId: number;
+        readonly password: string | undefined;
+        readonly reveal: boolean;
+      }
+    | undefined;
+  /** Where metrics are served without a token; undefined: nowhere. */
+  readonly metrics: { readonly listen: Endpoint | undefined };
   /** What is kept of the last messages. */
   readonly observe: { readonly messages: number; readonly octets: number };
   readonly console: { readonly listen: ConsolePlace; readonly names: readonly string[] };
@@ -95,6 +106,16 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
       callIdleMs: values.limits['call-idle'] * 1000,
     },
     log: values.log,
+    hep:
+      values.hep.to === undefined
+        ? undefined
+        : {
+            target: values.hep.to,
+            captureId: values.hep['capture-id'],
+            password: values.hep.password,
+            reveal: values.hep.reveal,
+          },
+    metrics: { listen: values.metrics.listen },
     observe: { messages: values.observe.messages, octets: values.observe.memory * 1024 * 1024 },
     console: values.console,
     linux: { routeTable: values.linux['route-table'], ipv6: values.linux.ipv6 },

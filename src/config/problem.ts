@@ -26,6 +26,9 @@ export const problemCodes = {
   'config/not-editable':
     'The file is written in a way that a program cannot change without the risk of changing something else.',
   'config/not-writable': 'The configuration file cannot be written by the user that runs the gateway.',
+  'config/not-a-collector': 'The text is not a transport, a host and a port.',
+  'config/nothing-kept':
+    'What is shown or exported is taken from the memory of messages, which is switched off.',
   'config/not-a-chain': 'The text does not name a chain of nftables.',
   'config/not-absolute': 'A path must not depend on the directory from which the gateway is started.',
   'config/duplicate': 'The same thing is said twice.',

@@ -9,6 +9,7 @@ import {
   absolutePath,
   addressValue,
   chainValue,
+  collectorValue,
   consolePlace,
   endpointValue,
   hostName,
@@ -29,6 +30,8 @@ export interface KeyNote {
   readonly example: string;
   /** What happens without the key, where it has no fixed default. */
   readonly without?: string;
+  /** Its value is shown to nobody. */
+  readonly secret?: boolean;
   /** The command-line option of `sipalg gateway` that overrides it. */
   readonly option?: string;
 }
@@ -280,6 +283,39 @@ export const configSchema = v.object({
       summary: 'How much memory they may take; the oldest go first.',
       unit: 'MiB',
       example: 'memory = 16',
+    }),
+  }),
+
+  hep: table({
+    to: openKey(collectorValue, {
+      summary:
+        'Where each message is exported to as it came and as it left, in HEP3: Homer, or another collector. One that is down costs nothing but what it misses.',
+      without: 'nothing is exported',
+      example: 'to = "udp:homer.example.net:9060"',
+    }),
+    'capture-id': key(integerBetween(0, 0xffff_ffff), 2060, {
+      summary: 'The number by which the collector tells this gateway from other agents.',
+      example: 'capture-id = 2060',
+    }),
+    password: openKey(v.string(), {
+      summary: 'The authentication key, where the collector asks for one.',
+      without: 'none is sent',
+      secret: true,
+      example: 'password = "secret"',
+    }),
+    reveal: key(v.boolean(), false, {
+      summary:
+        'Whether users, credentials, keys and bodies are exported in the clear; otherwise each hidden octet is an x.',
+      example: 'reveal = false',
+    }),
+  }),
+
+  metrics: table({
+    listen: openKey(endpointValue, {
+      summary:
+        'Where Prometheus finds /metrics without a token. Keep it on a loopback address, or on one that only Prometheus reaches.',
+      without: 'only the console serves them, with its token',
+      example: 'listen = "127.0.0.1:9160"',
     }),
   }),
 

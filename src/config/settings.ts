@@ -61,9 +61,10 @@ export function settingsOf(source: ConfigSource): Setting[] {
       const written = valueAt(raw, path);
       const isOverridden = overridden.has(key);
       const line = written === undefined ? undefined : locations.key(path)?.line;
+      const isHidden = note.secret === true && written !== undefined;
       return {
         key,
-        value: isOverridden ? overridden.get(key) : (written ?? fallback ?? null),
+        value: isHidden ? '…' : isOverridden ? overridden.get(key) : (written ?? fallback ?? null),
         from: isOverridden ? 'command line' : written === undefined ? 'default' : 'file',
         ...(line === undefined ? {} : { line }),
         summary: note.summary,

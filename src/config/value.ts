@@ -103,6 +103,26 @@ export const endpointValue: v.GenericSchema<string, Endpoint> = refine(
     ),
 );
 
+/** Something that takes exports; a name is looked up when it is used. */
+export interface Collector {
+  readonly transport: 'udp' | 'tcp';
+  readonly host: string;
+  readonly port: number;
+}
+
+export const collectorValue: v.GenericSchema<string, Collector> = refine(v.string(), (text) => {
+  const match = /^(udp|tcp):(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(text);
+  const host = match?.[2] ?? match?.[3];
+  const port = Number(match?.[4]);
+  if (host !== undefined && port >= 1 && port <= 65_535)
+    return { transport: match![1] as Collector['transport'], host, port };
+  return new Refused(
+    'config/not-a-collector',
+    `"${text}" is not a transport, a host and a port`,
+    'write udp:HOST:PORT or tcp:HOST:PORT, such as "udp:192.0.2.9:9060"; IPv6 stands in brackets',
+  );
+});
+
 export const portRange: v.GenericSchema<string, PortRange> = refine(v.string(), readPortRange);
 
 /** Whole RTP/RTCP pairs: an even port first (RFC 3550 §11), an odd port last. */

@@ -32,9 +32,16 @@ const BATCH = 64;
 /** What comes within this time is handed over together. */
 const GATHER_MS = 20;
 
-export async function* follow(recorder: Recorder, options: FollowOptions = {}): AsyncGenerator<Followed> {
+/** From this call on, however late it is fetched. */
+export function follow(recorder: Recorder, options: FollowOptions = {}): AsyncGenerator<Followed> {
+  return fetch(recorder, options.since ?? recorder.lastId, options);
+}
+
+async function* fetch(recorder: Recorder, start: number, options: FollowOptions): AsyncGenerator<Followed> {
   const { callId, signal, reveal = false, ends = false } = options;
-  let since = options.since ?? recorder.lastId;
+  let since = start;
+  // Whoever asked for the oldest that there is has missed nothing before it.
+  let isOldest = options.since === 0;
   let wake: () => void = () => {};
   const unsubscribe = recorder.subscribe(() => wake());
   const onAbort = (): void => wake();
@@ -45,7 +52,8 @@ export async function* follow(recorder: Recorder, options: FollowOptions = {}): 
     while (!isOver()) {
       const found = recorder.next(since, BATCH);
       if (found.length > 0) {
-        const missed = since === 0 ? 0 : found[0]!.id - since - 1;
+        const missed = isOldest ? 0 : found[0]!.id - since - 1;
+        isOldest = false;
         since = found.at(-1)!.id;
         const wanted = callId === undefined ? found : found.filter((one) => one.callId === callId);
         if (wanted.length > 0 || missed > 0)
