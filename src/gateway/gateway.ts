@@ -16,6 +16,7 @@ import { createLog, type Log } from '../observe/log.ts';
 import { Recorder } from '../observe/recorder.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch, writeSwitch } from '../state/switch.ts';
+import { Exports } from './exports.ts';
 import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
 import { type Announcer, announcer } from './service.ts';
 import { boardedLog, type RunningStatus, StatusBoard } from './status.ts';
@@ -35,14 +36,24 @@ export interface RunOptions {
 /** Runs until SIGTERM or SIGINT. Returns the exit code. Throws what keeps it from starting. */
 export async function runGateway(config: GatewayConfig, options: RunOptions): Promise<number> {
   const board = new StatusBoard(options.version);
+  const recorder = new Recorder(config.observe);
+  const exports: Exports = new Exports(
+    {
+      version: options.version,
+      recorder,
+      config: () => current,
+      running: () => running?.status(),
+    },
+    (code, text, level) => log.notice(code, text, level),
+  );
   const log = boardedLog(
     createLog({ json: options.json, level: config.log.level, reveal: config.log.reveal }),
     board,
+    exports,
   );
   const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
   let current = config;
   let running: Gateway | undefined;
-  const recorder = new Recorder(config.observe);
   let beside: Beside | undefined;
   const manager: Announcer = await announcer(log);
   const status = openStatusSocket(
@@ -69,7 +80,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   const follow = async (): Promise<void> => {
     const on = readSwitch(current.stateDir) === 'on';
     if (on && running === undefined) {
-      running = new Gateway(current, log, store, recorder);
+      running = new Gateway(current, log, store, recorder, exports);
       await running.start(beside?.address);
     } else if (!on && running !== undefined) {
       await running.stop();
@@ -113,6 +124,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       running = undefined;
       current = next.config;
       recorder.limit(current.observe);
+      await exports.follow();
       log.info('reloaded');
       await follow();
     });
@@ -123,6 +135,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
       config: () => current,
       report: () => board.report(current, running?.status()),
       recorder,
+      metricsText: () => exports.metricsText(),
       async switchTo(position) {
         writeSwitch(current.stateDir, position);
         await followSwitch();
@@ -132,7 +145,10 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
     (code, text, level) => log.notice(code, text, level),
   );
 
-  void inTurn(follow);
+  void inTurn(async () => {
+    await exports.follow();
+    await follow();
+  });
   const watcher = watchSwitch(config.stateDir, log, () => void followSwitch());
   const onHangup = (): void => void reload();
   const onEnd = (): void =>
@@ -148,6 +164,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   watcher?.close();
   await beside?.close();
   status.close();
+  exports.close();
   manager.close();
   process.off('SIGHUP', onHangup).off('SIGTERM', onEnd).off('SIGINT', onEnd);
   if (failed !== undefined) {
@@ -180,6 +197,7 @@ class Gateway {
   readonly #log: Log;
   readonly #store: Store;
   readonly #recorder: Recorder;
+  readonly #exports: Exports;
   readonly #engine: Engine;
   readonly #inputs: Input[] = [];
   #plane: DataPlane | undefined;
@@ -189,11 +207,12 @@ class Gateway {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  constructor(config: GatewayConfig, log: Log, store: Store, recorder: Recorder) {
+  constructor(config: GatewayConfig, log: Log, store: Store, recorder: Recorder, exports: Exports) {
     this.#config = config;
     this.#log = log;
     this.#store = store;
     this.#recorder = recorder;
+    this.#exports = exports;
     const choose = chooser(config);
     this.#engine = new Engine({
       policy: config.policy,
@@ -284,6 +303,7 @@ class Gateway {
     for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift()) {
       const now = wallClock();
       const outputs = this.#engine.handle(now, input);
+      this.#exports.metrics?.engineTook(wallClock() - now);
       this.#carryOut(outputs);
       // Whoever looks on, looks at what has left already.
       this.#recorder.take(now, input, outputs, wallClock());

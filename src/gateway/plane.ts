@@ -23,6 +23,8 @@ export interface PlaneStatus {
   readonly dropped: Readonly<Record<string, number>>;
   /** TCP connections of phones and of providers. */
   readonly connections: number;
+  /** Signs of life to the kernel since the start; undefined where no kernel waits for one. */
+  readonly heartbeats: number | undefined;
 }
 
 export interface OpenPlane {
@@ -68,7 +70,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
       facts: { listen: plane.addresses },
       status: () => {
         const { dropped, connections: open } = plane.snapshot();
-        return { resting: undefined, traffic, dropped, connections: open };
+        return { resting: undefined, traffic, dropped, connections: open, heartbeats: undefined };
       },
     };
   }
@@ -107,7 +109,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
       ipv6: plane.ipv6(),
     },
     status: () => {
-      const { shed, dropped, connections: open } = plane.stats();
+      const { shed, dropped, connections: open, heartbeats } = plane.stats();
       return {
         resting: plane.resting(),
         traffic: () => plane.mediaTraffic(),
@@ -118,6 +120,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
           strangers: dropped?.strangers ?? 0,
         },
         connections: open,
+        heartbeats,
       };
     },
   };

@@ -12,6 +12,7 @@ import { formatEndpoint } from '../core/net/address.ts';
 import type { Log } from '../observe/log.ts';
 import { redact } from '../observe/redaction.ts';
 import { eventSentence } from '../observe/sentence.ts';
+import type { Exports } from './exports.ts';
 import type { PlaneStatus } from './plane.ts';
 import {
   type CallStatus,
@@ -225,11 +226,12 @@ function limits(
 }
 
 /** The log, with the board as a listener. */
-export function boardedLog(log: Log, board: StatusBoard): Log {
+export function boardedLog(log: Log, board: StatusBoard, exports: Pick<Exports, 'event'>): Log {
   return {
     ...log,
     event(event) {
       board.event(event);
+      exports.event(event);
       if (event.kind !== 'limit.reached' || board.isNews(event.limit)) log.event(event);
     },
     notice(code, text, level) {

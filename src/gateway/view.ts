@@ -11,6 +11,8 @@ export interface GatewayView {
   /** Made anew with every call; nothing in it is hidden. */
   report(): StatusReport;
   readonly recorder: Recorder;
+  /** In the exposition format of Prometheus (text, version 0.0.4). Counts begin when it is first asked for. */
+  metricsText(): Promise<string>;
   /** Followed when it resolves. */
   switchTo(position: SwitchPosition): Promise<void>;
   /** Reads the configuration again; what is wrong with it, if anything: then the old one stays in force. */

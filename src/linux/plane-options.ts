@@ -45,6 +45,8 @@ export interface LinuxPlaneStats {
   readonly mediaMappings: number;
   readonly elements: number;
   readonly sendFailures: number;
+  /** Signs of life to the kernel. */
+  readonly heartbeats: number;
   /** Requests dropped because more came than could be handled. */
   readonly shed: number;
   /** Packets that the kernel has dropped before they came to us. */

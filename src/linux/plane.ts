@@ -64,6 +64,7 @@ class Plane implements LinuxPlane {
   #tcp: TcpSignalling | undefined;
   #timers: NodeJS.Timeout[] = [];
   #lastBeatMs = 0;
+  #heartbeats = 0;
   #sendFailures = 0;
   readonly #sends = new SendQueue(() => this.#sendFailures++);
   /** What is answered when the kernel has taken it, by whose elements these are. */
@@ -154,6 +155,7 @@ class Plane implements LinuxPlane {
       mediaMappings: this.#kernel?.media.size ?? 0,
       elements: this.#kernel?.store.size ?? 0,
       sendFailures: this.#sendFailures,
+      heartbeats: this.#heartbeats,
       shed: this.#overload.dropped,
       dropped: this.#kernel?.floods.dropped,
     };
@@ -358,6 +360,7 @@ class Plane implements LinuxPlane {
   #pulse(): void {
     this.#running().elements.apply(renew(SETS.heartbeat, heartbeats(HEARTBEAT_S * 1_000)));
     this.#lastBeatMs = performance.now();
+    this.#heartbeats++;
   }
 
   #beat(): void {

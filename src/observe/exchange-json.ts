@@ -8,6 +8,7 @@ interface WrittenExchange {
   readonly atMs: number;
   readonly handledMs: number;
   readonly flow?: Flow;
+  readonly verdict?: Exchange['verdict'];
   readonly callId?: string;
   readonly received?: string;
   readonly sent: readonly { readonly flow: Flow; readonly bytes: string }[];
@@ -15,12 +16,13 @@ interface WrittenExchange {
 }
 
 export function writeExchange(exchange: Exchange): string {
-  const { id, atMs, handledMs, flow, callId, received, sent, events } = exchange;
+  const { id, atMs, handledMs, flow, verdict, callId, received, sent, events } = exchange;
   const written: WrittenExchange = {
     id,
     atMs,
     handledMs,
     ...(flow === undefined ? {} : { flow }),
+    ...(verdict === undefined ? {} : { verdict }),
     ...(callId === undefined ? {} : { callId }),
     ...(received === undefined ? {} : { received: base64(received) }),
     sent: sent.map(({ flow: to, bytes }) => ({ flow: to, bytes: base64(bytes) })),
@@ -31,12 +33,13 @@ export function writeExchange(exchange: Exchange): string {
 
 /** Of text that `writeExchange` wrote; it is not checked again. */
 export function readExchange(written: WrittenExchange): Exchange {
-  const { id, atMs, handledMs, flow, callId, received, sent, events } = written;
+  const { id, atMs, handledMs, flow, verdict, callId, received, sent, events } = written;
   return {
     id,
     atMs,
     handledMs,
     flow,
+    verdict,
     callId,
     received: received === undefined ? undefined : octets(received),
     sent: sent.map(({ flow: to, bytes }) => ({ flow: to, bytes: octets(bytes) })),

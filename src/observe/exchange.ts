@@ -40,6 +40,8 @@ export interface Exchange {
   readonly sent: readonly SentMessage[];
   /** In their order; `message.translated` carries the edits, with spans in `received`, rules and sources. */
   readonly events: readonly AlgEvent[];
+  /** What became of what came; undefined where nothing came, or where it was for us. */
+  readonly verdict: MessageEvent['kind'] | undefined;
   /** Found when it is asked for. */
   readonly callId: string | undefined;
 }
@@ -86,6 +88,13 @@ export class PlainExchange implements KeptExchange {
     let held = 2 * OVERHEAD + 2 * (received?.length ?? 0);
     for (const { bytes } of sent) held += bytes.length;
     this.held = held;
+  }
+
+  get verdict(): MessageEvent['kind'] | undefined {
+    for (const { kind } of this.events)
+      if (kind === 'message.translated' || kind === 'message.passed' || kind === 'message.dropped')
+        return kind;
+    return undefined;
   }
 
   get callId(): string | undefined {
@@ -223,6 +232,10 @@ export class PackedExchange implements KeptExchange {
 
   get events(): readonly AlgEvent[] {
     return [...this.#before, this.#event(), ...(this.#after?.events ?? NOTHING)];
+  }
+
+  get verdict(): MessageEvent['kind'] {
+    return this.#kind;
   }
 
   get callId(): string | undefined {

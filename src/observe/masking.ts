@@ -73,7 +73,7 @@ export function maskMessage(bytes: Uint8Array): Uint8Array {
 
 /** The exchange with everything hidden in it, and the edits where they were. */
 export function maskExchange(exchange: Exchange): Exchange {
-  const { id, atMs, handledMs, flow, callId, events } = exchange;
+  const { id, atMs, handledMs, flow, verdict, callId, events } = exchange;
   const received = exchange.received === undefined ? undefined : maskMessage(exchange.received);
   const sent: SentMessage[] = exchange.sent.map(({ flow: to, bytes }) => ({
     flow: to,
@@ -87,6 +87,7 @@ export function maskExchange(exchange: Exchange): Exchange {
     flow,
     received,
     sent,
+    verdict,
     callId,
     events: events.map((event): AlgEvent => {
       if (event.kind !== 'message.translated' || received === undefined || left === undefined)
