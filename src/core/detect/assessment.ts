@@ -34,7 +34,7 @@ export function assess(record: CheckRecord): CheckReport {
   const all = [
     ...groupFindings([...compared, ...betweenMessages(arrived, compared)], arrived),
     ...onEveryPort(compared).map((one) => behaviour(one)),
-    ...lossesOf(passages).map((loss) => behaviour(loss)),
+    ...lossesOf(passages, record.answered).map((loss) => behaviour(loss)),
     ...record.observations.map((observation) => behaviour(observation)),
   ].sort((a, b) => b.severity - a.severity || b.seen - a.seen);
   const findings = all.filter((finding) => !finding.consistent);

@@ -99,6 +99,8 @@ export interface CheckRecord {
   readonly facts: readonly Fact[];
   readonly workarounds: readonly Workaround[];
   readonly location?: Location | undefined;
+  /** The ids of requests that somebody on the way has answered. */
+  readonly answered?: ReadonlySet<string>;
 }
 
 /** A fault that shows in behaviour, by the step that saw it. */

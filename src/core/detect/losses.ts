@@ -13,7 +13,11 @@ export type LossObservation = BehaviourObservation;
 /** A message has to be lost so often before anything is concluded. */
 const ENOUGH_TRIES = 3;
 
-export function lossesOf(all: readonly Passage[]): LossObservation[] {
+/** `answered`: the ids of requests that somebody on the way has answered; what becomes of those is told by that. */
+export function lossesOf(
+  all: readonly Passage[],
+  answered: ReadonlySet<string> = new Set(),
+): LossObservation[] {
   // Other steps judge what they lose themselves: there silence is what is measured.
   const passages = all.filter(({ step }) => step === 'matrix');
   const found: LossObservation[] = [];
@@ -36,7 +40,7 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
     );
     return found;
   }
-  found.push(...lostKinds(sip, 'DROP-METHOD', 'on their way to the provider'));
+  found.push(...lostKinds(sip, answered, 'DROP-METHOD', 'on their way to the provider'));
   const sipIn = into.filter(({ portKind }) => portKind === 'sip');
   const requestsIn = sipIn.filter(({ what }) => !what.startsWith('200 '));
   const responsesIn = sipIn.filter(({ what }) => what.startsWith('200 '));
@@ -48,7 +52,7 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
         requestsIn.find(({ tries }) => tries >= ENOUGH_TRIES),
       ),
     );
-  else found.push(...lostKinds(sipIn, 'DROP-METHOD', 'on their way to the phone'));
+  else found.push(...lostKinds(sipIn, answered, 'DROP-METHOD', 'on their way to the phone'));
   return found;
 }
 
@@ -56,13 +60,20 @@ export function lossesOf(all: readonly Passage[]): LossObservation[] {
 export const NOT_SIP = 'a datagram that is not SIP';
 
 /** Kinds of messages that were lost at every try, while others passed in the same direction on the same port. */
-function lostKinds(passages: readonly Passage[], fault: FaultId, where: string): LossObservation[] {
+function lostKinds(
+  passages: readonly Passage[],
+  answered: ReadonlySet<string>,
+  fault: FaultId,
+  where: string,
+): LossObservation[] {
   if (!passages.some(hasArrived)) return [];
   const kinds = new Map<string, Passage[]>();
   for (const passage of passages) kinds.set(passage.what, [...(kinds.get(passage.what) ?? []), passage]);
   const lost = [...kinds].filter(
     ([, all]) =>
-      !all.some(isAnsweredOnTheWay) && all.every(isLost) && all.some(({ tries }) => tries >= ENOUGH_TRIES),
+      !all.some(({ id }) => answered.has(id)) &&
+      all.every(isLost) &&
+      all.some(({ tries }) => tries >= ENOUGH_TRIES),
   );
   if (lost.length === 0) return [];
   const names = lost.map(([what]) => what);
@@ -89,10 +100,6 @@ function observe(fault: FaultId, explanation: string, passage: Passage | undefin
 
 function isLost(passage: Passage): boolean {
   return passage.received === undefined;
-}
-
-function isAnsweredOnTheWay(passage: Passage): boolean {
-  return isLost(passage) && passage.strangeAnswer !== undefined;
 }
 
 function hasArrived(passage: Passage): boolean {

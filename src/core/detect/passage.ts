@@ -32,8 +32,6 @@ export interface Passage {
   readonly deliveredTo: Endpoint | undefined;
   /** How often it was sent before it arrived, or was given up. */
   readonly tries: number;
-  /** An answer to it that came while it had not arrived: somebody on the way has made it. */
-  readonly strangeAnswer?: Uint8Array | undefined;
   /** Whether the id was still in it; without, it was known by its place and time. */
   readonly recognised: boolean;
 }

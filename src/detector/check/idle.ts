@@ -9,7 +9,7 @@ import { evidenceOf } from '../../core/detect/evidence.ts';
 import { faultById } from '../../core/detect/faults.ts';
 import { describeLifetime, type IdleSample, type Lifetime, lifetimeOf } from '../../core/detect/lifetime.ts';
 import type { Passage } from '../../core/detect/passage.ts';
-import { contactUri, serverRequest } from '../../core/detect/probe.ts';
+import { serverRequest } from '../../core/detect/probe.ts';
 import { endpointOf, registrarView } from '../../core/detect/registrar-view.ts';
 import { type Endpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
@@ -167,10 +167,9 @@ async function tryRegistered(
   keepaliveMs?: number,
 ): Promise<Trial | undefined> {
   const phone = await stand.phone();
-  const register = await registerPhone(stand, phone, place, STEP, ', before a pause');
-  const { received, outside } = register ?? {};
-  if (register === undefined || received === undefined || outside === undefined) return undefined;
-  const contact = contactUri(received);
+  const { request, registered } = await registerPhone(stand, phone, place, STEP, ', before a pause');
+  if (registered === undefined) return undefined;
+  const { outside, contact } = registered;
   const until = performance.now() + idleMs;
   if (keepaliveMs !== undefined)
     while (performance.now() + keepaliveMs < until) {
@@ -202,7 +201,7 @@ async function tryRegistered(
   // A Contact that is wrong is no mapping that has died: where the REGISTER came from tells the two apart.
   const isWrongContact = call.received === undefined && !sameEndpoint(to, outside);
   const passage = isWrongContact ? ((await ring(outside)) ?? call) : call;
-  return { idleMs, alive: passage.received !== undefined, passage, register };
+  return { idleMs, alive: passage.received !== undefined, passage, register: request };
 }
 
 async function tryPlain(

@@ -29,7 +29,7 @@ export async function receiveCalls(stand: Stand, idleMs: number): Promise<StepRe
   if (sip === undefined || control === undefined) throw new NotChecked('the reflector lacks ports for it');
   const phone = await stand.phone();
   const plain = await stand.phone();
-  const registered = await registerPhone(stand, phone, sip, STEP);
+  const { request, registered } = await registerPhone(stand, phone, sip, STEP);
   const reached = await stand.sendOut(plain, control, { step: STEP, what: 'a datagram' }, (id) =>
     octetsOf(id),
   );
@@ -37,7 +37,7 @@ export async function receiveCalls(stand: Stand, idleMs: number): Promise<StepRe
   await sleep(idleMs);
   const observations: BehaviourObservation[] = [];
   const facts: Fact[] = [];
-  const incoming = new Incoming(stand, phone, sip, registered);
+  const incoming = new Incoming(stand, phone, sip, request);
   // First those from elsewhere: the phone's answers to a call would open the way.
   const elsewhere = [
     { place: stand.udp('other')[0], fault: 'DROP-SPI', who: 'another port of the registrar' },

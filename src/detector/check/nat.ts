@@ -52,10 +52,6 @@ export async function measureNat(stand: Stand): Promise<StepResult> {
       ? 'A packet from inside to a mapping of this NAT comes back in (hairpinning).'
       : 'A packet from inside to a mapping of this NAT does not come back in (no hairpinning).',
   });
-  facts.push({
-    id: 'nat-carrier',
-    text: 'Whether there is a second NAT was not checked: that takes asking the router for its own address (UPnP, PCP).',
-  });
   return { result: `${mapping}; ${filtering}`, facts };
 }
 

@@ -9,7 +9,7 @@ import { mediaEndpoint } from '../../core/detect/dialog.ts';
 import { evidenceOf } from '../../core/detect/evidence.ts';
 import { type FaultId, faultById } from '../../core/detect/faults.ts';
 import type { Passage } from '../../core/detect/passage.ts';
-import { contactUri, phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
+import { phoneRequest, serverRequest } from '../../core/detect/probe.ts';
 import { endpointOf } from '../../core/detect/registrar-view.ts';
 import {
   type Address,
@@ -21,6 +21,7 @@ import {
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Place } from '../control/protocol.ts';
 import type { Phone } from './phone.ts';
+import { registerPhone } from './registration.ts';
 import type { Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 
@@ -129,27 +130,10 @@ async function tryPair(
 
 /** The REGISTER, where it did not arrive. */
 async function register(stand: Stand, place: Place, set: Telephone): Promise<Passage | undefined> {
-  const passage = await stand.sendOut(set.sip, place, { step: STEP, what: `REGISTER of ${set.name}` }, (id) =>
-    phoneRequest({
-      id,
-      method: 'REGISTER',
-      transport: 'UDP',
-      dress: 'plain',
-      inside: set.sip.local,
-      server: place,
-    }),
-  );
-  const { received, outside } = passage;
-  if (received === undefined || outside === undefined) return passage;
-  set.outside = outside;
-  set.contact = contactUri(received) ?? `sip:phone@${formatEndpoint(outside)}`;
-  const bindings = [set.contact];
-  await stand.sendIn(set.sip, place, { step: STEP, what: `200 to REGISTER of ${set.name}` }, (id) =>
-    responseTo({
-      ...{ id, request: received, status: 200, reason: 'OK', own: place, source: outside, transport: 'UDP' },
-      bindings,
-    }),
-  );
+  const { request, registered } = await registerPhone(stand, set.sip, place, STEP, ` of ${set.name}`);
+  if (registered === undefined) return request;
+  set.outside = registered.outside;
+  set.contact = registered.contact ?? `sip:phone@${formatEndpoint(registered.outside)}`;
   return undefined;
 }
 

@@ -10,6 +10,7 @@ import type {
   Fact,
   Workaround,
 } from '../../core/detect/check-report.ts';
+import { foreignAnswers } from '../../core/detect/foreign-answers.ts';
 import type { Location } from '../../core/detect/location.ts';
 import { NOT_SIP } from '../../core/detect/losses.ts';
 import type { Passage } from '../../core/detect/passage.ts';
@@ -160,6 +161,7 @@ export class Check {
       });
       await Promise.race([check.#sequence(), lost]);
       const { passages } = stand;
+      const foreign = foreignAnswers([...stand.sights()], passages, stand.serverIds);
       const report = assess({
         passages,
         observations: check.#observations,
@@ -167,6 +169,7 @@ export class Check {
         facts: check.#facts,
         workarounds: check.#workarounds,
         location: check.#location,
+        answered: new Set(foreign.map(({ request }) => request.id)),
       });
       const routers = check.#location?.routers.map(({ address }) => address) ?? [];
       return { report, passages, addresses: [...routers, ...check.#addresses] };

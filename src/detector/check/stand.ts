@@ -158,11 +158,6 @@ export class Stand {
       arrived ??= arrival;
       wake();
     });
-    let strangeAnswer: Uint8Array | undefined;
-    const stopAnswers = phone.listen(({ bytes }) => {
-      const isOurs = [...this.serverIds].some((one) => holds(bytes, one));
-      if (arrived === undefined && isResponse(bytes) && holds(bytes, id) && !isOurs) strangeAnswer ??= bytes;
-    });
     let sentAt = 0;
     let tries = 0;
     while (arrived === undefined && tries < mostTries) {
@@ -173,7 +168,6 @@ export class Stand {
       if (arrived === undefined) await within(promise, patienceMs);
     }
     stop();
-    stopAnswers();
     const found = arrived ?? orphans.find((one) => this.#isLikely(one, phone, place));
     if (found !== undefined) this.#outside.set(mappingKey(phone, place), found.from);
     if (found !== undefined && tries > 1) this.#retried++;
@@ -189,7 +183,6 @@ export class Stand {
       receivedAt: found?.at,
       deliveredTo: undefined,
       tries,
-      strangeAnswer,
       recognised: arrived !== undefined,
     };
     this.passages.push(passage);
@@ -317,12 +310,6 @@ function mappingKey(phone: Phone, place: Place): string {
 
 /** An id of any check (probe.ts). */
 const OTHER_PROBE = /\r\nX-Probe: [g-z]{34}\r\n/;
-
-function isResponse(bytes: Uint8Array): boolean {
-  return (
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', 0, 8) === 'SIP/2.0 '
-  );
-}
 
 function holds(bytes: Uint8Array, id: string): boolean {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(id, 0, 'latin1');

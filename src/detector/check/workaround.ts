@@ -7,10 +7,11 @@ import { isEditedCorrectly } from '../../core/detect/assessment.ts';
 import type { BehaviourObservation, Workaround } from '../../core/detect/check-report.ts';
 import { faultById } from '../../core/detect/faults.ts';
 import { isUnaltered, type Passage } from '../../core/detect/passage.ts';
-import { phoneRequest, responseTo, serverRequest } from '../../core/detect/probe.ts';
+import { serverRequest } from '../../core/detect/probe.ts';
 import { type Address, formatEndpoint, parseAddress } from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
 import { Phone } from './phone.ts';
+import { registerPhone } from './registration.ts';
 import { portKindOf, type Stand, within } from './stand.ts';
 import type { StepResult } from './step.ts';
 import { Stream, StreamError, WRONG_KEY } from './stream.ts';
@@ -105,30 +106,10 @@ function judge(
 /** REGISTER and its answer, and a call in. */
 async function overUdp(stand: Stand, phone: Phone, place: Place): Promise<Passage[]> {
   const passages: Passage[] = [];
-  const register = await stand.sendOut(phone, place, { step: STEP, what: 'REGISTER' }, (id) =>
-    phoneRequest({
-      id,
-      method: 'REGISTER',
-      transport: 'UDP',
-      dress: 'plain',
-      inside: phone.local,
-      server: place,
-    }),
-  );
-  passages.push(register);
-  const { received, outside } = register;
-  if (received === undefined || outside === undefined) return passages;
-  const answer = await stand.sendIn(phone, place, { step: STEP, what: '200 to REGISTER' }, (id) =>
-    responseTo({
-      id,
-      request: received,
-      status: 200,
-      reason: 'OK',
-      own: place,
-      source: outside,
-      transport: 'UDP',
-    }),
-  );
+  const { request, registered } = await registerPhone(stand, phone, place, STEP);
+  passages.push(request);
+  if (registered === undefined) return passages;
+  const { outside, answer } = registered;
   const call = await stand.sendIn(phone, place, { step: STEP, what: 'INVITE' }, (id) =>
     serverRequest({
       ...{ id, method: 'INVITE', transport: 'UDP', dress: 'plain', server: place, outside },
