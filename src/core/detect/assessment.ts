@@ -19,7 +19,7 @@ import type { Comparison, Finding, KnownMapping } from './comparison.ts';
 import { compareConversation } from './conversation.ts';
 import { guessEngine } from './engine-fingerprint.ts';
 import { evidenceOf } from './evidence.ts';
-import { faultById } from './faults.ts';
+import { type FaultId, faultById } from './faults.ts';
 import { type LossObservation, lossesOf } from './losses.ts';
 import { isUnaltered, type Passage } from './passage.ts';
 import { registrarView } from './registrar-view.ts';
@@ -30,12 +30,17 @@ export function assess(record: CheckRecord): CheckReport {
   const arrived = passages.filter((passage) => passage.received !== undefined);
   const altered = arrived.filter((passage) => isUnaltered(passage) === false);
   const mappings = mappingsOf(passages);
+  // Where messages are lost for coming fast, a loss says nothing about their kind, or about the pause before them.
+  const isThrottled = record.observations.some(({ fault }) => fault === 'DROP-RATE');
+  const isSaid = ({ fault }: LossObservation): boolean => !isThrottled || !OF_LOSSES.has(fault);
   const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, mappings) }));
   const all = [
     ...groupFindings([...compared, ...betweenMessages(arrived, compared)], arrived),
     ...onEveryPort(compared).map((one) => behaviour(one)),
-    ...lossesOf(passages, record.answered).map((loss) => behaviour(loss)),
-    ...record.observations.map((observation) => behaviour(observation)),
+    ...lossesOf(passages, record.answered)
+      .filter(isSaid)
+      .map((loss) => behaviour(loss)),
+    ...record.observations.filter(isSaid).map((observation) => behaviour(observation)),
   ].sort((a, b) => b.severity - a.severity || b.seen - a.seen);
   const findings = all.filter((finding) => !finding.consistent);
   const edits = all.filter((finding) => finding.consistent);
@@ -90,6 +95,14 @@ function compareOne(passage: Passage, mappings: readonly KnownMapping[]): Compar
     confidence: 'A',
   });
 }
+
+/** What is concluded from losses alone. */
+const OF_LOSSES: ReadonlySet<FaultId> = new Set([
+  'DROP-METHOD',
+  'DROP-MALFORMED',
+  'TIME-ALG-SIGNAL',
+  'TIME-UDP-SHORT',
+]);
 
 interface Compared {
   readonly passage: Passage;

@@ -1,6 +1,7 @@
 /** A loss has a name only where its like passes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { octetsOf } from '../sip/octets.ts';
 import { lossesOf, NOT_SIP } from './losses.ts';
 import type { Passage, PortKind } from './passage.ts';
 
@@ -48,4 +49,19 @@ test('requests of the server that never come in, where responses do, are incomin
   const lost = ['OPTIONS', 'INVITE', 'NOTIFY'].map((what) => passage(what, 'sip', false, into));
   const out = passage('OPTIONS', 'sip', true);
   assert.deepEqual(faultsOf([out, passage('200 to OPTIONS', 'sip', true, into), ...lost]), ['DROP-INBOUND']);
+});
+
+test('everything of one socket, and nothing of the others, is a box that has room for one', () => {
+  const from = (port: number, arrives: boolean, more: Partial<Passage> = {}): Passage =>
+    passage('REGISTER', 'sip', arrives, {
+      ...{ inside: { address: '192.168.1.50', port }, sent: octetsOf('REGISTER sip:x SIP/2.0\r\n\r\n') },
+      ...more,
+    });
+  const others = [from(40_001, false), from(40_002, false), passage('OPTIONS', 'control', true)];
+  const first = [from(40_000, true), from(40_000, true, { direction: 'to-client', step: 'idle' })];
+  const elsewhere = first.map((one) => ({ ...one, step: 'idle' }));
+  assert.deepEqual(faultsOf([...others, ...elsewhere]), ['MULTI-ONESERVER']);
+  // One way only, or of two sockets, is something else.
+  assert.deepEqual(faultsOf([...others, elsewhere[0]!]), ['DROP-5060']);
+  assert.deepEqual(faultsOf([...others, ...elsewhere, from(40_003, true, { step: 'idle' })]), ['DROP-5060']);
 });

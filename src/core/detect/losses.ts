@@ -3,6 +3,8 @@
  * while its like passes is somebody's.
  */
 
+import { endpointKey, formatEndpoint } from '../net/address.ts';
+import { textOf } from '../sip/octets.ts';
 import type { BehaviourObservation } from './check-report.ts';
 import { evidenceOf } from './evidence.ts';
 import { type FaultId, faultById } from './faults.ts';
@@ -12,6 +14,8 @@ export type LossObservation = BehaviourObservation;
 
 /** A message has to be lost so often before anything is concluded. */
 const ENOUGH_TRIES = 3;
+/** So many sockets from which nothing passes, beside one from which everything does. */
+const ENOUGH_OTHERS = 2;
 
 /** `answered`: the ids of requests that somebody on the way has answered; what becomes of those is told by that. */
 export function lossesOf(
@@ -28,6 +32,8 @@ export function lossesOf(
   const sip = out.filter(({ portKind, what }) => portKind === 'sip' && what !== NOT_SIP);
   const control = out.filter(({ portKind }) => portKind === 'control');
   if (sip.length > 0 && sip.every(isLost) && control.some(hasArrived)) {
+    const one = onePhone(all);
+    if (one !== undefined) return [one];
     const plain = passages.find(({ what }) => what === NOT_SIP);
     found.push(
       observe(
@@ -54,6 +60,27 @@ export function lossesOf(
     );
   else found.push(...lostKinds(sipIn, answered, 'DROP-METHOD', 'on their way to the phone'));
   return found;
+}
+
+/** Where everything of one socket passes, both ways, and nothing of all others: the box has room for one. */
+function onePhone(all: readonly Passage[]): LossObservation | undefined {
+  const bySocket = new Map<string, Passage[]>();
+  for (const passage of all)
+    if (passage.portKind === 'sip' && passage.transport === 'udp' && isSip(passage.sent)) {
+      const key = endpointKey(passage.inside);
+      bySocket.set(key, [...(bySocket.get(key) ?? []), passage]);
+    }
+  const passing = [...bySocket.values()].filter((some) => some.some(hasArrived));
+  const lost = [...bySocket.values()].filter((some) => some.every(isLost));
+  const [first] = passing;
+  if (first === undefined || passing.length > 1 || lost.length < ENOUGH_OTHERS) return undefined;
+  const ways = new Set(first.filter(hasArrived).map(({ direction }) => direction));
+  if (first.some(isLost) || ways.size < 2) return undefined;
+  return observe(
+    'MULTI-ONESERVER',
+    `SIP of one socket, ${formatEndpoint(first[0]!.inside)}, passes both ways, and none of ${lost.length} others does: the box has room for one.`,
+    lost[0]!.find(({ tries }) => tries >= ENOUGH_TRIES),
+  );
 }
 
 /** How the datagram is called that has nothing of SIP but its port. */
@@ -96,6 +123,10 @@ function observe(fault: FaultId, explanation: string, passage: Passage | undefin
     explanation,
     ...(passage === undefined ? {} : { portKinds: [passage.portKind], evidence: evidenceOf(passage) }),
   };
+}
+
+function isSip(bytes: Uint8Array): boolean {
+  return /^[^\r\n]*\bSIP\/2\.0\b/.test(textOf(bytes, 0, Math.min(bytes.length, 400)));
 }
 
 function isLost(passage: Passage): boolean {
