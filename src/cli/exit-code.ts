@@ -7,6 +7,8 @@ export const exitCode = {
   usage: 2,
   /** The machine does not allow it: rights, interfaces, kernel, missing programs. */
   environment: 3,
+  /** The answer is another one than the time before: `monitor --once`. */
+  changed: 4,
   /** A bug of ours (EX_SOFTWARE of sysexits.h). */
   bug: 70,
 } as const;

@@ -39,7 +39,7 @@ First steps:
   sipalg check HOST:PORT/TOKEN/PIN             whether something alters SIP between here and a \`sipalg reflector\`
   sipalg router search fritzbox                how that router's SIP ALG is switched off, and back
 
-Exit codes: 0 fine, 1 the answer is no, 2 command line or configuration, 3 this machine, 70 a bug of ours`,
+Exit codes: 0 fine, 1 the answer is no, 2 command line or configuration, 3 this machine, 4 changed, 70 a bug of ours`,
   );
 
 addConfigOptions(program.command('gateway').summary('run the gateway'))
@@ -324,8 +324,9 @@ update, an ALG that was switched off may be on again. A reflector that cannot be
   .addHelpText(
     'after',
     `
-Exit codes with --once: 0 unaltered, or edited by an ALG without fault; 1 something does harm; 2 the command line; 3 no verdict.
-That something has changed stands in the output ("changed") and goes to the webhook; it has no code of its own.`,
+Exit codes with --once: 0 unaltered, or edited by an ALG without fault; 1 something does harm, as it did before; 2 the command line;
+3 no verdict; 4 the verdict or the faults are others than the time before, for better or worse. The change stands in the output
+("changed") and goes to the webhook; where that does not take it, it is kept (50 at most, 120 tries) and sent after the next check.`,
   )
   .action(running(async (target, options) => (await import('./monitor.ts')).monitor(target, options)));
 

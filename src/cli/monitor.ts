@@ -46,6 +46,7 @@ export async function monitor(target: string | undefined, options: MonitorOption
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(exitCode.ok));
   for (;;) {
     const code = await runOnce();
+    await tellNotices();
     if (options.once === true) {
       history.close();
       return code;
@@ -80,7 +81,8 @@ export async function monitor(target: string | undefined, options: MonitorOption
         changed: change !== undefined,
         text: headline,
       });
-      if (change !== undefined) await tellChange(change, headline);
+      if (change !== undefined) tellChange(change, headline);
+      if (change !== undefined) return exitCode.changed;
       return verdict === 'faulty' ? exitCode.negative : exitCode.ok;
     } catch (error) {
       const failure = failureFrom(error);
@@ -91,7 +93,7 @@ export async function monitor(target: string | undefined, options: MonitorOption
     }
   }
 
-  async function tellChange({ from, to, appeared, gone, isBack }: Change, headline: string): Promise<void> {
+  function tellChange({ from, to, appeared, gone, isBack }: Change, headline: string): void {
     const facts = {
       reflector: name,
       at: new Date(to.at).toISOString(),
@@ -105,11 +107,34 @@ export async function monitor(target: string | undefined, options: MonitorOption
     };
     say('changed', { level: 'warn', ...facts });
     if (webhook === undefined) return;
-    const why = await tellWebhook(webhook, { schema: 'sipalg-monitor/1', event: 'changed', ...facts });
-    say(
-      why === undefined ? 'webhook-told' : 'webhook-failed',
-      why === undefined ? {} : { level: 'warn', text: why },
+    const lost = history.addNotice(
+      JSON.stringify({ schema: 'sipalg-monitor/1', event: 'changed', ...facts }),
     );
+    if (lost > 0)
+      say('webhook-given-up', {
+        level: 'warn',
+        text: `${lost} older changes were never taken by the webhook`,
+      });
+  }
+
+  /** What has changed now, and what no earlier run could tell. In order, so that the last that is told is the newest. */
+  async function tellNotices(): Promise<void> {
+    if (webhook === undefined) return;
+    for (const notice of history.notices()) {
+      const why = await tellWebhook(webhook, notice.body);
+      if (why === undefined) {
+        history.noticeTold(notice);
+        say('webhook-told', {});
+        continue;
+      }
+      const isOver = history.noticeFailed(notice);
+      say(isOver ? 'webhook-given-up' : 'webhook-failed', {
+        level: 'warn',
+        text: isOver ? why : `${why}; it is kept, and sent again after the next check`,
+      });
+      // What does not take this one is not there for the next either.
+      return;
+    }
   }
 }
 

@@ -10,7 +10,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { newDirectory } from '../../demo/run.ts';
-import { changeBetween, History, type Run, since } from '../../src/detector/monitor/history.ts';
+import {
+  changeBetween,
+  History,
+  MOST_NOTICES,
+  MOST_TRIES,
+  type Run,
+  since,
+} from '../../src/detector/monitor/history.ts';
 import { parseWebhook, tellWebhook } from '../../src/detector/monitor/webhook.ts';
 import { BoxLab, helperObstacle } from './lab.ts';
 
@@ -46,18 +53,11 @@ function temporary(): { path: string } & Disposable {
 const WEB_SERVER = `require('node:http').createServer((q, r) => { let b = ''; q.on('data', (c) => b += c);
   q.on('end', () => { console.log(b); r.end(); }); }).listen(8099, '127.0.0.1', () => console.log('ready'));`;
 
-test('the ALG comes back between two runs: it is told, stored, and sent to a web server', {
+test('the ALG comes back between two runs: it is told, stored, and sent to a web server, also where that was down', {
   skip: skip || helperObstacle() || false,
 }, async () => {
   using state = temporary();
   using lab = new BoxLab();
-  const web = lab.client.spawn(process.execPath, ['-e', WEB_SERVER], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const posts: string[] = [];
-  const { promise: ready, resolve } = Promise.withResolvers<void>();
-  createInterface({ input: web.stdout! }).on('line', (line) =>
-    line === 'ready' ? resolve() : posts.push(line),
-  );
-  await ready;
   const invitation = await lab.reflector();
   const args = [
     ...[invitation, '--once', '--state-dir', state.path, '--webhook', 'http://127.0.0.1:8099/'],
@@ -66,20 +66,31 @@ test('the ALG comes back between two runs: it is told, stored, and sent to a web
   const first = await monitor(lab, ...args);
   assert.equal(first.code, 0, JSON.stringify(first.lines));
   assert.equal(first.lines[0]?.verdict, 'unaltered');
-  assert.equal(posts.length, 0);
 
   lab.nft(`table ip helper {
     ct helper kernel-sip { type "sip" protocol udp; }
     chain prerouting { type filter hook prerouting priority filter; udp dport 5060 ct helper set "kernel-sip"; }
   }`);
   const second = await monitor(lab, ...args);
-  assert.equal(second.code, 1);
+  assert.equal(second.code, 4);
   const changed = second.lines.find(({ msg }) => msg === 'changed');
   assert.equal(changed?.fault, 'STATE-REENABLE');
   assert.equal(changed?.before, 'unaltered');
   const appeared = changed?.appeared as string[] | undefined;
   assert.ok(appeared?.includes('SDP-PART'), appeared?.join());
-  assert.deepEqual(second.lines.at(-1)?.msg, 'webhook-told');
+  assert.deepEqual(second.lines.at(-1)?.msg, 'webhook-failed');
+
+  // Now it is up, and is told what it has missed.
+  const web = lab.client.spawn(process.execPath, ['-e', WEB_SERVER], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const posts: string[] = [];
+  const { promise: ready, resolve } = Promise.withResolvers<void>();
+  createInterface({ input: web.stdout! }).on('line', (line) =>
+    line === 'ready' ? resolve() : posts.push(line),
+  );
+  await ready;
+  const third = await monitor(lab, ...args);
+  assert.equal(third.code, 1, 'harm as before, and no change');
+  assert.deepEqual(third.lines.at(-1)?.msg, 'webhook-told');
   assert.equal(posts.length, 1);
   const post = JSON.parse(posts[0]!) as Record<string, unknown>;
   assert.equal(post.verdict, 'faulty');
@@ -87,7 +98,7 @@ test('the ALG comes back between two runs: it is told, stored, and sent to a web
   assert.ok(!posts[0]!.includes(token!) && !posts[0]!.includes(pin!), 'no secret leaves');
 
   const { lines } = await history(lab, state.path);
-  assert.deepEqual(lines, ['unaltered', 'faulty']);
+  assert.deepEqual(lines, ['unaltered', 'faulty', 'faulty']);
 });
 
 async function history(lab: BoxLab, directory: string): Promise<{ lines: string[] }> {
@@ -153,6 +164,45 @@ test('history that is damaged is set aside and told; rows that are not ours are 
   kept.close();
 });
 
+test('what no web server has taken is kept, in order and bounded, and given up in the end', () => {
+  using state = temporary();
+  let kept = History.open(state.path, () => {});
+  assert.equal(kept.addNotice('{"n":0}'), 0);
+  kept.close();
+  kept = History.open(state.path, () => {});
+  assert.deepEqual(
+    kept.notices().map(({ body }) => body),
+    ['{"n":0}'],
+    'it survives a restart',
+  );
+  for (let i = 1; i < MOST_NOTICES; i++) assert.equal(kept.addNotice(`{"n":${i}}`), 0);
+  assert.equal(kept.addNotice('{"n":"last"}'), 1, 'the oldest is given up');
+  const [first, second] = kept.notices();
+  assert.equal(first?.body, '{"n":1}');
+  kept.noticeTold(first!);
+  assert.equal(kept.notices()[0]?.body, second!.body);
+  for (let i = 1; i < MOST_TRIES; i++) assert.equal(kept.noticeFailed(kept.notices()[0]!), false);
+  assert.equal(kept.noticeFailed(kept.notices()[0]!), true);
+  assert.equal(kept.notices()[0]?.body, '{"n":3}');
+  kept.close();
+  // Rows that somebody else wrote.
+  const db = new DatabaseSync(join(state.path, 'monitor.db'));
+  db.exec('DELETE FROM notice');
+  const insert = db.prepare('INSERT INTO notice (body, tries) VALUES (?, ?)');
+  insert.run('no json', 0);
+  insert.run('x'.repeat(100_000), 0);
+  insert.run('{}', -5);
+  insert.run('{}', 9_223_372_036_854_775_807n);
+  insert.run('{"n":"ours"}', 2);
+  db.close();
+  kept = History.open(state.path, () => {});
+  assert.deepEqual(
+    kept.notices().map(({ body, tries }) => [body, tries]),
+    [['{"n":"ours"}', 2]],
+  );
+  kept.close();
+});
+
 test('what has changed, and since when', () => {
   const run = (at: number, verdict: Run['verdict'], ...faults: Run['faults'][number][]): Run => ({
     at,
@@ -177,5 +227,5 @@ test('a webhook is https or this machine, and is given up after three tries', as
     ['http://example.com/', true],
   ] as const)
     assert.ok(parseWebhook(url, force), url);
-  assert.match((await tellWebhook(new URL('http://127.0.0.1:1/'), {}, 1)) ?? '', /3 tries/);
+  assert.match((await tellWebhook(new URL('http://127.0.0.1:1/'), '{}', 1)) ?? '', /3 tries/);
 });

@@ -1,5 +1,5 @@
 /**
- * What checks have said, run by run, in a SQLite file of its own. Bounded in rows and age. A file that cannot be read is set
+ * What checks have said, run by run, in a SQLite file of its own, and what has still to be told to a web server. Bounded in rows and age. A file that cannot be read is set
  * aside and begun anew; a row that was not written by us is left out. No secret is in it: a reflector is known by host and port.
  */
 import { chmodSync, mkdirSync, renameSync } from 'node:fs';
@@ -18,12 +18,26 @@ export interface Run {
   readonly faults: readonly FaultId[];
 }
 
+/** A change that no web server has taken yet. */
+export interface Notice {
+  readonly id: number;
+  /** JSON, as it is sent. */
+  readonly body: string;
+  /** Runs in which it was sent in vain. */
+  readonly tries: number;
+}
+
+/** More changes than that, none of them told: the oldest are given up. */
+export const MOST_NOTICES = 50;
+/** At the default interval of six hours that is a month. */
+export const MOST_TRIES = 120;
+const LONGEST_NOTICE = 16_384;
 export const MOST_ROWS = 5_000;
 export const OLDEST_MS = 400 * 24 * 3_600_000;
 const LONGEST_TEXT = 4_096;
 const BUSY_MS = 2_000;
 const FILE = 'monitor.db';
-const VERSION = 1;
+const VERSION = 2;
 
 export class HistoryError extends Error {
   readonly code = 'state/unusable';
@@ -78,6 +92,42 @@ export class History {
       .run(MOST_ROWS);
   }
 
+  /** Keeps a change until it is told; gives how many were given up for it. */
+  addNotice(body: string): number {
+    this.#db.prepare('INSERT INTO notice (body, tries) VALUES (?, 0)').run(body);
+    const { changes } = this.#db
+      .prepare('DELETE FROM notice WHERE id NOT IN (SELECT id FROM notice ORDER BY id DESC LIMIT ?)')
+      .run(MOST_NOTICES);
+    return Number(changes);
+  }
+
+  /** What has still to be told, the oldest first; rows that make no sense are left out. */
+  notices(): Notice[] {
+    const rows = this.#db
+      .prepare(
+        `SELECT id, body, tries FROM notice WHERE typeof(body) = 'text' AND length(body) <= ${LONGEST_NOTICE}
+         AND typeof(tries) = 'integer' AND tries BETWEEN 0 AND ${MOST_TRIES} AND id <= ${Number.MAX_SAFE_INTEGER} ORDER BY id LIMIT ${MOST_NOTICES}`,
+      )
+      .all();
+    return rows.flatMap(({ id, body, tries }) =>
+      typeof id === 'number' && typeof body === 'string' && typeof tries === 'number' && isJson(body)
+        ? [{ id, body, tries }]
+        : [],
+    );
+  }
+
+  noticeTold({ id }: Notice): void {
+    this.#db.prepare('DELETE FROM notice WHERE id = ?').run(id);
+  }
+
+  /** True where it has been tried often enough, and is given up. */
+  noticeFailed({ id, tries }: Notice): boolean {
+    const isOver = tries + 1 >= MOST_TRIES;
+    if (isOver) this.#db.prepare('DELETE FROM notice WHERE id = ?').run(id);
+    else this.#db.prepare('UPDATE notice SET tries = tries + 1 WHERE id = ?').run(id);
+    return isOver;
+  }
+
   /** Every reflector that there is history of. */
   reflectors(): string[] {
     const rows = this.#db.prepare('SELECT DISTINCT reflector FROM run ORDER BY reflector LIMIT 100').all();
@@ -100,13 +150,24 @@ function opened(path: string): DatabaseSync {
     if (version > VERSION) throw new Damage('a newer sipalg wrote it');
     db.exec(
       `CREATE TABLE IF NOT EXISTS run (reflector TEXT NOT NULL, at INTEGER NOT NULL, verdict TEXT NOT NULL, faults TEXT NOT NULL);
+       CREATE TABLE IF NOT EXISTS notice (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL, tries INTEGER NOT NULL);
        PRAGMA user_version = ${VERSION}`,
     );
     db.prepare('SELECT reflector, at, verdict, faults FROM run LIMIT 1').get();
+    db.prepare('SELECT id, body, tries FROM notice LIMIT 1').get();
     return db;
   } catch (error) {
     db.close();
     throw error;
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

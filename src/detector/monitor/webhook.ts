@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const TRIES = 3;
 const ANSWER_MS = 10_000;
-const PAUSE_MS = 2_000;
+const PAUSE_MS = 1_000;
 
 /** https, or http to this machine itself: what is told is about somebody's line. With `force`, any http as well. */
 export function parseWebhook(text: string, force: boolean): URL | undefined {
@@ -14,7 +14,7 @@ export function parseWebhook(text: string, force: boolean): URL | undefined {
 }
 
 /** Undefined where it was taken, else why not. Redirects are not followed: they may lead elsewhere. */
-export async function tellWebhook(url: URL, body: unknown, pauseMs = PAUSE_MS): Promise<string | undefined> {
+export async function tellWebhook(url: URL, body: string, pauseMs = PAUSE_MS): Promise<string | undefined> {
   let why = '';
   for (let i = 0; i < TRIES; i++) {
     if (i > 0) await sleep(pauseMs * i);
@@ -22,7 +22,7 @@ export async function tellWebhook(url: URL, body: unknown, pauseMs = PAUSE_MS): 
       const response = await fetch(url, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
+        body,
         redirect: 'error',
         signal: AbortSignal.timeout(ANSWER_MS),
       });
