@@ -25,7 +25,7 @@ export interface LadderOptions {
 
 /** The place of an endpoint: an IPv4 address with its port. */
 const ENDPOINT = 21;
-const LABEL = 16;
+const LABEL = 13;
 /** Calls that have a number; then numbers begin anew. */
 const MOST_CALLS = 10_000;
 

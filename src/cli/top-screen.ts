@@ -126,7 +126,7 @@ function headLines(report: StatusReport, rates: Rates): Line[] {
 
 function phoneTable({ phones, phoneCount, at }: StatusReport): Line[] {
   const title: Line = {
-    text: row(['PHONE', 22], ['GATEWAY', 22], ['PROVIDER', 22], ['LEFT', 9], ['REACHED', 10], ['WHO', 0]),
+    text: row(['PHONE', 21], ['WHO', 26], ['LEFT', 10], ['REACHED', 12], ['GATEWAY', 21], ['PROVIDER', 0]),
     style: 'strong',
   };
   if (phones.length === 0) return [{ text: '' }, title, { text: 'no phone has sent anything yet' }];
@@ -137,16 +137,14 @@ function phoneTable({ phones, phoneCount, at }: StatusReport): Line[] {
 
 function phoneLine(phone: PhoneStatus, at: number): Line {
   const { internal, external, peer, expiresAt, lastIncoming, aor, transport, profile } = phone;
+  const who = `${aor ?? 'not registered'}${transport === 'udp' ? '' : ` ${transport}`}${profile?.mode === 'observe' ? ' observed' : ''}`;
   const text = row(
-    [formatEndpoint(internal), 22],
-    [formatEndpoint(external), 22],
-    [peer === undefined ? '-' : formatEndpoint(peer), 22],
-    [expiresAt === undefined ? '-' : span(expiresAt - at), 9],
-    [lastIncoming === undefined ? '-' : `${span(at - lastIncoming)} ago`, 10],
-    [
-      `${aor ?? 'not registered'}${transport === 'udp' ? '' : ` ${transport}`}${profile?.mode === 'observe' ? ' observed' : ''}`,
-      0,
-    ],
+    [formatEndpoint(internal), 21],
+    [who, 26],
+    [expiresAt === undefined ? '-' : span(expiresAt - at), 10],
+    [lastIncoming === undefined ? '-' : `${span(at - lastIncoming)} ago`, 12],
+    [formatEndpoint(external), 21],
+    [peer === undefined ? '-' : formatEndpoint(peer), 0],
   );
   return aor === undefined ? { text, style: 'dim' } : { text };
 }
