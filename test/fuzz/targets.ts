@@ -10,6 +10,7 @@ import { echoTarget } from './targets/echo.ts';
 import { engineTarget } from './targets/engine.ts';
 import { framerTarget } from './targets/framer.ts';
 import { nameAddrTarget, uriTarget, viaTarget } from './targets/header-values.ts';
+import { maskingTarget } from './targets/masking.ts';
 import { messageTarget } from './targets/message.ts';
 import { nextHopTarget } from './targets/next-hop.ts';
 import { recipeTarget } from './targets/recipe.ts';
@@ -37,6 +38,7 @@ export const targets: readonly Target[] = [
   engineTarget,
   sequenceTarget,
   compareTarget,
+  maskingTarget,
   recipeTarget,
   echoTarget,
   stunTarget,

@@ -10,7 +10,7 @@ import { inside, isPort } from './spans.ts';
 
 export const messageTarget: Target = {
   name: 'message',
-  share: 106_000,
+  share: 103_000,
   seeds: messageSeeds,
   tokens: messageTokens,
   generate: generateMessage,
