@@ -19,7 +19,7 @@ import { CallBook, type Conversation } from './calls.ts';
 import { type CheckMode, Checks } from './checks.ts';
 import { phonesOf, providersOf } from './phones.ts';
 import { Rates } from './rates.ts';
-import { openApi, type RouteId } from './routes.ts';
+import { type AnsweredId, openApi } from './routes.ts';
 
 /** What a request says. */
 export interface Question {
@@ -97,7 +97,7 @@ export class Api {
     this.checks = new Checks(gateway.config().stateDir, (view) => tell('check', view));
   }
 
-  readonly answers: Readonly<Record<Exclude<RouteId, 'live'>, (question: Question) => unknown>> = {
+  readonly answers: Readonly<Record<AnsweredId, (question: Question) => unknown>> = {
     overview: () => this.overview(),
     status: () => this.#shown(this.#gateway.report()),
     switch: async ({ body }) => {

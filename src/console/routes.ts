@@ -98,6 +98,30 @@ export const routes = [
     answer: 'The message.',
   },
   {
+    id: 'capture',
+    method: 'get',
+    path: '/capture',
+    tag: 'calls',
+    summary: 'What is remembered, and what comes within so many seconds, as a capture for Wireshark.',
+    query: {
+      call: 'One call only, by its Call-ID.',
+      seconds: 'How long to go on; left out: what is remembered.',
+      reveal: '1: users, credentials and bodies in the clear.',
+    },
+    answer: 'A pcapng file with both sides of every message, and each edit as a comment.',
+    type: 'application/x-pcapng',
+  },
+  {
+    id: 'metrics',
+    method: 'get',
+    path: '/metrics',
+    tag: 'gateway',
+    summary:
+      'Metrics for Prometheus; the same at /metrics, with the token. Counts begin when they are first asked for.',
+    answer: 'The exposition format of Prometheus.',
+    type: 'text/plain',
+  },
+  {
     id: 'check',
     method: 'get',
     path: '/check',
@@ -202,7 +226,8 @@ export const routes = [
   },
 ] as const satisfies readonly Route[];
 
-export type RouteId = (typeof routes)[number]['id'];
+/** Those that are answered with JSON. */
+export type AnsweredId = Exclude<(typeof routes)[number]['id'], 'live' | 'capture' | 'metrics'>;
 
 /** OpenAPI 3.1. */
 export function openApi(version: string): object {
@@ -214,12 +239,21 @@ export function openApi(version: string): object {
       operationId: route.id,
       tags: [route.tag],
       summary: route.summary,
-      parameters: [...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
-        name,
-        in: 'path',
-        required: true,
-        schema: { type: 'string' },
-      })),
+      parameters: [
+        ...[...route.path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+          name,
+          in: 'path',
+          required: true,
+          schema: { type: 'string' },
+        })),
+        ...Object.entries(route.query ?? {}).map(([name, description]) => ({
+          name,
+          in: 'query',
+          required: false,
+          description,
+          schema: { type: 'string' },
+        })),
+      ],
       ...(route.body === undefined ? {} : { requestBody: bodyOf(route.body) }),
       responses: {
         200: { description: route.answer, content: { [route.type ?? 'application/json']: {} } },
@@ -231,7 +265,9 @@ export function openApi(version: string): object {
               422: { $ref: '#/components/responses/Refused' },
             }),
         ...(route.path.includes(':') ? { 404: { $ref: '#/components/responses/Refused' } } : {}),
-        ...(route.id === 'live' ? { 503: { $ref: '#/components/responses/Refused' } } : {}),
+        ...(route.id === 'live' || route.id === 'capture'
+          ? { 503: { $ref: '#/components/responses/Refused' } }
+          : {}),
       },
       ...(route.id === 'openapi' ? { security: [] } : {}),
     };

@@ -17,10 +17,11 @@ import type { Beside, GatewayView } from '../gateway/view.ts';
 import type { Exchange } from '../observe/exchange.ts';
 import { consoleToken, forgetAddress, keepAddress } from './access.ts';
 import { Api, type Question, Refused } from './api.ts';
+import { Downloads } from './downloads.ts';
 import { type Refusal, refuseStranger, refuseWithoutToken } from './guard.ts';
 import { LiveStreams, MOST_STREAMS } from './live.ts';
 import { PAGE_POLICY, type PageFile, pageFolder, readPage } from './page-files.ts';
-import { type Route, type RouteId, routes } from './routes.ts';
+import { type AnsweredId, type Route, routes } from './routes.ts';
 
 export interface ConsoleOptions {
   readonly listen: Exclude<ConsolePlace, { readonly kind: 'off' }>;
@@ -125,6 +126,7 @@ class Console {
   readonly server: Server;
   readonly #gateway: GatewayView;
   readonly #api: Api;
+  readonly #downloads: Downloads;
   readonly #live: LiveStreams;
   readonly #page: ReadonlyMap<string, PageFile> | undefined;
   readonly #sampler: NodeJS.Timeout;
@@ -139,6 +141,7 @@ class Console {
     this.#api = new Api(gateway, options.source, options.version, folder, (event, data) =>
       this.#live.send(event, data),
     );
+    this.#downloads = new Downloads(gateway, options.version);
     this.#page = folder === undefined ? undefined : readPage(folder);
     const app = this.#app({ token, names: options.names });
     const handle = getRequestListener(app.fetch, { overrideGlobalObjects: false });
@@ -163,6 +166,7 @@ class Console {
     this.#unsubscribe?.();
     this.#api.checks.stop();
     this.#live.close();
+    this.#downloads.close();
     this.server.closeAllConnections();
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
@@ -185,7 +189,8 @@ class Console {
       const asked = { method: context.req.method, header: (name: string) => context.req.header(name) };
       const refusal =
         refuseStranger(asked, admission) ??
-        (context.req.path.startsWith('/api/') && context.req.path !== '/api/v1/openapi.json'
+        ((context.req.path.startsWith('/api/') && context.req.path !== '/api/v1/openapi.json') ||
+        context.req.path === '/metrics'
           ? refuseWithoutToken(asked, admission)
           : undefined);
       if (refusal !== undefined) return refused(context, refusal);
@@ -195,6 +200,7 @@ class Console {
       app.on(route.method.toUpperCase(), `/api/v1${route.path}`, (context) =>
         route.id === 'live' ? this.#stream(context) : this.#answer(context, route),
       );
+    app.get('/metrics', () => this.#downloads.metrics());
     app.get('*', (context) => this.#file(context));
     app.notFound((context) =>
       refused(context, {
@@ -224,11 +230,17 @@ class Console {
   }
 
   async #answer(context: Context, route: Route): Promise<Response> {
+    if (route.id === 'metrics') return this.#downloads.metrics();
+    if (route.id === 'capture') {
+      const asked = (name: string): string | undefined => context.req.query(name);
+      const question = { call: asked('call'), seconds: asked('seconds'), reveal: asked('reveal') === '1' };
+      return this.#downloads.capture(question, context.req.raw.signal);
+    }
     const question: Question = {
       parameter: (name) => decodeURIComponent(context.req.param(name) ?? ''),
       body: route.body === undefined ? {} : await bodyOf(context),
     };
-    const answer = await this.#api.answers[route.id as Exclude<RouteId, 'live'>](question);
+    const answer = await this.#api.answers[route.id as AnsweredId](question);
     context.header('cache-control', 'no-store');
     return context.json(answer as object);
   }
