@@ -35,12 +35,12 @@ export function Ladder({
               type="button"
               class={`rung ${rung.verdict}`}
               aria-pressed={rung.id === chosen}
-              aria-label={sentenceOf(rung)}
               onClick={() => choose(rung.id)}
             >
               <span class="what">
                 <span class="summary">{shortOf(rung.summary)}</span>
                 <time>{exactClock(rung.atMs)}</time>
+                <span class="unseen">{wayOf(rung)}</span>
               </span>
               <span class="track" aria-hidden="true">
                 <i class="post-line" />
@@ -89,12 +89,13 @@ function arrowsOf({ from, to }: Rung): string[] {
   return arrows;
 }
 
-function sentenceOf({ summary, from, to, verdict, edits, atMs }: Rung): string {
+/** The arrows in words. */
+function wayOf({ from, to, verdict, edits }: Rung): string {
   const what = {
     translated: `${edits} ${edits === 1 ? 'edit' : 'edits'}`,
     passed: 'passed as it was',
     dropped: 'not sent on',
     sent: 'sent by the gateway',
   }[verdict];
-  return `${summary}, from the ${from}${to.length === 0 ? '' : ` to the ${to.join(' and the ')}`}, ${what}, at ${exactClock(atMs)}`;
+  return `from the ${from}${to.length === 0 ? '' : ` to the ${to.join(' and the ')}`}, ${what}`;
 }

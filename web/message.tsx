@@ -100,10 +100,6 @@ function Lines({ lines, whole }: { readonly lines: ShownLines; readonly whole: b
       </div>
     );
   if (!whole) return null;
-  if (lines.kind === 'hidden')
-    return (
-      <div class="line hidden">{count(lines.octets, 'octet')} of a body, not shown (log.reveal shows it)</div>
-    );
   return <div class="line">{lines.line === '' ? ' ' : lines.line}</div>;
 }
 

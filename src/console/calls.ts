@@ -2,13 +2,14 @@
  * Conversations: what the recorder has kept, put together by Call-ID, with what the gateway knows of calls that live. Read
  * when somebody asks; of an exchange that was read once the digest is kept as long as the exchange.
  */
-import type { AlgEvent, ExplainedEdit } from '../core/alg/event.ts';
+import type { AlgEvent } from '../core/alg/event.ts';
 import { lookInto } from '../core/alg/explain.ts';
 import { formatEndpoint } from '../core/net/address.ts';
 import type { Side } from '../core/net/flow.ts';
 import { textOf } from '../core/sip/octets.ts';
 import type { CallStatus, MediaStatus } from '../gateway/status-report.ts';
 import type { Exchange } from '../observe/exchange.ts';
+import { maskExchange } from '../observe/masking.ts';
 import type { Recorder } from '../observe/recorder.ts';
 import { hearing } from './hearing.ts';
 import { type ShownLines, shownMessage } from './shown-message.ts';
@@ -159,14 +160,16 @@ export class CallBook {
   }
 
   message(id: number, reveal: boolean): MessageDetail | undefined {
-    const [exchange] = this.#recorder.exchanges({ since: id - 1 });
-    if (exchange?.id !== id) return undefined;
+    const found = this.#recorder.exchanges({ since: id - 1 })[0];
+    if (found?.id !== id) return undefined;
+    // Hidden octets leave lengths and places as they were.
+    const exchange = reveal ? found : maskExchange(found);
     const bytes = exchange.received ?? exchange.sent[0]?.bytes ?? new Uint8Array();
     const edits = exchange.events.find((one) => one.kind === 'message.translated')?.edits ?? [];
     const event = messageEvent(exchange.events);
     const { flow } = exchange;
     return {
-      ...this.rung(exchange),
+      ...this.rung(found),
       received:
         flow === undefined || exchange.received === undefined
           ? undefined
@@ -182,7 +185,7 @@ export class CallBook {
       })),
       octets: bytes.length,
       octetsSent: exchange.sent[0]?.bytes.length ?? 0,
-      lines: shownMessage(bytes, edits satisfies readonly ExplainedEdit[], reveal),
+      lines: shownMessage(bytes, edits),
       defects: event?.kind === 'message.passed' ? event.defects : [],
     };
   }

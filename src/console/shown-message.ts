@@ -1,7 +1,7 @@
 /** A message as the console shows it: line by line, before and after, with the rule and the RFC section of each edit. */
 import type { ExplainedEdit } from '../core/alg/event.ts';
 import { ruleById } from '../core/alg/rules.ts';
-import { type Edited, type Piece, shownLine } from './shown-text.ts';
+import { type Edited, type Piece, readable, shownLine } from './shown-text.ts';
 
 export interface ShownRule {
   readonly id: string;
@@ -18,9 +18,7 @@ export type ShownLines =
       readonly before: readonly (readonly Piece[])[];
       readonly after: readonly (readonly Piece[])[];
       readonly rules: readonly ShownRule[];
-    }
-  /** Lines of a body that is nobody's business; with `log.reveal` they are shown. */
-  | { readonly kind: 'hidden'; readonly octets: number };
+    };
 
 interface Line {
   readonly start: number;
@@ -29,15 +27,9 @@ interface Line {
 }
 
 /** `edits` are offsets in `bytes`. */
-export function shownMessage(
-  bytes: Uint8Array,
-  edits: readonly ExplainedEdit[],
-  reveal: boolean,
-): ShownLines[] {
+export function shownMessage(bytes: Uint8Array, edits: readonly ExplainedEdit[]): ShownLines[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
   const sorted = edits.toSorted((a, b) => a.offset - b.offset);
-  const bodyAt = bodyStart(text);
-  const isHidden = (start: number): boolean => !reveal && start >= bodyAt && !hasSdp(text.slice(0, bodyAt));
   const lines = linesOf(text);
   const shown: ShownLines[] = [];
   let next = 0;
@@ -53,24 +45,13 @@ export function shownMessage(
     }
     // What is put behind the last octet belongs to the last line.
     if (i === lines.length) here.push(...sorted.slice(next));
-    if (here.length > 0) shown.push(changed(text, start, end, here, reveal));
-    else if (isHidden(start)) {
-      const last = shown.at(-1);
-      if (last?.kind === 'hidden')
-        shown[shown.length - 1] = { kind: 'hidden', octets: last.octets + end - start };
-      else shown.push({ kind: 'hidden', octets: end - start });
-    } else shown.push({ kind: 'same', line: plain(text.slice(start, end), reveal) });
+    if (here.length > 0) shown.push(changed(text, start, end, here));
+    else shown.push({ kind: 'same', line: readable(withoutEnd(text.slice(start, end))) });
   }
   return shown;
 }
 
-function changed(
-  text: string,
-  start: number,
-  end: number,
-  edits: readonly ExplainedEdit[],
-  reveal: boolean,
-): ShownLines {
+function changed(text: string, start: number, end: number, edits: readonly ExplainedEdit[]): ShownLines {
   let after = '';
   let at = start;
   const beforeSpans: Edited[] = [];
@@ -89,15 +70,15 @@ function changed(
   });
   return {
     kind: 'changed',
-    before: pieces(text.slice(start, end), beforeSpans, reveal),
-    after: pieces(after, afterSpans, reveal),
+    before: pieces(text.slice(start, end), beforeSpans),
+    after: pieces(after, afterSpans),
     rules,
   };
 }
 
-function pieces(text: string, spans: readonly Edited[], reveal: boolean): Piece[][] {
+function pieces(text: string, spans: readonly Edited[]): Piece[][] {
   return linesOf(text).map(({ start, end }) => {
-    const line = text.slice(start, end).replace(/\r?\n$/, '');
+    const line = withoutEnd(text.slice(start, end));
     const here = spans
       .filter((span) => span.start <= start + line.length && span.end >= start)
       .map((span) => ({
@@ -105,25 +86,12 @@ function pieces(text: string, spans: readonly Edited[], reveal: boolean): Piece[
         end: Math.min(line.length, span.end - start),
       }))
       .filter((span) => span.end > span.start);
-    return shownLine(line, here, reveal);
+    return shownLine(line, here);
   });
 }
 
-function plain(line: string, reveal: boolean): string {
-  return shownLine(line.replace(/\r?\n$/, ''), [], reveal)
-    .map((piece) => piece.text)
-    .join('');
-}
-
-/** Behind the empty line; the end of the text where there is none. */
-function bodyStart(text: string): number {
-  const match = /\r?\n\r?\n/.exec(text);
-  return match === null ? text.length : match.index + match[0].length;
-}
-
-/** `c` is the compact form of Content-Type (RFC 3261 §20.15). */
-function hasSdp(header: string): boolean {
-  return /^(?:content-type|c)[ \t]*:\s*application\/sdp\b/im.test(header);
+function withoutEnd(line: string): string {
+  return line.replace(/\r?\n$/, '');
 }
 
 function linesOf(text: string): Line[] {
