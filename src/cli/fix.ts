@@ -182,21 +182,28 @@ async function mendByHand(
   return { outcome: judgement === 'worse' ? 'worse-by-hand' : 'unchanged-by-hand', ...seen };
 }
 
-/** A check that cannot see any more is worse than one that could. */
+/**
+ * A check that cannot see any more is worse than one that could, and so is a new fault that is as grave as the gravest that is
+ * gone: a router that lets no SIP through at all alters none.
+ */
 function compare(
   before: CheckReport,
   after: CheckReport | undefined,
 ): 'mended' | 'better' | 'unchanged' | 'worse' {
-  if (after === undefined || after.verdict === 'inconclusive' || weight(after) > weight(before))
-    return 'worse';
+  if (after === undefined || after.verdict === 'inconclusive') return 'worse';
   if (after.verdict !== 'faulty') return 'mended';
-  return weight(after) < weight(before) ? 'better' : 'unchanged';
+  const [first, second] = [severitiesOf(before), severitiesOf(after)];
+  const gone = [...first].filter(([fault]) => !second.has(fault)).map(([, severity]) => severity);
+  const added = [...second].filter(([fault]) => !first.has(fault)).map(([, severity]) => severity);
+  if (added.length > 0 && Math.max(...added) >= Math.max(0, ...gone)) return 'worse';
+  const sum = (severities: ReadonlyMap<string, number>): number =>
+    [...severities.values()].reduce((left, severity) => left + severity, 0);
+  return sum(second) < sum(first) ? 'better' : sum(second) > sum(first) ? 'worse' : 'unchanged';
 }
 
-/** How bad it is, so that two checks can be compared: each fault once, by its severity. */
-function weight({ findings }: CheckReport): number {
-  const severities = new Map<string, number>(findings.map(({ fault, severity }) => [fault, severity]));
-  return [...severities.values()].reduce((sum, severity) => sum + severity, 0);
+/** Each fault once, by its severity. */
+function severitiesOf({ findings }: CheckReport): ReadonlyMap<string, number> {
+  return new Map(findings.map(({ fault, severity }) => [fault, severity]));
 }
 
 function faultsOf(report: CheckReport | undefined): string[] {

@@ -4,9 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { newDirectory } from '../../demo/run.ts';
 import { BOX_INSIDE, BoxLab, helperObstacle } from './lab.ts';
@@ -14,6 +15,7 @@ import { BOX_INSIDE, BoxLab, helperObstacle } from './lab.ts';
 const obstacle = namespaceObstacle() ?? helperObstacle();
 const skip = obstacle === undefined ? false : obstacle;
 const RECIPE = 'linux-nft-helper';
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 /** Where the recipe keeps the rules; the router of the lab has the file system of this machine. */
 const KEPT_RULES = '/var/lib/sipalg-sip-helper.nft';
 after(() => rmSync(KEPT_RULES, { force: true }));
@@ -167,6 +169,139 @@ test('the kernel’s helper is found on the wire, switched off over SSH, gone fr
   assert.equal(other.code, 3);
   assert.match(other.stderr, /routers\/host-key-changed/);
   assert.equal(rules(), 1);
+});
+
+/** A recipe for the router of the lab, as somebody might have written it who was wrong. */
+function wrongRecipe(keys: Keys, off: string, on: string): string {
+  const folder = join(keys.directory, 'recipes');
+  const flag = join(keys.directory, 'off');
+  mkdirSync(join(folder, 'acme'), { recursive: true });
+  const recipe = `id: acme-one
+vendor: Acme
+alg: { present: yes, default: on, canSwitchOff: yes, verified: true, sources: [LAB] }
+procedures:
+  - id: ssh
+    kind: ssh
+    title: What somebody thought
+    verified: true
+    sources: [LAB]
+    login: { kind: user-password, user: root, verified: true, sources: [LAB] }
+    check:
+      - { send: 'test -e ${flag} && echo the ALG is off || echo the ALG is on', answers: [{ match: is off, means: off }, { match: is on, means: on }] }
+    off:
+      - { send: '${off}', silent: true }
+      - { send: 'touch ${flag}', silent: true }
+    persist:
+      - { send: 'touch ${flag}.saved', silent: true }
+    on:
+      - { send: '${on}', silent: true }
+      - { send: 'rm ${flag}', silent: true }
+    saves: by-steps
+    reboot: no
+    risk: { level: low, text: Nothing else changes. }
+sources: [{ code: LAB, what: This test, date: 2026-11-22, grade: project }]
+status: verified-on-wire
+`;
+  writeFileSync(join(folder, 'acme', 'one.yaml'), recipe);
+  return folder;
+}
+
+/** A router without any interface for programs. */
+function recipeByHand(keys: Keys): string {
+  const folder = join(keys.directory, 'recipes');
+  mkdirSync(join(folder, 'acme'), { recursive: true });
+  const recipe = `id: acme-web
+vendor: Acme
+alg: { present: yes, default: on, canSwitchOff: yes, verified: true, sources: [LAB] }
+procedures:
+  - id: web
+    kind: web
+    title: On its page
+    verified: true
+    sources: [LAB]
+    check: [{ menu: [NAT, ALG], see: a box }]
+    off: [{ menu: [NAT, ALG] }, { set: { control: SIP ALG, to: unticked } }]
+    on: [{ menu: [NAT, ALG] }, { set: { control: SIP ALG, to: ticked } }]
+    saves: by-itself
+    reboot: no
+    risk: { level: low, text: Nothing else changes. }
+sources: [{ code: LAB, what: This test, date: 2026-11-22, grade: project }]
+status: verified-on-wire
+`;
+  writeFileSync(join(folder, 'acme', 'web.yaml'), recipe);
+  return folder;
+}
+
+describe('what does not help is not kept', { concurrency: 2 }, () => {
+  for (const { what, off, on, outcome } of [
+    {
+      what: 'worse: from then on nothing comes through',
+      off: 'nft add table ip worse; nft add chain ip worse f "{ type filter hook forward priority 0; }"; nft add rule ip worse f udp dport 5060 drop',
+      on: 'nft delete table ip worse',
+      outcome: 'undone',
+    },
+    { what: 'no better: it is another switch', off: 'true', on: 'true', outcome: 'unchanged' },
+  ])
+    test(what, { skip }, async () => {
+      using lab = new BoxLab({ helper: true });
+      using keys = new Keys();
+      await keys.open();
+      await keys.startServer(lab, 'only');
+      const recipes = wrongRecipe(keys, off, on);
+      const before = lab.box.run('nft', ['list', 'ruleset']);
+      const state = join(keys.directory, 'state');
+      const device = ['--recipes', recipes, '--recipe', 'acme-one', '--state-dir', state, '--yes', '--json'];
+      const invitation = await lab.reflector();
+      const { code, stdout, stderr } = await run(lab, keys, 'fix', invitation, ...QUICK, ...device);
+      assert.equal(code, 1, stderr);
+      const fixed = JSON.parse(stdout) as Fixed;
+      assert.equal(fixed.outcome, outcome, JSON.stringify([fixed.before, fixed.after, stderr], null, 1));
+      assert.equal(fixed.change, null);
+      assert.equal(lab.box.run('nft', ['list', 'ruleset']), before);
+      for (const file of ['off', 'off.saved'])
+        assert.equal(existsSync(join(keys.directory, file)), false, file);
+    });
+
+  for (const { what, command, outcome, code } of [
+    {
+      what: 'done, and it helped',
+      command: 'flush table ip helper',
+      outcome: /Mended: the SIP ALG is off/,
+      code: 0,
+    },
+    {
+      what: 'said to be done',
+      command: 'list ruleset',
+      outcome: /So set it back:.*The wire is as before/s,
+      code: 1,
+    },
+  ])
+    test(`a router that only a person can switch, at a terminal: ${what}`, { skip }, async () => {
+      using lab = new BoxLab({ helper: true });
+      using keys = new Keys();
+      const recipe = ['--recipes', recipeByHand(keys), '--recipe', 'acme-web'];
+      const args = ['fix', await lab.reflector(), ...QUICK, ...recipe];
+      // A terminal of its own, by script(1) of util-linux.
+      const child = lab.client.spawn(
+        'script',
+        ['-qec', [process.execPath, MAIN, ...args].join(' '), '/dev/null'],
+        { stdio: ['pipe', 'pipe', 'inherit'] },
+      );
+      let screen = '';
+      let answered = false;
+      child.stdout!.on('data', (chunk: Buffer) => {
+        screen += chunk.toString();
+        if (answered || !screen.includes('Have you done it?')) return;
+        answered = true;
+        lab.box.run('nft', command.split(' '));
+        child.stdin!.write('y');
+      });
+      const ended = await new Promise((resolve) => child.once('close', resolve));
+      assert.equal(ended, code, screen);
+      assert.match(screen, /1\. open NAT → ALG/);
+      assert.match(screen, /2\. set "SIP ALG" to unticked/);
+      assert.match(screen, outcome);
+    });
 });
 
 test('miniupnpd is heard: its SSDP answer, its description, NAT-PMP and PCP', { skip }, async () => {

@@ -16,6 +16,7 @@ import { nextHopTarget } from './targets/next-hop.ts';
 import { recipeTarget } from './targets/recipe.ts';
 import { rewriteTarget } from './targets/rewrite.ts';
 import { routerAnswerTarget } from './targets/router-answer.ts';
+import { routerTalkTarget } from './targets/router-talk.ts';
 import { sequenceTarget } from './targets/sequence.ts';
 import { streamTarget } from './targets/stream.ts';
 import { stunTarget } from './targets/stun.ts';
@@ -43,4 +44,5 @@ export const targets: readonly Target[] = [
   echoTarget,
   stunTarget,
   routerAnswerTarget,
+  routerTalkTarget,
 ];

@@ -47,9 +47,7 @@ export function search(host: string, timeoutMs: number): Promise<SearchAnswer[]>
     socket.on('error', () => {});
     socket.on('message', (bytes, from) => {
       if (from.address !== host || answers.length >= MAX_ANSWERS) return;
-      const text = bytes.toString('latin1');
-      if (/^HTTP\/1\.1 200/i.test(text))
-        answers.push({ server: header(text, 'server'), location: header(text, 'location') });
+      answers.push(...searchAnswer(bytes.toString('latin1')));
     });
     socket.bind(0, () => {
       for (const target of ['upnp:rootdevice', 'urn:schemas-upnp-org:device:InternetGatewayDevice:1']) {
@@ -69,6 +67,12 @@ export function search(host: string, timeoutMs: number): Promise<SearchAnswer[]>
       }
     });
   });
+}
+
+/** What an answer to M-SEARCH says; nothing where it is none. */
+export function searchAnswer(text: string): SearchAnswer[] {
+  if (!/^HTTP\/1\.1 200/i.test(text)) return [];
+  return [{ server: header(text, 'server'), location: header(text, 'location') }];
 }
 
 function header(text: string, name: string): string | undefined {

@@ -9,7 +9,7 @@ import { isPort } from './spans.ts';
 
 export const nextHopTarget: Target = {
   name: 'next-hop',
-  share: 70_000,
+  share: 60_000,
   seeds: messageSeeds,
   tokens: messageTokens,
   generate: generateMessage,
