@@ -14,7 +14,9 @@ function blockMarkdown(block: Block): string {
   const steps = block.items.map(({ text, code, see }, i) =>
     [
       `${i + 1}. ${escapeMarkup(text)}`,
-      ...(code === undefined ? [] : ['', '   ```', `   ${code}`, '   ```', '']),
+      ...(code === undefined
+        ? []
+        : ['', '   ```', ...code.split('\n').map((line) => `   ${line}`), '   ```', '']),
       ...(see === undefined ? [] : [`${code === undefined ? '   ' : '   '}*See:* ${escapeMarkup(see)}`]),
     ].join('\n'),
   );

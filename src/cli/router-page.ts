@@ -79,7 +79,7 @@ export function pageOf(recipe: Recipe): Page {
       list(
         recipe.firewall.map(
           (one) =>
-            `${one.setting}: ${sentence(one.change)} ${capital(advices[one.advice])}.${one.helps.length === 0 ? '' : ` Against ${one.helps.join(', ')}.`} Risk ${one.risk.level}: ${one.risk.text}${mark(one.verified)}`,
+            `${one.setting}: ${sentence(one.change)}${/^Leave /.test(one.change) ? '' : ` ${capital(advices[one.advice])}.`}${one.helps.length === 0 ? '' : ` Against ${one.helps.join(', ')}.`} Risk ${one.risk.level}: ${one.risk.text}${mark(one.verified)}`,
         ),
       ),
     ),
@@ -112,9 +112,7 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
   const { login } = procedure;
   const changes = procedure.off.length > 0;
   const steps = (title: string, items: readonly Step[]): Block[] =>
-    items.length === 0
-      ? []
-      : [{ kind: 'steps', title, items: items.map((step) => pageStep(step, procedure)) }];
+    items.length === 0 ? [] : [{ kind: 'steps', title, items: pageSteps(items, procedure) }];
   const facts = [
     `By ${procedureKinds[procedure.kind]}${procedure.address === undefined ? '' : `: ${procedure.address}`}.`,
     ...(procedure.models.length === 0 ? [] : [`Models: ${procedure.models.join(', ')}.`]),
@@ -135,17 +133,13 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
       ? [
           {
             kind: 'text',
-            text: `Risk ${procedure.risk.level} (${riskLevels[procedure.risk.level]}): ${procedure.risk.text} Save the configuration of the device first.`,
+            text: `${riskText(procedure.risk)} Save the configuration of the device first.`,
             warning: procedure.risk.level === 'high',
           } as const,
         ]
       : []),
-    ...list(
-      procedure.values.map(
-        ({ name, what, restore }) =>
-          `\`<${name}>\` stands for ${what}, as the first look shows it.${restore === true ? ' Write it down: it is wanted to put it back.' : ''}`,
-      ),
-    ),
+    ...(procedure.values.length === 0 ? [] : [text(VALUES)]),
+    ...list(procedure.values.map(({ name, what }) => `\`${name.toUpperCase()}\`: ${what}`)),
     ...steps('Log in, for programs', login?.requests ?? []),
     ...steps('Look first', procedure.check),
     ...steps('Switch it off', procedure.off),
@@ -173,21 +167,48 @@ function procedureBlocks(procedure: Procedure, index: number, count: number): Bl
   ];
 }
 
-function whatOf(values: Procedure['values'], name: string): string {
-  return values.find((one) => one.name === name)?.what ?? name;
+const VALUES =
+  'What stands in capital letters is what the first look shows. Write it down, for the way back as well:';
+
+/** Lines that are typed one after another, and all say nothing, are one step. */
+function pageSteps(steps: readonly Step[], procedure: Procedure): PageStep[] {
+  const runs: Step[][] = [];
+  for (const step of steps) {
+    const last = runs.at(-1)?.at(-1);
+    const joins =
+      last?.silent === true &&
+      step.silent === true &&
+      last.where === step.where &&
+      last.optional === step.optional &&
+      last.verified === step.verified;
+    if (joins) runs.at(-1)!.push(step);
+    else runs.push([step]);
+  }
+  return runs.map((run) => joined(run.map((step) => pageStep(step, procedure))));
 }
 
-function pageStep(step: Step, { verified, values }: Procedure): PageStep {
+function joined(steps: readonly PageStep[]): PageStep {
+  const [first] = steps;
+  if (steps.length === 1) return first!;
+  return {
+    ...first!,
+    text: first!.text.replace('Type:', 'Type, one line after another:'),
+    code: steps.map(({ code }) => code ?? '').join('\n'),
+    see: [...new Set(steps.map(({ see }) => see ?? ''))].join(' '),
+  };
+}
+
+function pageStep(step: Step, { verified }: Procedure): PageStep {
   const uncertain =
     (step.verified ?? verified) === verified ? '' : step.verified === true ? '' : ` ${UNVERIFIED}`;
   const parts = [
+    ...(step.where === undefined ? [] : [`Only where the first look shows \`${step.where.toUpperCase()}\`:`]),
+    ...(step.optional === true ? ['Where the device knows it:'] : []),
     ...(step.menu.length === 0 ? [] : [`Go to ${step.menu.join(' → ')}.`]),
     ...(step.do === undefined ? [] : [step.do]),
     ...(step.set === undefined ? [] : [setText(step.set)]),
     ...(step.send === undefined ? [] : ['Type:']),
     ...(step.request === undefined ? [] : ['Send:']),
-    ...(step.where === undefined ? [] : [`(Only where there is ${whatOf(values, step.where)}.)`]),
-    ...(step.optional === true ? ['(Leave it out where the device does not know it.)'] : []),
   ];
   const { request } = step;
   const code =
@@ -206,6 +227,11 @@ function setText({ control, to }: { readonly control: string; readonly to: strin
   if (to === 'ticked') return `Tick “${control}”.`;
   if (to === 'unticked') return `Take the tick out of “${control}”.`;
   return `Set “${control}” to “${to}”.`;
+}
+
+function riskText({ level, text: what }: Procedure['risk']): string {
+  const usual = `Risk ${level}: ${riskLevels[level]}.`;
+  return /^(?:Nothing else changes|As above)\.$/.test(what) ? usual : `${usual} ${what}`;
 }
 
 function loginText(login: NonNullable<Procedure['login']>): string {

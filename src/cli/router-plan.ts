@@ -53,7 +53,7 @@ function valueLines({ values }: Procedure, kept: Values): string[] {
     .filter(({ name }) => !kept.has(name))
     .map(
       ({ name, what, otherwise }) =>
-        `<${name}> is ${what}, as the device shows it${otherwise === undefined ? '' : `, or ${otherwise}`}.`,
+        `${name.toUpperCase()} is ${what}, as the device shows it${otherwise === undefined ? '' : `, or ${otherwise}`}.`,
     );
 }
 
@@ -76,7 +76,7 @@ export function handText(recipe: Recipe, target: Target, host: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What is not known yet stands as `<name>`. */
+/** What is not known yet stands as NAME. */
 function planLine(step: Step, { values }: Procedure, kept: Values): string {
   const condition = values.find(({ name }) => name === step.where);
   return `${shownLine(lineText(fillStep(step, kept)))}${condition === undefined ? '' : `    (only where there is ${condition.what})`}`;

@@ -30,7 +30,7 @@ function blockLines(block: Block, paint: (style: Style, text: string) => string)
     `  ${paint('bold', block.title)}`,
     ...block.items.flatMap(({ text, code, see }, i) => [
       ...wrap(text, '       ', `    ${String(i + 1).padStart(2)}. `),
-      ...(code === undefined ? [] : [`         ${paint('cyan', code)}`]),
+      ...(code === undefined ? [] : code.split('\n').map((line) => `         ${paint('cyan', line)}`)),
       ...(see === undefined ? [] : wrap(`See: ${see}`, '       ').map((line) => paint('dim', line))),
     ]),
     '',

@@ -20,9 +20,9 @@ export function namesIn(text: string): string[] {
   return [...new Set([...text.matchAll(PLACEHOLDER)].map(([, name]) => name!))];
 }
 
-/** As it is shown to people: `delete <helper>`. */
+/** As it is shown to people: `delete HELPER`. */
 export function shownLine(text: string): string {
-  return text.replaceAll(PLACEHOLDER, '<$1>');
+  return text.replaceAll(PLACEHOLDER, (_, name: string) => name.toUpperCase());
 }
 
 /** Every text of a step that is sent. */

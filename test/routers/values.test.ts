@@ -116,7 +116,7 @@ describe('a FortiGate', { concurrency: 8 }, () => {
     assert.equal(device.settings.get('default-voip-alg-mode'), 'proxy-based');
     assert.match(
       on.left.join('\n'),
-      /Nothing was kept of the number of the session helper whose name is sip/,
+      /Nothing was kept of the number of the entry of the session helper whose name is sip/,
     );
     assert.ok(!device.heard.some((line) => line.startsWith('edit')));
   });
@@ -196,6 +196,6 @@ test('kept values that somebody has edited are not typed into a router', () => {
 
 test('a line shows what is not known yet, and is written with what is', () => {
   const step = procedure.off.find(({ send }) => send?.startsWith('delete'))!;
-  assert.equal(shownLine(step.send!), 'delete <helper>');
+  assert.equal(shownLine(step.send!), 'delete HELPER');
   assert.equal(fillStep(step, new Map([['helper', '7']])).send, 'delete 7');
 });
