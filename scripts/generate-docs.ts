@@ -18,7 +18,7 @@ import { remedies, remedyById } from '../src/core/detect/remedies.ts';
 import { loadCatalogue } from '../src/routers/catalogue.ts';
 import { lintRules } from '../src/routers/lint/lint.ts';
 import { recipeProblemCodes } from '../src/routers/problem.ts';
-import { recipeFields } from '../src/routers/schema.ts';
+import { type Recipe, recipeFields } from '../src/routers/schema.ts';
 import * as recipeWords from '../src/routers/words.ts';
 
 const folder = fileURLToPath(new URL('../docs/reference/', import.meta.url));
@@ -190,7 +190,29 @@ list that is copied from page to page; the column says whether what it tells sti
 |---|---|---|
 ${statuses.join('\n')}
 
-${listMarkdown(recipes)}`;
+${listMarkdown(recipes)}
+## The article, heading by heading
+
+What has become of what it says, how sure the record here is, and what nobody has shown yet.
+
+| heading | recipe | the article | why | status | can be switched off | not shown by anybody yet |
+|---|---|---|---|---|---|---|
+${articleRows(recipes).join('\n')}
+`;
+}
+
+function articleRows(recipes: readonly Recipe[]): string[] {
+  const headings = [...new Set(recipes.flatMap(({ article }) => article?.headings ?? []))].sort((a, b) =>
+    a.localeCompare(b, 'en'),
+  );
+  return headings.flatMap((heading) =>
+    recipes
+      .filter(({ article }) => article?.headings.includes(heading))
+      .map(
+        ({ id, article, status, alg, unproven }) =>
+          `| ${cell(heading)} | \`${id}\` | ${article!.verdict} | ${cell(article!.why)} | ${status} | ${alg.canSwitchOff} | ${cell(unproven.join(' ')) || '–'} |`,
+      ),
+  );
 }
 
 function rulesPage(table: readonly Rule[]): string {

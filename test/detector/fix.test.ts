@@ -197,6 +197,8 @@ procedures:
       - { send: '${on}', silent: true }
       - { send: 'rm ${flag}', silent: true }
     saves: by-steps
+    flush:
+      - { send: conntrack -F, optional: true }
     reboot: no
     risk: { level: low, text: Nothing else changes. }
 sources: [{ code: LAB, what: This test, date: 2026-11-22, grade: project }]
