@@ -113,6 +113,8 @@ async function mend(target: string | undefined, options: FixOptions): Promise<Fi
     }
   };
   if (handle.procedure === undefined) return mendByHand(handle, before, second, tell);
+  if (before !== undefined)
+    tell('It is kept only where the second check says that it helped; otherwise it is set back.');
   const trial = await tryRouter(handle, 'off', options);
   if (trial === undefined) return { outcome: 'declined', handle, ...seen };
   try {

@@ -11,7 +11,7 @@ export function planText(
   kept: Values = new Map(),
 ): string {
   const section = (title: string, steps: readonly Step[]): string[] =>
-    steps.length === 0 ? [] : [`${title}:`, ...steps.map((step) => `    ${planLine(step, procedure, kept)}`)];
+    steps.length === 0 ? [] : [`${title}:`, ...steps.map((step) => `    ${planLine(step, kept)}`)];
   const back: Target = target === 'off' ? 'on' : 'off';
   const keep = target === 'off' ? procedure.persist : [];
   const lines = [
@@ -22,10 +22,15 @@ export function planText(
       'It sends, one after another, each after the expected answer to the one before',
       procedure[target],
     ),
-    `Then it reads the state again.`,
-    ...section(`If the device does not say "${target}", it sets it back with`, procedure[back]),
-    ...section('If it does, this keeps the setting over a restart', keep),
-    ...section('and this removes states made under the old setting', procedure.flush),
+    'Then it reads the state again.',
+    ...section(`Where the device says "${target}", this keeps the setting over a restart`, keep),
+    ...section(
+      keep.length === 0
+        ? `Where the device says "${target}", this removes states made under the old setting`
+        : 'And this removes states made under the old setting',
+      procedure.flush,
+    ),
+    ...section(`Where it does not say "${target}", it is set back with`, procedure[back]),
     ...valueLines(procedure, kept),
     `Risk: ${procedure.risk.level}. ${procedure.risk.text}`,
     ...(place.includes('telnet') ? ['Telnet carries the password in the clear.'] : []),
@@ -44,7 +49,10 @@ export function planText(
 export function isVerified(procedure: Procedure, target: Target): boolean {
   return (
     procedure.verified &&
-    [...procedure.check, ...procedure[target]].every(({ verified }) => verified !== false)
+    // What is only read, and may be left out, decides nothing.
+    [...procedure.check.filter(({ optional }) => optional !== true), ...procedure[target]].every(
+      ({ verified }) => verified !== false,
+    )
   );
 }
 
@@ -77,7 +85,10 @@ export function handText(recipe: Recipe, target: Target, host: string): string {
 }
 
 /** What is not known yet stands as NAME. */
-function planLine(step: Step, { values }: Procedure, kept: Values): string {
-  const condition = values.find(({ name }) => name === step.where);
-  return `${shownLine(lineText(fillStep(step, kept)))}${condition === undefined ? '' : `    (only where there is ${condition.what})`}`;
+function planLine(step: Step, kept: Values): string {
+  const condition =
+    step.where === undefined || kept.has(step.where)
+      ? ''
+      : `    (only where there is ${step.where.toUpperCase()})`;
+  return `${shownLine(lineText(fillStep(step, kept)))}${condition}`;
 }
