@@ -11,20 +11,14 @@ import {
   type Switching,
   type Target,
 } from '../routers/change.ts';
-import {
-  type Credentials,
-  type Device,
-  defaultPorts,
-  openDevice,
-  type Way,
-  waysOf,
-} from '../routers/drive/device.ts';
+import { type Credentials, type Device, openDevice } from '../routers/drive/device.ts';
 import { RouterError } from '../routers/drive/failure.ts';
 import { HostKeys } from '../routers/drive/host-keys.ts';
 import { identify } from '../routers/identify/identify.ts';
 import { defaultGateway, requireLocal } from '../routers/identify/place.ts';
 import { KeptValues } from '../routers/kept.ts';
 import type { Procedure, Recipe } from '../routers/schema.ts';
+import { defaultPorts, type Way, waysOf } from '../routers/ways.ts';
 import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
 import { askSecret, askText, confirm } from './question.ts';

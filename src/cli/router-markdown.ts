@@ -1,6 +1,7 @@
 /** Recipes as Markdown, for a provider's own help pages and for tickets. */
 import type { Recipe } from '../routers/schema.ts';
 import type { Block, Page } from './router-page.ts';
+import { STAR, waysText } from './router-text.ts';
 
 export function pageMarkdown(page: Page): string {
   return `# ${escapeMarkup(page.title)}\n\n${page.blocks.map(blockMarkdown).join('\n\n')}\n`;
@@ -27,12 +28,13 @@ function blockMarkdown(block: Block): string {
 export function listMarkdown(recipes: readonly Recipe[], link?: (recipe: Recipe) => string): string {
   const rows = recipes.map((recipe) => {
     const id = link === undefined ? `\`${recipe.id}\`` : `[\`${recipe.id}\`](${link(recipe)})`;
-    const ways = [...new Set(recipe.procedures.filter(({ off }) => off.length > 0).map(({ kind }) => kind))];
-    return `| ${id} | ${escapeMarkup(recipe.vendor)} | ${escapeMarkup(recipe.names.slice(0, 4).join(', '))} | ${recipe.alg.default} | ${recipe.alg.canSwitchOff} | ${ways.join(', ') || '–'} | ${recipe.article?.verdict ?? '–'} | ${recipe.status} |`;
+    return `| ${id} | ${escapeMarkup(recipe.vendor)} | ${escapeMarkup(recipe.names.slice(0, 4).join(', '))} | ${recipe.alg.default} | ${recipe.alg.canSwitchOff} | ${escapeMarkup(waysText(recipe).join(', ')) || '–'} | ${recipe.article?.verdict ?? '–'} | ${recipe.status} |`;
   });
   return `| id | vendor | names | as shipped | can be switched off | by | the article | status |
 |---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
+
+${escapeMarkup(STAR)}
 `;
 }
 

@@ -1,6 +1,7 @@
 /** Recipes as text for a terminal. */
 import { styleText } from 'node:util';
 import type { Recipe } from '../routers/schema.ts';
+import { isDriven } from '../routers/ways.ts';
 import type { Block, Page } from './router-page.ts';
 
 type Style = Parameters<typeof styleText>[0];
@@ -55,13 +56,23 @@ function wrap(text: string, indent: string, first = indent): string[] {
   return lines;
 }
 
+/** By which ways it is switched off, with a star where a program can go one of them. */
+export function waysText({ procedures }: Recipe): string[] {
+  const ways = procedures.filter(({ off }) => off.length > 0);
+  return [...new Set(ways.map(({ kind }) => kind))].map((kind) => {
+    const driven = ways.some((one) => one.kind === kind && isDriven(one, 'off'));
+    return driven ? `${kind}*` : kind;
+  });
+}
+
+export const STAR = '* `sipalg router off` does it itself; everything else is for a person.';
+
 /** One line a recipe: id, whether it can be switched off, by which ways, how sure. */
 export function listText(recipes: readonly Recipe[]): string {
   const rows = recipes.map((recipe) => [
     recipe.id,
     recipe.alg.canSwitchOff,
-    [...new Set(recipe.procedures.filter(({ off }) => off.length > 0).map(({ kind }) => kind))].join(' ') ||
-      '-',
+    waysText(recipe).join(' ') || '-',
     recipe.status,
     shorten(`${recipe.vendor}: ${recipe.names.slice(0, 3).join(', ')}`),
   ]);
@@ -74,7 +85,7 @@ export function listText(recipes: readonly Recipe[]): string {
         .join('  ')
         .trimEnd(),
     )
-    .join('\n')}\n`;
+    .join('\n')}\n${rows.some((row) => row[2]!.includes('*')) ? `\n${STAR}\n` : ''}`;
 }
 
 function shorten(text: string): string {

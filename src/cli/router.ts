@@ -6,6 +6,7 @@ import { nearestWord } from '../config/suggestion.ts';
 import { loadCatalogue, plain, recipeFolder, searchRecipes } from '../routers/catalogue.ts';
 import { recipeProblemText } from '../routers/problem.ts';
 import type { Recipe } from '../routers/schema.ts';
+import { isDriven } from '../routers/ways.ts';
 import { exitCode } from './exit-code.ts';
 import { EnvironmentError, UsageError } from './failure.ts';
 import { listMarkdown, pageMarkdown } from './router-markdown.ts';
@@ -129,12 +130,14 @@ function shortJson(recipe: Recipe) {
     names: recipe.names,
     models: recipe.models,
     canSwitchOff: recipe.alg.canSwitchOff,
-    procedures: recipe.procedures.map(({ id, kind, title, verified, off }) => ({
-      id,
-      kind,
-      title,
-      verified,
-      switchesOff: off.length > 0,
+    procedures: recipe.procedures.map((procedure) => ({
+      id: procedure.id,
+      kind: procedure.kind,
+      title: procedure.title,
+      verified: procedure.verified,
+      switchesOff: procedure.off.length > 0,
+      /** By `sipalg router off`. */
+      driven: isDriven(procedure, 'off'),
     })),
     status: recipe.status,
     verdict: recipe.article?.verdict ?? null,

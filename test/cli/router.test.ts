@@ -34,7 +34,9 @@ test('router list: a line for each, and the same as JSON and Markdown', () => {
     all.map(({ id }) => id).toSorted(),
   );
   const text = sipalg(['router', 'list']);
-  assert.equal(text.out.trimEnd().split('\n').length, all.length + 1);
+  // A head, a line for each, and what the star means.
+  assert.equal(text.out.trimEnd().split('\n').length, 1 + all.length + 2);
+  assert.match(text.out, /^mikrotik-routeros .*console\*.*api\*/m);
   const markdown = sipalg(['router', 'list', '--markdown']);
   for (const { id } of all) {
     assert.match(text.out, new RegExp(`^${id} `, 'm'));

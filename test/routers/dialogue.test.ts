@@ -9,10 +9,11 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { loadCatalogue, recipeFolder } from '../../src/routers/catalogue.ts';
 import { Changer, isDrivable, type Target } from '../../src/routers/change.ts';
-import { openDevice, type Way, waysOf } from '../../src/routers/drive/device.ts';
+import { openDevice } from '../../src/routers/drive/device.ts';
 import type { RouterErrorCode } from '../../src/routers/drive/failure.ts';
 import { HostKeys } from '../../src/routers/drive/host-keys.ts';
 import type { Procedure, Recipe } from '../../src/routers/schema.ts';
+import { type Way, waysOf } from '../../src/routers/ways.ts';
 import {
   httpSimulator,
   Machine,

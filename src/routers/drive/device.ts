@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Procedure, Step } from '../schema.ts';
+import { defaultPorts, type Way } from '../ways.ts';
 import { Conversation } from './conversation.ts';
 import { RouterError } from './failure.ts';
 import type { HostKeys } from './host-keys.ts';
@@ -26,8 +27,6 @@ export interface Device {
   close(): void;
 }
 
-export type Way = 'ssh' | 'telnet' | 'http' | 'https';
-
 export interface Credentials {
   readonly user: string;
   readonly password: string | undefined;
@@ -44,19 +43,6 @@ export interface DeviceOptions {
   readonly acceptHostKey: (fingerprint: string) => Promise<boolean>;
   readonly connectMs: number;
   readonly answerMs: number;
-}
-
-export const defaultPorts: Readonly<Record<Way, number>> = { ssh: 22, telnet: 23, http: 80, https: 443 };
-
-/** The ways that a procedure can be gone by a program; none where a person has to click or to look something up. */
-export function waysOf(procedure: Procedure): readonly Way[] {
-  const { kind } = procedure;
-  if (kind === 'ssh' || kind === 'telnet') return [kind];
-  if (kind === 'console') return ['ssh', 'telnet'];
-  if (kind !== 'api' && kind !== 'controller') return [];
-  const { login } = procedure;
-  // A login that the recipe does not describe is for people; a password is not sent where it does not belong.
-  return login?.kind === 'http-basic' || (login?.requests.length ?? 0) > 0 ? ['https', 'http'] : [];
 }
 
 /** Opens the first way that is there. A device that answers and refuses has answered. */

@@ -1,6 +1,6 @@
 /** What is sent after an answer that nobody knows is sent to a device in a state that nobody knows. */
 import { isSendable } from '../change.ts';
-import { waysOf } from '../drive/device.ts';
+import { waysOf } from '../ways.ts';
 import { allSteps, type LintRule } from './rule.ts';
 
 export const answeredLine: LintRule = {
