@@ -234,7 +234,7 @@ status: verified-on-wire
   return folder;
 }
 
-describe('what does not help is not kept', { concurrency: 4 }, () => {
+describe('what does not help is not kept', { concurrency: 2 }, () => {
   for (const { what, off, on, outcome } of [
     {
       what: 'worse: from then on nothing comes through',
