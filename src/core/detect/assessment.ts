@@ -58,6 +58,7 @@ export function assess(record: CheckRecord): CheckReport {
     verdict,
     headline: headlineOf(verdict, nat, findings, altered.length),
     nat,
+    natBehaviour: record.natBehaviour,
     engine: guessEngine(compared.flatMap(({ comparison }) => comparison.findings)),
     location: record.location,
     findings,

@@ -66,12 +66,35 @@ export interface Workaround {
   readonly result: string;
 }
 
+/** RFC 4787 §4.1 for mapping, §5 for filtering. */
+export type Dependence =
+  | 'endpoint-independent'
+  | 'address-dependent'
+  | 'address-and-port-dependent'
+  | 'not-checked';
+
+/** How the NAT behaves. What could not be told is `not-checked`, as with a reflector that has one address only. */
+export interface NatBehaviour {
+  readonly mapping: Dependence;
+  readonly filtering: Dependence;
+  /** The external port is the source port (RFC 4787 §4.2.1). */
+  readonly keepsPort: Answer;
+  /** A packet from inside to a mapping of the NAT comes back in (§6). */
+  readonly hairpinning: Answer;
+  /** All mappings of this machine have one external address (§4.1, REQ-2). */
+  readonly oneAddress: Answer;
+  /** Signs of a second NAT, the carrier's. "no" is none. */
+  readonly carrier: Answer;
+}
+
 export interface CheckReport {
   readonly schema: typeof REPORT_SCHEMA;
   readonly verdict: CheckVerdict;
   readonly headline: string;
   /** Whether a NAT is in between: without one, address rewriting cannot be provoked. */
   readonly nat: 'yes' | 'no' | 'not-checked';
+  /** Undefined where the step was left out, or there is no NAT. */
+  readonly natBehaviour: NatBehaviour | undefined;
   readonly engine: EngineGuess | undefined;
   /** Where on the way it sits; undefined where that was not looked into. */
   readonly location: Location | undefined;
@@ -101,6 +124,7 @@ export interface CheckRecord {
   readonly location?: Location | undefined;
   /** The ids of requests that somebody on the way has answered. */
   readonly answered?: ReadonlySet<string>;
+  readonly natBehaviour?: NatBehaviour | undefined;
 }
 
 /** A fault that shows in behaviour, by the step that saw it. */

@@ -61,7 +61,6 @@ const attribute = {
   unknown: 0x000a,
   integritySha256: 0x001c,
   xorMapped: 0x0020,
-  padding: 0x0026,
   responsePort: 0x0027,
   software: 0x8022,
   fingerprint: 0x8028,
@@ -142,7 +141,7 @@ export function readStun(bytes: Uint8Array): StunMessage | undefined {
   return {
     kind: kinds[((type >> 7) & 0x02) | ((type >> 4) & 0x01)]!,
     method: (type & 0x000f) | ((type & 0x00e0) >> 1) | ((type & 0x3e00) >> 2),
-    transaction: bytes.slice(8, HEADER),
+    transaction: new Uint8Array(bytes.subarray(8, HEADER)),
     ...found,
     fingerprint,
     unknown,
@@ -276,7 +275,8 @@ const crcTable = Uint32Array.from({ length: 256 }, (_, octet) => {
 function readAddress(value: Uint8Array, mask: Uint8Array | undefined): Endpoint | undefined {
   const size = value[1] === 1 ? 4 : value[1] === 2 ? 16 : 0;
   if (size === 0 || value.length !== 4 + size) return undefined;
-  const clear = value.slice(2);
+  // A copy also of what is a Buffer: its slice would be the message itself.
+  const clear = new Uint8Array(value.subarray(2));
   if (mask !== undefined) {
     clear[0]! ^= mask[0]!;
     clear[1]! ^= mask[1]!;

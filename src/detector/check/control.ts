@@ -28,7 +28,10 @@ export type Outcome =
   | { readonly ok: true; readonly at: number }
   | { readonly ok: false; readonly code: string; readonly why: string };
 
-export type Arrival = Extract<Report, { kind: 'datagram' | 'connected' | 'chunk' | 'closed' | 'limit' }>;
+export type Arrival = Extract<
+  Report,
+  { kind: 'datagram' | 'answered' | 'connected' | 'chunk' | 'closed' | 'limit' }
+>;
 
 const OPEN_MS = 10_000;
 /** A reflector that answers no ping for so long is gone. */

@@ -8,6 +8,7 @@ import type {
   CheckedStep,
   CheckReport,
   Fact,
+  NatBehaviour,
   Workaround,
 } from '../../core/detect/check-report.ts';
 import { foreignAnswers } from '../../core/detect/foreign-answers.ts';
@@ -37,6 +38,7 @@ import { findPlace } from './place.ts';
 import { type Pace, Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
 import { checkStreams } from './streams.ts';
+import { checkStun } from './stun.ts';
 import { measureTcpIdle } from './tcp-idle.ts';
 import { tryWorkarounds } from './workaround.ts';
 
@@ -91,6 +93,7 @@ export const checkSteps = [
   'tcp',
   'workaround',
   'nat',
+  'stun',
   'phones',
   'incoming',
   'intercept',
@@ -142,6 +145,7 @@ export class Check {
   readonly #workarounds: Workaround[] = [];
   readonly #addresses: string[] = [];
   #location: Location | undefined;
+  #natBehaviour: NatBehaviour | undefined;
 
   readonly #pin: string | undefined;
 
@@ -170,6 +174,7 @@ export class Check {
         workarounds: check.#workarounds,
         location: check.#location,
         answered: new Set(foreign.map(({ request }) => request.id)),
+        natBehaviour: check.#natBehaviour,
       });
       const routers = check.#location?.routers.map(({ address }) => address) ?? [];
       return { report, passages, addresses: [...routers, ...check.#addresses] };
@@ -240,6 +245,7 @@ export class Check {
       return rest;
     });
     await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
+    await this.#step('stun', 'What STUN says', () => checkStun(stand));
     await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
     await incoming;
     await carrier;
@@ -256,17 +262,9 @@ export class Check {
       return checkNames(stand);
     });
     // What is not looked into stands in the report as well: silence would read as "fine".
-    for (const [id, title, why] of [
-      ['dns', 'Names through the router’s resolver', 'the reflector serves no names'],
-      [
-        'stun',
-        'STUN',
-        'the reflector speaks none; what a phone would learn by it, it has told itself (how the NAT behaves)',
-      ],
-    ] as const)
-      await this.#step(id, title, () => {
-        throw new NotChecked(why);
-      });
+    await this.#step('dns', 'Names through the router’s resolver', () => {
+      throw new NotChecked('the reflector serves no names');
+    });
   }
 
   async #matrix(mode: CheckOptions['mode']): Promise<StepResult> {
@@ -322,7 +320,8 @@ export class Check {
     try {
       if (only !== undefined && !only.has(id) && id !== 'baseline')
         throw new NotChecked('left out, as was asked for');
-      const { result, observations = [], facts = [], addresses = [], location } = await work();
+      const { result, observations = [], facts = [], addresses = [], location, natBehaviour } = await work();
+      this.#natBehaviour ??= natBehaviour;
       this.#observations.push(...observations);
       this.#facts.push(...facts);
       this.#addresses.push(...addresses);

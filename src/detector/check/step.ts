@@ -1,5 +1,5 @@
 /** What a step of a check is to the others. */
-import type { BehaviourObservation, Fact } from '../../core/detect/check-report.ts';
+import type { BehaviourObservation, Fact, NatBehaviour } from '../../core/detect/check-report.ts';
 import type { Location } from '../../core/detect/location.ts';
 
 /** What a step leaves behind. */
@@ -11,6 +11,7 @@ export interface StepResult {
   readonly location?: Location;
   /** Addresses of others that its texts name. */
   readonly addresses?: readonly string[];
+  readonly natBehaviour?: NatBehaviour;
 }
 
 /** Thrown by a step that cannot be done here; its text says why. */

@@ -10,7 +10,7 @@
  */
 import * as v from 'valibot';
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Everything that the client may ask for: longest payload in octets. UDP over IPv4 carries no more. */
 export const MAX_PAYLOAD = 65_507;
@@ -23,8 +23,11 @@ const octets = v.pipe(v.string(), v.maxLength(Math.ceil(MAX_PAYLOAD / 3) * 4), v
 const text = v.pipe(v.string(), v.maxLength(512));
 const time = v.pipe(v.number(), v.finite());
 
-/** What a place is for. `sip` is the port that boxes listen on; `control` is one that no box takes for SIP. */
-export const roles = ['sip', 'other', 'control', 'media'] as const;
+/**
+ * What a place is for. `sip` is the port that boxes listen on; `control` is one that no box takes for SIP. STUN is answered on every UDP
+ * place; those of `stun` have its own ports.
+ */
+export const roles = ['sip', 'other', 'control', 'media', 'stun'] as const;
 export type Role = (typeof roles)[number];
 
 const place = v.strictObject({
@@ -77,6 +80,8 @@ const report = v.variant('kind', [
   v.strictObject({ kind: v.literal('done'), id, at: time }),
   v.strictObject({ kind: v.literal('failed'), id, code: text, why: text }),
   v.strictObject({ kind: v.literal('datagram'), place: id, from: endpoint, at: time, bytes: octets }),
+  /** A STUN request of the client has been answered; from this place, with these octets. */
+  v.strictObject({ kind: v.literal('answered'), place: id, to: endpoint, at: time, bytes: octets }),
   v.strictObject({ kind: v.literal('connected'), connection: id, place: id, from: endpoint, at: time }),
   /** As the socket gave it: the boundaries are those of the segments that arrived, or of several at once. */
   v.strictObject({ kind: v.literal('chunk'), connection: id, at: time, bytes: octets }),

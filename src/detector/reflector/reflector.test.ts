@@ -5,10 +5,11 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { bindingRequest, readStun } from '../../core/net/stun.ts';
 import { Control } from '../check/control.ts';
 import { pinOf } from '../control/invitation.ts';
 import { MAX_LINE } from '../control/line.ts';
-import { fromBase64, type Report } from '../control/protocol.ts';
+import { fromBase64, PROTOCOL, type Report } from '../control/protocol.ts';
 import { makeIdentity } from './certificate.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { Reflector, type ReflectorEvent } from './reflector.ts';
@@ -23,7 +24,7 @@ async function started(limits: Partial<Limits> = {}) {
   const reflector = await Reflector.start({
     addresses: [{ local: HOST, public: HOST }],
     controlPorts: [0],
-    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [] },
+    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [], stun: [0] },
     identity,
     token: TOKEN,
     version: 'test',
@@ -59,6 +60,7 @@ test('strangers get no octet, over UDP, TCP and TLS, and their connections are c
   udp.on('message', () => answers++);
   const scan = 'OPTIONS sip:100@1.1.1.1 SIP/2.0\r\nUser-Agent: friendly-scanner\r\n\r\n';
   for (const text of [scan, 'garbage', '']) udp.send(text, lab.portOf('udp', 'sip'), HOST);
+  udp.send(bindingRequest({ transaction: new Uint8Array(12) }), lab.portOf('udp', 'stun'), HOST);
   const tcp = connect(lab.portOf('tcp', 'sip'), HOST);
   tcp.write(scan);
   const silent = connect(lab.portOf('tcp', 'sip'), HOST);
@@ -74,6 +76,27 @@ test('strangers get no octet, over UDP, TCP and TLS, and their connections are c
   assert.ok(toPlain!.length <= 7);
   assert.equal(answers, 0);
   udp.close();
+});
+
+test('STUN is answered on every UDP port, to addresses of which a session has proof, and the session is told', async () => {
+  await using lab = await started();
+  const control = await Control.open(lab.invitation);
+  const told: Report[] = [];
+  control.listen((report) => told.push(report));
+  const udp = createSocket('udp4');
+  for (const role of ['sip', 'control', 'stun']) {
+    const transaction = Uint8Array.from({ length: 12 }, (_, i) => i + role.length);
+    udp.send(bindingRequest({ transaction }), lab.portOf('udp', role), HOST);
+    const [bytes] = (await once(udp, 'message')) as [Buffer];
+    const answer = readStun(bytes);
+    assert.deepEqual(answer?.mapped, { address: HOST, port: udp.address().port });
+    assert.deepEqual(answer?.transaction, transaction);
+  }
+  await control.ask({ kind: 'ping' });
+  const answered = told.filter(({ kind }) => kind === 'answered');
+  assert.equal(answered.length, 3);
+  udp.close();
+  control.close();
 });
 
 test('a wrong token is told nothing, and a right one that is one too many is told to come back', async () => {
@@ -144,7 +167,7 @@ test('what is no command ends the session', async () => {
   await using lab = await started();
   for (const line of ['nonsense\n', `${'x'.repeat(MAX_LINE + 1)}\n`, '{"kind":"send"}\n']) {
     const socket = connectTls({ host: HOST, port: lab.reflector.controlPort, rejectUnauthorized: false });
-    socket.write(`${JSON.stringify({ kind: 'hello', protocol: 1, token: TOKEN })}\n${line}`);
+    socket.write(`${JSON.stringify({ kind: 'hello', protocol: PROTOCOL, token: TOKEN })}\n${line}`);
     const said = (await readAll(socket)).toString();
     assert.match(said, /^\{"kind":"welcome"[^\n]*\n$/);
   }
@@ -194,7 +217,7 @@ test('before something that is no reflector a client ends with an error that say
 
 test('a reflector that turns hostile in the middle ends the check, and every command with it', async () => {
   const welcome = JSON.stringify({
-    ...{ kind: 'welcome', protocol: 1, version: 'x', tag: 'g'.repeat(30), lifetimeMs: 1000 },
+    ...{ kind: 'welcome', protocol: PROTOCOL, version: 'x', tag: 'g'.repeat(30), lifetimeMs: 1000 },
     you: { address: HOST, port: 1 },
     places: [{ place: 0, transport: 'udp', role: 'sip', address: HOST, port: 5060 }],
   });

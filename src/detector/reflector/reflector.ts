@@ -2,7 +2,7 @@
  * The reflector: SIP ports, media ports and a control channel on the Internet, for `sipalg check` on the other side of
  * whatever is in between.
  *
- * It tells a client what came in and sends what the client wants sent; it answers nothing of itself. What belongs to no
+ * It tells a client what came in and sends what the client wants sent; of itself it answers STUN alone. What belongs to no
  * session (a scanner, a stray phone) gets no octet back. Nothing is ever dialled: UDP goes to endpoints that the ledger
  * admits, streams are those that clients have opened.
  */
@@ -16,6 +16,7 @@ import {
 } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { type Address, type Endpoint, formatEndpoint, isIPv6, parseAddress } from '../../core/net/address.ts';
+import { isStun } from '../../core/net/stun.ts';
 import { LineReader } from '../control/line.ts';
 import {
   type Answer,
@@ -29,7 +30,8 @@ import {
 import type { Identity } from './certificate.ts';
 import { type ControlPlaces, introduce, remoteOf } from './introduction.ts';
 import type { Limits } from './limits.ts';
-import { onlySessionOf, Session, type Sockets, sessionNamed } from './session.ts';
+import { onlySessionOf, Session, type Sockets, sessionNamed, someSessionOf } from './session.ts';
+import { stunReply } from './stun.ts';
 
 /** One address of this machine, and how it is seen from the Internet (a cloud's 1:1 NAT makes them differ). */
 export interface OwnAddress {
@@ -56,6 +58,8 @@ export interface PortPlan {
   readonly other: readonly number[];
   readonly control: number;
   readonly media: readonly number[];
+  /** STUN's own port, and another one (RFC 5780 §7.2). */
+  readonly stun: readonly number[];
 }
 
 export const defaultPorts: PortPlan = {
@@ -64,6 +68,7 @@ export const defaultPorts: PortPlan = {
   other: [5070, 6060],
   control: 32_060,
   media: [32_100, 32_101, 32_102, 32_103],
+  stun: [3478, 3479],
 };
 
 export type ReflectorEvent =
@@ -161,12 +166,13 @@ export class Reflector {
       ['control', ports.control],
       ...ports.other.map((port): [Role, number] => ['other', port]),
       ...ports.media.map((port): [Role, number] => ['media', port]),
+      ...ports.stun.map((port): [Role, number] => ['stun', port]),
     ];
     for (const own of addresses) {
       for (const [role, port] of plan) {
         const isVital = role === 'sip' && own === addresses[0];
         await this.#try('udp', own, port, isVital, () => this.#openUdp(own, role, port));
-        if (role === 'media') continue;
+        if (role === 'media' || role === 'stun') continue;
         await this.#try('tcp', own, port, false, () => this.#openStream(own, 'tcp', role, port));
       }
       await this.#try('tls', own, ports.sipTls, false, () =>
@@ -228,6 +234,11 @@ export class Reflector {
     const session = named ?? onlySessionOf(this.#sessions, from.address);
     if (session === undefined) this.unclaimed++;
     else session.datagram(place, from, bytes, named !== undefined);
+    if (!isStun(bytes)) return;
+    // STUN clients other than ours say no tag; an address that is proven is answered all the same.
+    const asker = session ?? someSessionOf(this.#sessions, from.address);
+    const reply = asker === undefined ? undefined : stunReply(bytes, from, place, this.#places);
+    if (reply !== undefined) asker?.answerStun(reply);
   }
 
   async #openControl(

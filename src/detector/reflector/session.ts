@@ -13,6 +13,7 @@ import {
 } from '../control/protocol.ts';
 import { Ledger, refusals } from './ledger.ts';
 import { Allowance, type Limits } from './limits.ts';
+import type { StunReply } from './stun.ts';
 
 /** The sockets, as a session sees them. */
 export interface Sockets {
@@ -89,6 +90,16 @@ export class Session {
     }
     this.datagrams++;
     this.#tell({ kind: 'datagram', place, from, at: this.#now(), bytes: toBase64(bytes) });
+  }
+
+  /** Sends the answer to a STUN request, as far as the session may send there, and tells it. */
+  answerStun({ place, to, bytes }: StunReply): void {
+    if (!this.#sending.take(this.#clock()) || this.ledger.spend(to, bytes.length) !== undefined) return;
+    const at = this.#now();
+    this.#sockets.send(place, to, bytes, (error) => {
+      if (error === null) this.#tell({ kind: 'answered', place, to, at, bytes: toBase64(bytes) });
+    });
+    this.sent++;
   }
 
   /** A connection has said that it is this session's. Undefined where there are too many. */
@@ -193,6 +204,12 @@ export class Session {
     if (this.#channel.backlog > this.#limits.backlogOctets) return this.#channel.close();
     this.#channel.write(writeLine(report));
   }
+}
+
+/** Any session to which an address is proven. */
+export function someSessionOf(sessions: Iterable<Session>, address: string): Session | undefined {
+  for (const session of sessions) if (session.ledger.isProven(address)) return session;
+  return undefined;
 }
 
 /** Which of the sessions a payload names: its tag stands in it. */

@@ -39,6 +39,7 @@ export function reportOf(
     verdict: findings.length > 0 ? 'faulty' : 'inconclusive',
     headline: headlineOf(asked, heard, findings, edits),
     nat: nat ? 'yes' : 'not-checked',
+    natBehaviour: undefined,
     engine: undefined,
     location: undefined,
     findings,

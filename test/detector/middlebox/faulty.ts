@@ -30,6 +30,9 @@ export type Step =
   | 'tcp'
   | 'workaround'
   | 'nat'
+  | 'stun'
+  | 'hold'
+  | 'tcp-idle'
   | 'idle';
 
 export interface FaultyBox {
@@ -51,21 +54,10 @@ export interface FaultyBox {
 
 /** What a simulated box could show and no check looks for: the fault, and why. */
 export const notProbed: readonly { readonly fault: FaultId; readonly why: string }[] = [
-  {
-    fault: 'STUN-CLASH',
-    why: 'no probe names the public endpoint in Contact and SDP; bytes of both sides show it (diff)',
-  },
   { fault: 'SDP-SECOND-M', why: 'no probe offers video beside audio; bytes of both sides show it (diff)' },
   { fault: 'LEN-MULTIPART', why: 'no probe has a body of several parts; bytes of both sides show it (diff)' },
   { fault: 'BODY-GZIP-PGP', why: 'no probe has a signed body; bytes of both sides show it (diff)' },
-  {
-    fault: 'NAT-PORTCHG-5060',
-    why: 'the port is told as a fact of one socket, not of port 5060 beside another',
-  },
   { fault: 'NAT-DOUBLE/CGN', why: 'it takes asking the router for its own address' },
-  { fault: 'TIME-ALG-MEDIA', why: 'it takes minutes of silent media' },
-  { fault: 'TIME-CALLMAX', why: 'it takes a call of an hour' },
-  { fault: 'TIME-SESSION', why: 'it takes a call of a quarter of an hour' },
   { fault: 'DROP-ICMP', why: 'no probe sends with DF' },
   {
     fault: 'DROP-SPI',
@@ -75,7 +67,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
     fault: 'DROP-STRICTREG',
     why: 'a call from another server is dropped by every NAT that filters by address',
   },
-  { fault: 'TCP-IDLE', why: 'it takes a connection that is silent for an hour' },
   { fault: 'DNS-ALG', why: 'a check asks no name server' },
   { fault: 'MULTI-LIMIT', why: 'it takes as many phones as the box has room for' },
   { fault: 'STATE-WANIP', why: 'it takes a new address of the line during the check' },
@@ -150,6 +141,15 @@ const rewriting: readonly FaultyBox[] = [
     inbound((text) => field(text, 'Record-Route', (line) => line.replace('203.0.113.10', '192.168.77.1'))),
   ),
   matrix('ADDR-AUTH', addressIn('Authorization')),
+  box(
+    'STUN-CLASH',
+    'stun',
+    outbound((text, { outside }) =>
+      field(text, 'Contact', (line) =>
+        line.replace(`@${outside.address}:${outside.port}`, `@${outside.address}:40999`),
+      ),
+    ),
+  ),
   matrix('ADDR-REFER', addressIn('Refer-To'), whole),
   matrix(
     'ADDR-REVERSE',
@@ -238,6 +238,13 @@ const passage: readonly FaultyBox[] = [
     dropped(() => true),
     // What is lost in both directions, and whole, may be the port as well.
   ),
+  {
+    fault: 'DROP-MALFORMED',
+    step: 'stun',
+    make: () => ({
+      packet: (packet, { remote }) => (remote.port === 5060 && packet.payload[0] === 0 ? [] : [packet]),
+    }),
+  },
   matrix(
     'DROP-METHOD',
     dropped((text) => methodOf(text) === 'NOTIFY'),
@@ -313,6 +320,12 @@ const nats: readonly FaultyBox[] = [
     fact: /another one towards each (?:address and )?port/,
   },
   {
+    fault: 'NAT-PORTCHG-5060',
+    step: 'stun',
+    make: () => ({ nat: { keptPort: 5060 } }),
+    fact: /keeps other source ports, and changes 5060/,
+  },
+  {
     fault: 'NAT-FILT-APDF',
     step: 'nat',
     make: () => ({}),
@@ -349,11 +362,71 @@ const nats: readonly FaultyBox[] = [
     options: ['--idle', '1'],
     make: () => ({ nat: { lifetimes: ({ port }) => (port === 5060 ? [500, 500] : [30_000, 120_000]) } }),
   },
+  { fault: 'TIME-ALG-MEDIA', step: 'hold', options: ['--idle', '1'], make: forgetsMedia, ...whole },
+  { fault: 'TIME-SESSION', step: 'hold', options: ['--idle', '1'], make: forgetsDialogs, ...whole },
+  { fault: 'TIME-CALLMAX', step: 'hold', options: ['--long', '--idle', '2'], make: endsCalls, ...whole },
+  {
+    fault: 'TCP-IDLE',
+    step: 'tcp-idle',
+    options: ['--long', '--idle', '1'],
+    make: forgetsConnections,
+    ...whole,
+  },
   { fault: 'MEDIA-PINHOLE', step: 'call', make: () => helper({ pinhole: 'none' }) },
   { fault: 'MEDIA-DIRECT', step: 'call', make: () => helper({ pinhole: 'signalling-peer' }) },
   { fault: 'MEDIA-RTCP', step: 'call', make: () => helper({ withoutRtcp: true }) },
   { fault: 'MEDIA-LEAK', step: 'call', make: () => helper({ leaks: true }) },
 ];
+
+/** What passes in either direction, by the phone's socket; for so long it may be silent. */
+function clock(limitMs: number): (key: string) => boolean {
+  const last = new Map<string, number>();
+  return (key) => {
+    const now = performance.now();
+    const isLate = now - (last.get(key) ?? now) > limitMs;
+    if (!isLate) last.set(key, now);
+    return isLate;
+  };
+}
+
+const MEDIA_PORT = 32_100;
+
+/** It forgets silent media by a clock of its own. */
+function forgetsMedia(): Behaviour {
+  const isLate = clock(600);
+  return {
+    packet: (packet, { remote, inside }) =>
+      remote.port === MEDIA_PORT && packet.protocol === 'udp' && isLate(String(inside.port)) ? [] : [packet],
+  };
+}
+
+/** It forgets silent dialogs by a clock of its own. */
+function forgetsDialogs(): Behaviour {
+  const isLate = clock(600);
+  return { message: (text, { inside }) => (isLate(String(inside.port)) ? undefined : text) };
+}
+
+/** It lets calls be so long, and no longer. */
+function endsCalls(): Behaviour {
+  const first = new Map<number, number>();
+  return {
+    packet(packet, { remote, inside, direction }) {
+      if (remote.port !== MEDIA_PORT) return [packet];
+      const since = first.get(inside.port) ?? performance.now();
+      first.set(inside.port, since);
+      return direction === 'to-client' && performance.now() - since > 800 ? [] : [packet];
+    },
+  };
+}
+
+/** It forgets silent connections, and tells nobody. */
+function forgetsConnections(): Behaviour {
+  const isLate = clock(600);
+  return {
+    packet: (packet, { remote, inside }) =>
+      packet.protocol === 'tcp' && remote.port === 5060 && isLate(String(inside.port)) ? [] : [packet],
+  };
+}
 
 /** It lets so many messages of SIP through in a second. */
 function rateLimit(most: number): Behaviour {

@@ -18,6 +18,8 @@ export interface NatBehaviour {
   readonly refreshedOutboundOnly?: boolean;
   /** All who send from this port share one mapping: the last one gets everything. */
   readonly sharedPort?: number;
+  /** A port that it has for itself: who sends from it gets another one. */
+  readonly keptPort?: number;
   /** Nothing turns round to the inside. */
   readonly noHairpin?: boolean;
 }
@@ -122,7 +124,8 @@ export class Nat {
   }
 
   #make(protocol: Protocol, inside: Endpoint, wanted: number): Mapping {
-    const port = this.#byPort.has(`${protocol} ${wanted}`) ? this.#freePort(protocol) : wanted;
+    const isTaken = this.#byPort.has(`${protocol} ${wanted}`) || wanted === this.behaviour.keptPort;
+    const port = isTaken ? this.#freePort(protocol) : wanted;
     const mapping: Mapping = { inside, port, flows: new Map(), admits: undefined };
     this.#byPort.set(`${protocol} ${port}`, mapping);
     return mapping;
