@@ -1,8 +1,8 @@
 /**
- * Takes the pictures of the console for docs/images from the demonstration, as a browser shows it: each page in light and dark,
- * and some at the width of a telephone. Needs root and Chromium.
+ * Takes the pictures of the console for docs/images from the demonstration, as a browser shows it: each page in light, some in dark
+ * and at the width of a telephone. Needs root and Chromium; `--all` takes every page in every way, to look at.
  *
- *   node scripts/screenshots.ts [--to DIR]
+ *   node scripts/screenshots.ts [--to DIR] [--all]
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -14,7 +14,8 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const to = process.argv.indexOf('--to');
 const folder = to < 0 ? join(root, 'docs', 'images') : resolve(process.argv[to + 1]!);
-const DESKTOP = { width: 1180, height: 800 };
+const DESKTOP = { width: 1120, height: 720 };
+const all = process.argv.includes('--all');
 const TELEPHONE = { width: 390, height: 844 };
 
 interface Shot {
@@ -22,8 +23,8 @@ interface Shot {
   readonly path: string;
   /** What is waited for before the picture is taken. */
   readonly ready: (page: Page) => Promise<unknown>;
-  readonly telephone?: boolean;
-  readonly full?: boolean;
+  /** Also in dark, and on a telephone. */
+  readonly every?: boolean;
 }
 
 const shots: readonly Shot[] = [
@@ -31,12 +32,12 @@ const shots: readonly Shot[] = [
     name: 'overview',
     path: '/',
     ready: (page) => page.getByText('audio both ways').first().waitFor(),
-    telephone: true,
+    every: true,
   },
   { name: 'phones', path: '/phones', ready: (page) => page.getByText('can be called').first().waitFor() },
   { name: 'calls', path: '/calls', ready: (page) => page.locator('.call-row').nth(1).waitFor() },
-  { name: 'call', path: '/calls', ready: openCall, telephone: true },
-  { name: 'check', path: '/check', ready: runCheck, telephone: true },
+  { name: 'call', path: '/calls', ready: openCall, every: true },
+  { name: 'check', path: '/check', ready: runCheck },
   { name: 'routers', path: '/routers', ready: (page) => page.locator('.router-row').first().waitFor() },
   {
     name: 'router',
@@ -61,11 +62,11 @@ try {
       await page.goto(address);
       await page.getByText('Switches for one phone').waitFor();
       for (const shot of shots) {
-        if (size !== '' && shot.telephone !== true) continue;
+        if (!all && shot.every !== true && (size !== '' || scheme === 'dark')) continue;
         await page.goto(new URL(shot.path, address).href);
         await shot.ready(page);
         const file = join(folder, `console-${shot.name}${size}${scheme === 'dark' ? '-dark' : ''}.png`);
-        await page.screenshot({ path: file, fullPage: shot.full === true });
+        await page.screenshot({ path: file });
         process.stdout.write(`${file}\n`);
       }
       await page.close();

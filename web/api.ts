@@ -85,3 +85,21 @@ function sentence(text: string): string {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
+
+/** Saves what a path answers as a file. */
+export async function download(path: string, name: string): Promise<void> {
+  const response = await fetch(`/api/v1${path}`, { headers: headers() });
+  if (!response.ok)
+    throw new ApiError(
+      response.status,
+      'download',
+      'The file could not be made.',
+      'Try it again in a moment.',
+    );
+  const address = URL.createObjectURL(await response.blob());
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -2,7 +2,7 @@
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { CallState, Conversation, Rung } from '../src/console/calls.ts';
-import { ask } from './api.ts';
+import { ask, download } from './api.ts';
 import { Ladder } from './ladder.tsx';
 import { lastMessage } from './live.ts';
 import { MessagePanel } from './message.tsx';
@@ -181,9 +181,30 @@ export function CallPage({ callId }: { readonly callId: string }) {
         </Card>
         {open === undefined ? null : <MessagePanel key={open} id={open} />}
       </div>
-      <p class="muted small">
-        Call-ID <code>{value.callId}</code>
+      <p class="muted small footer">
+        <span>
+          Call-ID <code>{value.callId}</code>
+        </span>
+        <Capture callId={callId} />
       </p>
+    </>
+  );
+}
+
+/** Both sides of every message, with each edit as a comment. */
+function Capture({ callId }: { readonly callId: string }) {
+  const [error, setError] = useState<unknown>(undefined);
+  return (
+    <>
+      <button
+        type="button"
+        onClick={() =>
+          void download(`/capture?call=${encodeURIComponent(callId)}`, 'sipalg.pcapng').catch(setError)
+        }
+      >
+        Download for Wireshark
+      </button>
+      <Failure error={error} />
     </>
   );
 }
@@ -206,11 +227,13 @@ function Streams({ call }: { readonly call: Conversation }) {
                 stream.internal === undefined ? '' : `${stream.internal.address}:${stream.internal.port}`
               }
               packets={stream.fromPhone}
+              past={call.state === 'ended'}
             />
             <Direction
               name="to the phone"
               place={`${stream.external.address}:${stream.external.port}`}
               packets={stream.toPhone}
+              past={call.state === 'ended'}
             />
           </li>
         ))}
@@ -223,15 +246,22 @@ function Direction({
   name,
   place,
   packets,
+  past,
 }: {
   readonly name: string;
   readonly place: string;
   readonly packets: number | undefined;
+  /** Counted when it was last looked at, shortly before the end. */
+  readonly past: boolean;
 }) {
   return (
     <div class={`direction ${packets === 0 ? 'silent' : ''}`}>
       <span class="muted">{name}</span>
-      <span class="packets">{packets === undefined ? 'not counted' : count(packets, 'packet')}</span>
+      <span class="packets">
+        {packets === undefined
+          ? 'not counted'
+          : `${past && packets > 0 ? 'at least ' : ''}${count(packets, 'packet')}`}
+      </span>
       <code>{place}</code>
     </div>
   );

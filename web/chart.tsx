@@ -3,8 +3,10 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Sample } from '../src/console/rates.ts';
+import { minute } from './words.ts';
 
-const HEIGHT = 170;
+const HEIGHT = 150;
+const LEAST_S = 600;
 
 export function Chart({ samples }: { readonly samples: readonly Sample[] }) {
   const place = useRef<HTMLDivElement>(null);
@@ -79,9 +81,9 @@ function options(element: HTMLElement): uPlot.Options {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    scales: { messages: { range: fromZero }, packets: { range: fromZero } },
+    scales: { x: { range: lastWhile }, messages: { range: fromZero }, packets: { range: fromZero } },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, values: (_plot, times) => times.map((time) => minute(time * 1000)) },
       { ...axis, scale: 'messages', size: 44 },
       { ...axis, scale: 'packets', side: 1, size: 44, grid: { show: false } },
     ],
@@ -97,6 +99,11 @@ function options(element: HTMLElement): uPlot.Options {
       { scale: 'packets', stroke: colour('--second'), width: 2, points: { show: false } },
     ],
   };
+}
+
+/** Ten minutes at least, so that the first calls are no straight line. */
+function lastWhile(_plot: uPlot, low: number, high: number): [number, number] {
+  return [Math.min(low, high - LEAST_S), high];
 }
 
 function fromZero(_plot: uPlot, _low: number, high: number): [number, number] {

@@ -34,11 +34,7 @@ export function OverviewPage() {
           note={`${now.messages.passed.toLocaleString()} passed as they were`}
           to="/calls"
         />
-        <Figure
-          name="Audio packets a second"
-          value={packetsPerSecond(now)}
-          note="moved by the kernel, both ways"
-        />
+        <Figure name="Audio packets/s" value={packetsPerSecond(now)} note="both ways" />
       </dl>
       <Card title="The last calls" aside={<Link to="/calls">All calls</Link>}>
         {now.calls.length === 0 ? (

@@ -9,6 +9,10 @@ export function clock(at: number): string {
   });
 }
 
+export function minute(at: number): string {
+  return clock(at).slice(0, 5);
+}
+
 export function exactClock(at: number): string {
   return `${clock(at)}.${String(Math.floor(at % 1000)).padStart(3, '0')}`;
 }
