@@ -162,6 +162,8 @@ export interface Answer {
   readonly transport: ProbeTransport;
   /** Ports of a description to be put in. */
   readonly media?: readonly number[] | undefined;
+  /** Whose ports they are, where it is not who answers: a media server of its own. */
+  readonly mediaAddress?: string | undefined;
   /** What stands as Contact in place of who answers: a registrar gives back what it has stored (RFC 3261 §10.3). */
   readonly bindings?: readonly string[] | undefined;
 }
@@ -198,7 +200,8 @@ export function responseTo(answer: Answer): Uint8Array {
     ]),
     `X-Probe: ${id}`,
   ];
-  const body = answer.media === undefined ? undefined : description(own.address, answer.media, 'plain', own);
+  const { media, mediaAddress = own.address } = answer;
+  const body = media === undefined ? undefined : description(mediaAddress, media, 'plain', own);
   return finished(lines, body === undefined ? undefined : { type: 'application/sdp', text: body });
 }
 

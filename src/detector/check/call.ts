@@ -17,6 +17,7 @@ import { description, phoneRequest, responseTo } from '../../core/detect/probe.t
 import { type Endpoint, formatEndpoint, sameEndpoint } from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
 import { openMediaPhone, tryLeak, tryMedia } from './media.ts';
+import { tryMediaServer } from './media-server.ts';
 import type { Phone } from './phone.ts';
 import type { Stand } from './stand.ts';
 import { NotChecked, type StepResult } from './step.ts';
@@ -32,7 +33,7 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
   if (sip === undefined || near === undefined) throw new NotChecked('the reflector lacks ports for it');
   const media = await openMediaPhone(stand);
   if (media === undefined) throw new NotChecked('no pair of media ports is free on this machine');
-  const call = new Call(stand, await stand.phone(), sip, media.rtp.local.port, near.port);
+  const call = new Call(stand, await stand.phone(), sip, media.rtp.local.port, near);
   const observations: BehaviourObservation[] = [];
   const facts: Fact[] = [];
   const offer = await call.setUp();
@@ -46,6 +47,9 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
   await call.end();
   const leak = await tryLeak(stand, media, advertised);
   if (leak !== undefined) observations.push(leak);
+  const other = await tryMediaServer(stand, sip, paths.flows);
+  observations.push(...other.observations);
+  facts.push(...other.facts);
   // A 100 goes no farther than to the next proxy (RFC 3261 §16.7).
   const lost = call.passages.filter(
     ({ received, what }) => received === undefined && !what.startsWith('100 '),
@@ -62,7 +66,7 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
       evidence: evidenceOf(lost[0]!),
     });
   return {
-    result: `${call.passages.length} messages, ${lost.length} lost; ${paths.result}`,
+    result: `${call.passages.length} messages, ${lost.length} lost; ${paths.result}; ${other.result}`,
     observations,
     facts,
   };
@@ -75,7 +79,7 @@ export class Call {
   readonly #phone: Phone;
   readonly #place: Place;
   readonly #phoneMedia: number;
-  readonly #serverMedia: number;
+  readonly #serverMedia: Endpoint;
   #caller: Dialog | undefined;
   #callee: Dialog | undefined;
   #cseq = 1;
@@ -86,7 +90,7 @@ export class Call {
     phone: Phone,
     place: Place,
     phoneMedia: number,
-    serverMedia: number,
+    serverMedia: Endpoint,
     step = STEP,
   ) {
     this.#stand = stand;
@@ -263,7 +267,8 @@ export class Call {
       responseTo({
         ...{ id, request, status, reason, own: this.#place, transport: 'UDP' },
         source: this.#stand.outsideOf(this.#phone, this.#place),
-        media: described ? [this.#serverMedia] : undefined,
+        media: described ? [this.#serverMedia.port] : undefined,
+        mediaAddress: this.#serverMedia.address,
       }),
     );
   }

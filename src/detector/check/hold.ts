@@ -79,7 +79,7 @@ async function setUp(stand: Stand, places: Places, lastsMs: number): Promise<Sta
   const media = await openMediaPhone(stand);
   if (media === undefined) return undefined;
   const phone = await stand.phone();
-  const call = new Call(stand, phone, places.sip, media.rtp.local.port, places.media.port, STEP);
+  const call = new Call(stand, phone, places.sip, media.rtp.local.port, places.media, STEP);
   const offer = await call.setUp();
   if (offer === undefined) return undefined;
   const advertised = mediaEndpoint(offer);
