@@ -33,6 +33,7 @@ sox:sox:checking that recorded audio holds the other side's tone
 sysctl:procps:settings of the lab's kernel namespaces
 systemd-analyze:systemd:a judge of the unit that install-service writes
 turnserver:coturn:another STUN server, a judge of ours
+dnsmasq:dnsmasq-base:the resolver of a router
 promtool:prometheus:a judge of metrics and alert rules
 chromium:chromium:the browser that opens the console"
 

@@ -272,7 +272,7 @@ and not again after a 403. Its answers may show signs; they prove nothing, and n
   )
   .option('--register', 'with --server: a REGISTER without credentials as well (default: never)')
   .option('--quick', 'the most telling messages only (15 s)')
-  .option('--long', 'with long idle times (up to 20 minutes)')
+  .option('--long', 'with pauses and calls of an hour, lifetimes searched to two seconds (up to two hours)')
   .option('--json', 'the report as JSON, and nothing else')
   .option('--progress', 'with --json: each step on standard error as it is done, one JSON object a line')
   .option('--html <file>', 'writes the report as one HTML file, for a support ticket')
@@ -283,7 +283,7 @@ and not again after a 403. Its answers may show signs; they prove nothing, and n
   )
   .option(
     '--only <steps>',
-    'some steps alone: matrix, call, size, tcp, workaround, nat, phones, incoming, intercept, idle, burst, names',
+    'some steps alone: matrix, call, size, tcp, workaround, nat, stun, dns, phones, incoming, intercept, place, carrier, idle, hold, tcp-idle, burst, names',
   )
   .option('--trace <file>', 'writes every message as both ends saw it, one JSON object a line')
   .option(
@@ -349,6 +349,10 @@ It answers nobody without that line, calls nobody, and sends only to the client'
   .option(
     '--control-port <port>',
     'port of the control channel (default: 443, or 8443 where 443 cannot be had)',
+  )
+  .option(
+    '--domain <name>',
+    'a domain of yours that has records for SIP: clients compare what their resolvers say of it',
   )
   .option('--state-dir <dir>', 'where key and token are kept')
   .option('--new-token', 'makes a new token; invitations given out before are void')

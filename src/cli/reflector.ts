@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { CONTROL_PORT, formatInvitation, pinOf } from '../detector/control/invitation.ts';
+import { type NameRecords, namesOf } from '../detector/control/names.ts';
 import { keptIdentity } from '../detector/reflector/identity.ts';
 import { defaultLimits } from '../detector/reflector/limits.ts';
 import { ownAddresses, parseOwnAddress } from '../detector/reflector/own-address.ts';
@@ -15,6 +16,7 @@ export interface ReflectorOptions {
   readonly controlPort?: string;
   readonly stateDir?: string;
   readonly newToken?: boolean;
+  readonly domain?: string;
   readonly json?: boolean;
 }
 
@@ -26,6 +28,7 @@ export async function reflector(options: ReflectorOptions, version: string): Pro
   const asked = options.controlPort === undefined ? undefined : readPort(options.controlPort);
   const identity = keptIdentity(options.stateDir ?? detectorStateDir(), new Date(), options.newToken);
   const say = options.json === true ? sayJson : sayText;
+  const names = options.domain === undefined ? undefined : await keptNames(readDomain(options.domain));
   const running = await Reflector.start({
     addresses,
     controlPorts: asked === undefined ? [CONTROL_PORT, OTHER_CONTROL_PORT] : [asked],
@@ -33,6 +36,7 @@ export async function reflector(options: ReflectorOptions, version: string): Pro
     identity,
     token: identity.token,
     version,
+    ...(names === undefined ? {} : { names: () => names.current }),
     limits: defaultLimits,
     tell: say,
   });
@@ -54,8 +58,38 @@ export async function reflector(options: ReflectorOptions, version: string): Pro
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
+  names?.stop();
   await running.close();
   return exitCode.ok;
+}
+
+/** What the domain has for SIP, looked up again every few minutes. */
+async function keptNames(domain: string): Promise<{ current: readonly NameRecords[]; stop(): void }> {
+  const current = await namesOf(domain);
+  if (current.length === 0)
+    throw new UsageError(
+      `--domain ${domain}: this machine’s resolver knows no address, SRV or NAPTR record of it`,
+      'name the domain that stands behind the @ of your phones’ addresses, or leave it out',
+    );
+  const timer = setInterval(() => {
+    void namesOf(domain).then((now) => {
+      if (now.length > 0) kept.current = now;
+    });
+  }, NAMES_EVERY_MS);
+  const kept = { current: current as readonly NameRecords[], stop: () => clearInterval(timer) };
+  return kept;
+}
+
+const NAMES_EVERY_MS = 5 * 60_000;
+
+function readDomain(text: string): string {
+  if (
+    /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i.test(
+      text,
+    )
+  )
+    return text;
+  throw new UsageError(`--domain ${text}: not a domain name`, 'such as sip.example.com');
 }
 
 /** `/var/lib/sipalg` for root, else where the XDG base directory specification puts state. */

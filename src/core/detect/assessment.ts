@@ -28,7 +28,8 @@ import { type Advice, adviceFor } from './verdict.ts';
 export function assess(record: CheckRecord): CheckReport {
   const { passages } = record;
   const arrived = passages.filter((passage) => passage.received !== undefined);
-  const altered = arrived.filter((passage) => isUnaltered(passage) === false);
+  // What is no SIP and has a step of its own is judged there.
+  const altered = arrived.filter((passage) => passage.step !== 'dns' && isUnaltered(passage) === false);
   const mappings = mappingsOf(passages);
   // Where messages are lost for coming fast, a loss says nothing about their kind, or about the pause before them.
   const isThrottled = record.observations.some(({ fault }) => fault === 'DROP-RATE');

@@ -25,6 +25,7 @@ import { checkBursts, checkNames } from './bursts.ts';
 import { makeCall } from './call.ts';
 import { findCarrier } from './carrier.ts';
 import { Control } from './control.ts';
+import { checkDns } from './dns.ts';
 import { holdCalls } from './hold.ts';
 import { measureIdle } from './idle.ts';
 import { receiveCalls } from './incoming.ts';
@@ -94,6 +95,7 @@ export const checkSteps = [
   'workaround',
   'nat',
   'stun',
+  'dns',
   'phones',
   'incoming',
   'intercept',
@@ -240,6 +242,7 @@ export class Check {
     });
     await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
     await this.#step('stun', 'What STUN says', () => checkStun(stand));
+    await this.#step('dns', 'Names (DNS)', () => checkDns(stand));
     await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
     // Behind what an ALG may get wrong about several calls at a time.
     const hold = this.#step('hold', 'Calls that last, and are silent', () => {
@@ -263,9 +266,6 @@ export class Check {
       return checkNames(stand);
     });
     // What is not looked into stands in the report as well: silence would read as "fine".
-    await this.#step('dns', 'Names through the router’s resolver', () => {
-      throw new NotChecked('the reflector serves no names');
-    });
   }
 
   async #matrix(mode: CheckOptions['mode']): Promise<StepResult> {

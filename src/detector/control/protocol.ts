@@ -9,6 +9,7 @@
  * Both ends read the other with these schemas: what does not fit ends the session with an error that says so.
  */
 import * as v from 'valibot';
+import { recordTypes } from './names.ts';
 
 export const PROTOCOL = 2;
 
@@ -25,9 +26,9 @@ const time = v.pipe(v.number(), v.finite());
 
 /**
  * What a place is for. `sip` is the port that boxes listen on; `control` is one that no box takes for SIP. STUN is answered on every UDP
- * place; those of `stun` have its own ports.
+ * place; those of `stun` have its own ports. `dns` is port 53, where nothing answers of itself.
  */
-export const roles = ['sip', 'other', 'control', 'media', 'stun'] as const;
+export const roles = ['sip', 'other', 'control', 'media', 'stun', 'dns'] as const;
 export type Role = (typeof roles)[number];
 
 const place = v.strictObject({
@@ -61,6 +62,12 @@ const command = v.variant('kind', [
   v.strictObject({ kind: v.literal('end') }),
 ]);
 
+const nameRecords = v.strictObject({
+  name: text,
+  type: v.picklist(recordTypes),
+  values: v.pipe(v.array(text), v.maxLength(16)),
+});
+
 const welcome = v.strictObject({
   kind: v.literal('welcome'),
   protocol: id,
@@ -70,6 +77,8 @@ const welcome = v.strictObject({
   /** The client, as the control channel shows it. */
   you: endpoint,
   places: v.pipe(v.array(place), v.maxLength(128)),
+  /** What a domain of the operator's has for SIP, as the reflector's resolver tells it. */
+  names: v.pipe(v.array(nameRecords), v.maxLength(32)),
   /** Longest life of the session in milliseconds. */
   lifetimeMs: time,
 });

@@ -24,7 +24,7 @@ async function started(limits: Partial<Limits> = {}) {
   const reflector = await Reflector.start({
     addresses: [{ local: HOST, public: HOST }],
     controlPorts: [0],
-    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [], stun: [0] },
+    ports: { sip: 0, sipTls: 0, other: [], control: 0, media: [], stun: [0], dns: [] },
     identity,
     token: TOKEN,
     version: 'test',
@@ -217,7 +217,14 @@ test('before something that is no reflector a client ends with an error that say
 
 test('a reflector that turns hostile in the middle ends the check, and every command with it', async () => {
   const welcome = JSON.stringify({
-    ...{ kind: 'welcome', protocol: PROTOCOL, version: 'x', tag: 'g'.repeat(30), lifetimeMs: 1000 },
+    ...{
+      kind: 'welcome',
+      protocol: PROTOCOL,
+      version: 'x',
+      names: [],
+      tag: 'g'.repeat(30),
+      lifetimeMs: 1000,
+    },
     you: { address: HOST, port: 1 },
     places: [{ place: 0, transport: 'udp', role: 'sip', address: HOST, port: 5060 }],
   });

@@ -18,6 +18,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { type Address, type Endpoint, formatEndpoint, isIPv6, parseAddress } from '../../core/net/address.ts';
 import { isStun } from '../../core/net/stun.ts';
 import { LineReader } from '../control/line.ts';
+import type { NameRecords } from '../control/names.ts';
 import {
   type Answer,
   type Place,
@@ -48,6 +49,8 @@ export interface ReflectorOptions {
   readonly identity: Identity;
   readonly token: string;
   readonly version: string;
+  /** Of the operator's domain, where there is one; looked up anew from time to time. */
+  readonly names?: () => readonly NameRecords[];
   readonly limits: Limits;
   readonly tell: (event: ReflectorEvent) => void;
 }
@@ -60,6 +63,7 @@ export interface PortPlan {
   readonly media: readonly number[];
   /** STUN's own port, and another one (RFC 5780 §7.2). */
   readonly stun: readonly number[];
+  readonly dns: readonly number[];
 }
 
 export const defaultPorts: PortPlan = {
@@ -69,6 +73,7 @@ export const defaultPorts: PortPlan = {
   control: 32_060,
   media: [32_100, 32_101, 32_102, 32_103],
   stun: [3478, 3479],
+  dns: [53],
 };
 
 export type ReflectorEvent =
@@ -167,12 +172,13 @@ export class Reflector {
       ...ports.other.map((port): [Role, number] => ['other', port]),
       ...ports.media.map((port): [Role, number] => ['media', port]),
       ...ports.stun.map((port): [Role, number] => ['stun', port]),
+      ...ports.dns.map((port): [Role, number] => ['dns', port]),
     ];
     for (const own of addresses) {
       for (const [role, port] of plan) {
         const isVital = role === 'sip' && own === addresses[0];
         await this.#try('udp', own, port, isVital, () => this.#openUdp(own, role, port));
-        if (role === 'media' || role === 'stun') continue;
+        if (role === 'media' || role === 'stun' || role === 'dns') continue;
         await this.#try('tcp', own, port, false, () => this.#openStream(own, 'tcp', role, port));
       }
       await this.#try('tls', own, ports.sipTls, false, () =>
@@ -411,6 +417,7 @@ export class Reflector {
       tag: session.tag,
       you: client,
       places: [...this.#places],
+      names: [...(this.#options.names?.() ?? [])],
       lifetimeMs: limits.sessionMs,
     });
     const lines = new LineReader();

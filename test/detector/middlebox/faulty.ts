@@ -3,7 +3,8 @@
  * step of a check shows it, and under which name. Where a check has no probe for a fault, the row says why.
  */
 import type { FaultId } from '../../../src/core/detect/faults.ts';
-import type { Behaviour } from './box.ts';
+import { addressOctets } from '../../../src/core/net/address.ts';
+import type { Behaviour, Passing } from './box.ts';
 import {
   addressIn,
   body,
@@ -18,6 +19,7 @@ import {
   replaced,
 } from './edits.ts';
 import { helper } from './helper.ts';
+import type { Packet } from './packet.ts';
 import { cutSegments, dropSplitMessages, editWithoutNumbers, resetHandshakes } from './streams.ts';
 
 export type Step =
@@ -31,6 +33,7 @@ export type Step =
   | 'workaround'
   | 'nat'
   | 'stun'
+  | 'dns'
   | 'hold'
   | 'tcp-idle'
   | 'idle';
@@ -67,7 +70,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
     fault: 'DROP-STRICTREG',
     why: 'a call from another server is dropped by every NAT that filters by address',
   },
-  { fault: 'DNS-ALG', why: 'a check asks no name server' },
   { fault: 'MULTI-LIMIT', why: 'it takes as many phones as the box has room for' },
   { fault: 'STATE-WANIP', why: 'it takes a new address of the line during the check' },
   { fault: 'STATE-TOGGLE', why: 'it takes a change of the box during the check' },
@@ -296,6 +298,11 @@ const passage: readonly FaultyBox[] = [
         { names: ['PROXY-ANSWER'] },
       ),
   ),
+  {
+    fault: 'DNS-ALG',
+    step: 'dns',
+    make: () => ({ packet: editAddressesInDns }),
+  },
   { fault: 'PROXY-TCPSPLIT', step: 'tcp', make: cutSegments },
   { fault: 'TCP-SEG', step: 'tcp', make: dropSplitMessages },
   { fault: 'TCP-SEQ', step: 'tcp', make: editWithoutNumbers, names: ['TCP-SEQ', 'TCP-SEG'] },
@@ -387,6 +394,15 @@ function clock(limitMs: number): (key: string) => boolean {
     if (!isLate) last.set(key, now);
     return isLate;
   };
+}
+
+/** As RFC 2694 has it: addresses of the inside become that of the outside, in what comes from name servers as well. */
+function editAddressesInDns(packet: Packet, { remote, inside, outside }: Passing): readonly Packet[] {
+  const at = packet.payload.indexOf(Buffer.from(addressOctets(inside.address)!));
+  if (remote.port !== 53 || at < 0) return [packet];
+  const payload = Buffer.from(packet.payload);
+  payload.set(addressOctets(outside.address)!, at);
+  return [{ ...packet, payload }];
 }
 
 const MEDIA_PORT = 32_100;
