@@ -3,7 +3,7 @@
  * and `send` writes to the connection that leads there, or makes one. Keepalives are noted, and answered (RFC 5626 §4.4.1).
  */
 import { EventEmitter } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Wire } from './transport.ts';
 
 /** Runs a function where its sockets are to be made. */
@@ -58,7 +58,7 @@ export class TcpWire extends EventEmitter implements Wire {
     this.made++;
     // A name makes node look it up, with our function, and so make the socket before `connect` returns.
     const lookup = (_h: string, _o: unknown, done: (e: null, a: string, f: number) => void): void =>
-      done(null, address, 4);
+      done(null, address, isIPv6(address) ? 6 : 4);
     const options = {
       host: 'peer',
       port,

@@ -182,7 +182,8 @@ function memoryTable({ memory }: Results): string[] {
 }
 
 function soakTable(soak: SoakResult): string[] {
-  const { minutes, phones, calls, failed, retransmissions, reasons, disturbances, rows, grownMb } = soak;
+  const { minutes, phones, calls, failed, retransmissions, reasons, disturbances, rows, kept, grownMb } =
+    soak;
   const why = Object.entries(reasons).map(([name, count]) => `${name} ${count}`);
   return [
     ...titled(
@@ -210,7 +211,8 @@ function soakTable(soak: SoakResult): string[] {
       ]),
     ]),
     '',
-    `memory in the undisturbed part, its last third against its first: ${grownMb >= 0 ? '+' : ''}${number(grownMb, 1)} MB`,
+    `reachable in the undisturbed part: ${kept.map(({ minute, mb }) => `${number(mb, 1)} MB at minute ${number(minute, 1)}`).join(', ')}`,
+    `resident in the undisturbed part, its last third against its first: ${grownMb >= 0 ? '+' : ''}${number(grownMb, 1)} MB`,
     soak.held
       ? `held: no call was lost${minutes < JUDGED_MINUTES ? '; too short to say anything of memory' : ', and memory is flat'}`
       : `NOT HELD: ${soak.complaints.join('; ')}`,

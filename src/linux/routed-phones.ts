@@ -3,21 +3,27 @@
  * their messages. Which phones these are, the router's own NAT rules say, unless the operator does.
  */
 import type { PlaneHandler } from '../core/alg/io.ts';
-import type { Flow } from '../core/net/flow.ts';
+import type { Side } from '../core/net/flow.ts';
+import { FollowedConnections } from '../stream/followed.ts';
 import { IPV6 } from './family.ts';
 import { BRIDGE_REMEDY_6, filteredBridge } from './interfaces.ts';
-import type { Datagram } from './ip-packet.ts';
+import type { Datagram, TcpPacket } from './ip-packet.ts';
 import { findIptablesTranslated, findTranslated } from './nat66.ts';
 import type { LinuxPlaneOptions } from './plane-options.ts';
 import { tryRun } from './program.ts';
 import { WATCH_GROUP } from './ruleset.ts';
 import { type Direction, PacketWatch } from './watch.ts';
 
+/** How often is looked for connections that have been silent for too long. */
+const CHECK_MS = 10_000;
+
 export class RoutedPhones {
   readonly #options: LinuxPlaneOptions;
   readonly #handler: PlaneHandler;
   readonly #fault: (code: string, error: unknown) => void;
+  readonly #connections: FollowedConnections;
   #watch: PacketWatch | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #translated: readonly string[] = [];
   #filtered = false;
 
@@ -29,6 +35,11 @@ export class RoutedPhones {
     this.#options = options;
     this.#handler = handler;
     this.#fault = fault;
+    this.#connections = new FollowedConnections({
+      handler,
+      limits: options.connections,
+      tell: (text) => fault('linux.watch', text),
+    });
   }
 
   /** Prefixes of phones that are translated; all others are routed. */
@@ -55,15 +66,17 @@ export class RoutedPhones {
   open(): void {
     try {
       this.#watch = new PacketWatch(this.group, {
-        message: (datagram, direction) => this.#heard(datagram, direction),
+        packet: (packet, direction) => this.#heard(packet, direction),
         fault: (error) => this.#fault('linux.watch', error),
       });
+      this.#timer = setInterval(() => this.#connections.check(performance.now()), CHECK_MS).unref();
     } catch (error) {
       this.#fault('linux.watch', error);
     }
   }
 
   close(): void {
+    clearInterval(this.#timer);
     this.#watch?.close();
     this.#watch = undefined;
   }
@@ -98,14 +111,18 @@ export class RoutedPhones {
       : `this router translates IPv6 from ${this.#translated.join(', ')}`;
   }
 
-  #heard({ source, destination, payload }: Datagram, direction: Direction): void {
-    const flow: Flow = {
-      transport: 'udp',
-      side: direction === 'out' ? 'internal' : 'external',
-      local: destination,
-      remote: source,
-    };
-    const phone = direction === 'out' ? source : destination;
-    this.#handler.packet(flow, payload, phone.address, undefined, true);
+  #heard(packet: Datagram | TcpPacket, direction: Direction): void {
+    const { source, destination } = packet;
+    const side: Side = direction === 'out' ? 'internal' : 'external';
+    const [phone, peer] = direction === 'out' ? [source, destination] : [destination, source];
+    if (packet.kind === 'tcp')
+      return this.#connections.segment(side, phone, peer, packet.segment, performance.now());
+    this.#handler.packet(
+      { transport: 'udp', side, local: destination, remote: source },
+      packet.payload,
+      phone.address,
+      undefined,
+      true,
+    );
   }
 }

@@ -55,6 +55,7 @@ export const SETS = {
   mediaTo: 'media_to',
   /** Signalling endpoints of phones that are routed without NAT. */
   routed: 'routed',
+  routedTcp: 'routed_tcp',
   /** What may be sent to the media ports of such phones: source, phone, port. */
   routedMedia: 'routed_media',
 } as const;
@@ -320,6 +321,7 @@ function sets(family: Family, options: RulesetOptions): string[] {
           ...set('translated6', type, range, prefixes(options.translated6)),
           ...set('watched6', `${type} . inet_service`, ['size 65536', 'flags dynamic,timeout', 'timeout 1h']),
           ...set(`${SETS.routed}6`, `${type} . inet_service`, ['size 65536']),
+          ...set(`${SETS.routedTcp}6`, `${type} . inet_service`, ['size 65536']),
           ...set(`${SETS.routedMedia}6`, `${type} . ${type} . inet_service`, [size, 'flags timeout']),
         ]
       : []),
@@ -375,6 +377,8 @@ function pinholes(accept: string): string[] {
     `ip6 saddr . ip6 daddr . udp dport @${SETS.routedMedia}6 ${accept}`,
     `ip6 daddr . udp dport @${SETS.routed}6 ip6 saddr @providers6 ${accept}`,
     `ip6 saddr . ip6 daddr . udp dport @${SETS.peers}6 ${accept}`,
+    `ip6 daddr . tcp dport @${SETS.routedTcp}6 ip6 saddr @providers6 ${accept}`,
+    `ip6 saddr . ip6 daddr . tcp dport @${SETS.peersTcp}6 ${accept}`,
   ];
 }
 
@@ -382,9 +386,10 @@ function pinholes(accept: string): string[] {
 function watch(internal: string, external: string, ports: string): string[] {
   return chain('watch', 'filter hook forward priority filter + 10', [
     'meta nfproto != ipv6 return',
-    'meta l4proto != udp return',
+    'meta l4proto != { udp, tcp } return',
     'meta l4proto != @heartbeat return comment "the daemon is not running: nobody to tell"',
     'ct status dnat,snat return comment "translated by the operator"',
+    'meta l4proto tcp ct state invalid return comment "no segment that an end would take"',
     ...['saddr', 'daddr'].flatMap((field) => [
       `ip6 ${field} @off_phones6 return`,
       `ip6 ${field} @off_providers6 return`,
@@ -392,5 +397,9 @@ function watch(internal: string, external: string, ports: string): string[] {
     `iifname ${internal} oifname ${external} ip6 saddr != @translated6 udp dport ${ports} update @watched6 { ip6 saddr . udp sport } ct timeout set "sipalg-registered6" goto copy_out6`,
     `iifname ${external} oifname ${internal} ip6 daddr . udp dport @${SETS.routed}6 goto copy_in6`,
     `iifname ${external} oifname ${internal} ip6 daddr . udp dport @watched6 goto copy_in6`,
+    `iifname ${internal} oifname ${external} ip6 saddr != @translated6 tcp dport ${ports} goto copy_out6`,
+    `iifname ${external} oifname ${internal} ip6 daddr != @translated6 ct direction reply tcp sport ${ports} goto copy_in6`,
+    `iifname ${external} oifname ${internal} ip6 daddr . tcp dport @${SETS.routedTcp}6 goto copy_in6`,
+    `iifname ${internal} oifname ${external} ip6 saddr . tcp sport @${SETS.routedTcp}6 goto copy_out6`,
   ]);
 }

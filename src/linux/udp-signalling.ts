@@ -4,6 +4,7 @@
  */
 import type { MappingId, SignallingCommand } from '../core/alg/io.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
+import type { Transport } from '../core/net/flow.ts';
 import { signallingOwner as owner, type WantedElement } from './element-store.ts';
 import { named } from './family.ts';
 import type { Kernel } from './kernel.ts';
@@ -22,6 +23,7 @@ export interface UdpSignallingOptions {
 
 interface Mapping {
   readonly external: Endpoint;
+  readonly transport: Transport;
   /** Undefined: the phone is routed. */
   readonly socket: UdpSocket | undefined;
   readonly peers: Map<string, Held>;
@@ -75,10 +77,11 @@ export class UdpSignalling {
 
   /** Throws a `SystemError` where the external endpoint cannot be had. It may be found out with the next flush of the store. */
   open(command: SignallingCommand & { readonly action: 'open' }, { store, sweep }: Kernel): void {
-    const { id, internal, external } = command;
+    const { id, transport, internal, external } = command;
     if (sameEndpoint(internal, external)) {
-      store.put(owner(id), [endpointOf(external, undefined)]);
-      this.#mappings.set(id, { external, socket: undefined, peers: new Map() });
+      const mapping = { external, transport, socket: undefined, peers: new Map() };
+      store.put(owner(id), [endpointOf(mapping)]);
+      this.#mappings.set(id, mapping);
       return;
     }
     const { receiveBufferBytes, arrivals, packet, fault } = this.#options;
@@ -86,8 +89,9 @@ export class UdpSignalling {
       { local: external, freeBind: true, receiveBufferBytes, arrivals: arrivals() },
       { datagram: (bytes, remote) => packet(bytes, remote, external), fault },
     );
+    const mapping = { external, transport, socket, peers: new Map() };
     try {
-      store.put(owner(id), [endpointOf(external, socket)]);
+      store.put(owner(id), [endpointOf(mapping)]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
       sweep.makeRoom(external);
     } catch (error) {
@@ -95,7 +99,7 @@ export class UdpSignalling {
       socket.close();
       throw error;
     }
-    this.#mappings.set(id, { external, socket, peers: new Map() });
+    this.#mappings.set(id, mapping);
     this.#sockets.set(endpointKey(external), socket);
   }
 
@@ -120,10 +124,11 @@ export class UdpSignalling {
       return;
     }
     for (const [other, { heldMs }] of mapping.peers) if (heldMs <= now) mapping.peers.delete(other);
-    const { external } = mapping;
+    const { external, transport } = mapping;
     const isNew = mapping.peers.size === 0 && !kernel.sweep.knows(external, peer);
     mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
-    kernel.flows.hold({ kind: 'hold', local: external, peer, lifetimeMs, isNew });
+    // A connection is held by its own state.
+    if (transport === 'udp') kernel.flows.hold({ kind: 'hold', local: external, peer, lifetimeMs, isNew });
     this.#put(id, mapping, kernel);
   }
 
@@ -137,7 +142,8 @@ export class UdpSignalling {
       else if (owed.some(([, { heldMs }]) => heldMs - now < RENEW_BEFORE_MS)) {
         for (const [key, { peer, untilMs }] of owed) {
           mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
-          kernel.flows.hold({ kind: 'hold', local: mapping.external, peer, lifetimeMs: untilMs - now });
+          if (mapping.transport === 'udp')
+            kernel.flows.hold({ kind: 'hold', local: mapping.external, peer, lifetimeMs: untilMs - now });
         }
         this.#put(id, mapping, kernel);
       }
@@ -150,14 +156,15 @@ export class UdpSignalling {
     for (const [key, { peer, untilMs }] of peers ?? []) peers!.set(key, { peer, untilMs, heldMs: 0 });
   }
 
-  #put(id: MappingId, { external, socket, peers }: Mapping, { store }: Kernel): void {
+  #put(id: MappingId, mapping: Mapping, { store }: Kernel): void {
+    const { external, transport, peers } = mapping;
     store.put(owner(id), [
-      endpointOf(external, socket),
+      endpointOf(mapping),
       // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
       ...[...peers.values()]
         .sort((a, b) => a.heldMs - b.heldMs)
         .map(({ peer, heldMs }) => ({
-          set: named(SETS.peers, external.address),
+          set: named(transport === 'tcp' ? SETS.peersTcp : SETS.peers, external.address),
           key: sourceElement(peer.address, external),
           untilMs: heldMs,
         })),
@@ -167,12 +174,13 @@ export class UdpSignalling {
   close(id: MappingId, { store, flows, sweep }: Kernel): void {
     const mapping = this.#mappings.get(id);
     if (mapping === undefined) return;
-    const { external, socket, peers } = mapping;
+    const { external, transport, socket, peers } = mapping;
     this.#mappings.delete(id);
     this.#sockets.delete(endpointKey(external));
     socket?.close();
     this.#owed.delete(id);
     store.drop(owner(id));
+    if (transport === 'tcp') return;
     for (const { peer } of peers.values()) flows.remove({ source: external, destination: peer });
     sweep.laterAt(external);
   }
@@ -190,7 +198,8 @@ export class UdpSignalling {
 }
 
 /** Where a mapping is reached: at a socket of ours, or at the phone itself. */
-function endpointOf(external: Endpoint, socket: UdpSocket | undefined): WantedElement {
-  const set = socket === undefined ? SETS.routed : SETS.signalling;
+function endpointOf({ external, transport, socket }: Mapping): WantedElement {
+  const routed = transport === 'tcp' ? SETS.routedTcp : SETS.routed;
+  const set = socket === undefined ? routed : SETS.signalling;
   return { set: named(set, external.address), key: endpointElement(external) };
 }

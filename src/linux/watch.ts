@@ -9,7 +9,7 @@
  * - `queue-threshold 1` in the rule sends each copy at once.
  * - What does not fit into the receive buffer is dropped, and the next recv says ENOBUFS.
  */
-import { type Datagram, readDatagram } from './ip-packet.ts';
+import { type Datagram, readPacket, type TcpPacket } from './ip-packet.ts';
 import {
   eachAttribute,
   NetlinkWriter,
@@ -47,7 +47,7 @@ const GROUPS = 16;
 export type Direction = 'out' | 'in';
 
 export interface WatchReceiver {
-  message(datagram: Datagram, direction: Direction): void;
+  packet(packet: Datagram | TcpPacket, direction: Direction): void;
   fault(error: unknown): void;
 }
 
@@ -124,8 +124,8 @@ export class PacketWatch {
         return;
       }
       try {
-        readCopies(this.#input.subarray(0, received), (datagram, direction) =>
-          this.#receiver.message(datagram, direction),
+        readCopies(this.#input.subarray(0, received), (packet, direction) =>
+          this.#receiver.packet(packet, direction),
         );
       } catch (error) {
         this.#receiver.fault(error);
@@ -134,10 +134,10 @@ export class PacketWatch {
   }
 }
 
-/** The datagrams in what one receive has brought. What is cut short, or something else, is passed over. */
+/** The packets in what one receive has brought. What is cut short, or something else, is passed over. */
 export function readCopies(
   bytes: Uint8Array,
-  each: (datagram: Datagram, direction: Direction) => void,
+  each: (packet: Datagram | TcpPacket, direction: Direction) => void,
 ): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
@@ -145,13 +145,13 @@ export function readCopies(
     const length = view.getUint32(at, true);
     if (length < NLMSG_HEADER + NFGEN_HEADER || at + length > bytes.length) return;
     if (view.getUint16(at + 4, true) === NFULNL_MSG_PACKET) {
-      let datagram: Datagram | undefined;
+      let packet: Datagram | TcpPacket | undefined;
       let direction: Direction | undefined;
       eachAttribute(bytes.subarray(at + NLMSG_HEADER + NFGEN_HEADER, at + length), (type, value) => {
-        if (type === NFULA_PAYLOAD) datagram = readDatagram(value);
+        if (type === NFULA_PAYLOAD) packet = readPacket(value);
         else if (type === NFULA_PREFIX) direction = readPrefix(value);
       });
-      if (datagram !== undefined && direction !== undefined) each(datagram, direction);
+      if (packet !== undefined && direction !== undefined) each(packet, direction);
     }
     at += (length + 3) & ~3;
   }

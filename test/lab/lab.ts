@@ -71,19 +71,22 @@ export class Lab {
   }
 
   /** The same phone on IPv6; its addresses are global where the network is routed, and ULAs where it is translated. */
-  phone6(options: PhoneOptions = {}): Promise<Agent> {
+  phone6(options: PhoneOptions = {}, wire?: Wire): Promise<Agent> {
     const { host = 'phone1' } = options;
     const inside = this.network.options.ipv6 === 'masquerade' ? ula : addresses6;
-    return this.phone({
-      domain: `[${addresses6.provider}]`,
-      address: inside[host as 'phone1' | 'phone2'],
-      outbound: { address: addresses6.provider, port: 5060 },
-      ...options,
-    });
+    return this.phone(
+      {
+        domain: `[${addresses6.provider}]`,
+        address: inside[host as 'phone1' | 'phone2'],
+        outbound: { address: addresses6.provider, port: 5060 },
+        ...options,
+      },
+      wire,
+    );
   }
 
-  provider6(options: Partial<ProviderOptions> = {}): Promise<Provider> {
-    return this.provider({ address: addresses6.provider, mediaAddress: addresses6.media, ...options });
+  provider6(options: Partial<ProviderOptions> = {}, wire?: Wire): Promise<Provider> {
+    return this.provider({ address: addresses6.provider, mediaAddress: addresses6.media, ...options }, wire);
   }
 
   async provider(options: Partial<ProviderOptions> = {}, wire?: Wire): Promise<Provider> {

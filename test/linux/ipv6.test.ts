@@ -1,7 +1,7 @@
 /** IPv6 without a network: who is translated, what is in a copy, what preflight says. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readDatagram } from '../../src/linux/ip-packet.ts';
+import { readPacket } from '../../src/linux/ip-packet.ts';
 import type { MachineFacts } from '../../src/linux/machine-facts.ts';
 import { findIptablesTranslated, findTranslated } from '../../src/linux/nat66.ts';
 import { ipv6Obstacles } from '../../src/linux/preflight-ipv6.ts';
@@ -83,32 +83,69 @@ const UDP = [0x13, 0xc4, 0xc3, 0x50, 0, 10, 0, 0, 0x68, 0x69];
 
 test('the datagram is found behind extension headers, and is not where there is only a part of it', () => {
   const expected = {
+    kind: 'udp',
     source: { address: '2001:db8::1', port: 5060 },
     destination: { address: '2001:db8::2', port: 50_000 },
     payload: Uint8Array.of(0x68, 0x69),
   };
   const hop = [17, 0, 5, 2, 0, 0, 1, 0];
-  assert.deepEqual(readDatagram(packet(17, UDP)), expected);
-  assert.deepEqual(readDatagram(packet(0, [...hop, ...UDP])), expected);
-  assert.deepEqual(readDatagram(packet(60, [60, 1, ...Array(14).fill(0), ...hop, ...UDP])), expected);
+  assert.deepEqual(readPacket(packet(17, UDP)), expected);
+  assert.deepEqual(readPacket(packet(0, [...hop, ...UDP])), expected);
+  assert.deepEqual(readPacket(packet(60, [60, 1, ...Array(14).fill(0), ...hop, ...UDP])), expected);
   assert.deepEqual(
-    readDatagram(packet(44, [17, 0, 0, 0, 0, 0, 0, 7, ...UDP])),
+    readPacket(packet(44, [17, 0, 0, 0, 0, 0, 0, 7, ...UDP])),
     expected,
     'a fragment that is all',
   );
-  assert.deepEqual(readDatagram(packet(51, [17, 1, ...Array(10).fill(0), ...UDP])), expected);
-  assert.deepEqual(readDatagram(packet(17, [...UDP, 0, 0])), expected, 'with something behind it');
+  assert.deepEqual(readPacket(packet(51, [17, 1, ...Array(10).fill(0), ...UDP])), expected);
+  assert.deepEqual(readPacket(packet(17, [...UDP, 0, 0])), expected, 'with something behind it');
   assert.equal(
-    readDatagram(packet(44, [17, 0, 0, 8, 0, 0, 0, 7, ...UDP])),
+    readPacket(packet(44, [17, 0, 0, 8, 0, 0, 0, 7, ...UDP])),
     undefined,
     'a fragment in the middle',
   );
-  assert.equal(readDatagram(packet(6, UDP)), undefined);
-  assert.equal(readDatagram(packet(50, UDP)), undefined);
-  assert.equal(readDatagram(packet(17, UDP.slice(0, -1))), undefined);
-  assert.equal(readDatagram(packet(17, [0x13, 0xc4, 0xc3, 0x50, 0, 7, 0, 0])), undefined);
-  assert.equal(readDatagram(packet(0, Array(80).fill(0))), undefined, 'headers without end');
-  assert.equal(readDatagram(new Uint8Array()), undefined);
+  assert.equal(readPacket(packet(6, UDP)), undefined, 'too short for TCP');
+  assert.equal(readPacket(packet(50, UDP)), undefined);
+  assert.equal(readPacket(packet(17, UDP.slice(0, -1))), undefined);
+  assert.equal(readPacket(packet(17, [0x13, 0xc4, 0xc3, 0x50, 0, 7, 0, 0])), undefined);
+  assert.equal(readPacket(packet(0, Array(80).fill(0))), undefined, 'headers without end');
+  assert.equal(readPacket(new Uint8Array()), undefined);
+});
+
+test('a TCP segment is read from its packet, with options or without, and nothing that lies behind it', () => {
+  const header = (offset: number, flags: number): number[] => [
+    ...[0xc3, 0x50, 0x13, 0xc4, 0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0],
+    ...[offset << 4, flags, 0, 0, 0, 0, 0, 0],
+  ];
+  const packet = (...octets: number[]): Uint8Array => {
+    const bytes = new Uint8Array(40 + octets.length);
+    bytes.set([0x60, 0, 0, 0, octets.length >> 8, octets.length & 255, 6, 64]);
+    bytes.set([0x20, 1, 0xd, 0xb8, 0, 1], 8);
+    bytes.set([0x20, 1, 0xd, 0xb8, 0, 5], 24);
+    bytes.set(octets, 40);
+    return bytes;
+  };
+  const read = (bytes: Uint8Array): unknown => {
+    const found = readPacket(bytes);
+    return found?.kind === 'tcp' ? { ...found.segment, payload: [...found.segment.payload] } : undefined;
+  };
+  const plain = { sequence: 0xffff_ffff, acknowledged: 256, opens: false, ends: false, breaks: false };
+  assert.deepEqual(read(packet(...header(5, 0x18), 65, 66)), { ...plain, payload: [65, 66] });
+  assert.deepEqual(read(packet(...header(6, 0x18), 1, 1, 1, 0, 65)), { ...plain, payload: [65] });
+  assert.deepEqual(read(packet(...header(5, 0x02))), {
+    ...plain,
+    acknowledged: undefined,
+    opens: true,
+    payload: [],
+  });
+  assert.deepEqual(read(packet(...header(5, 0x11))), { ...plain, ends: true, payload: [] });
+  assert.deepEqual(read(packet(...header(5, 0x14))), { ...plain, breaks: true, payload: [] });
+  assert.deepEqual(read(Uint8Array.of(...packet(...header(5, 0x18), 65), 66)), { ...plain, payload: [65] });
+  assert.equal(read(packet(...header(4, 0x18), 65)), undefined, 'a header that is too short');
+  assert.equal(read(packet(...header(15, 0x18), 65)), undefined, 'options that are not there');
+  assert.equal(read(packet(...header(5, 0x18).slice(0, -1))), undefined);
+  const found = readPacket(packet(...header(5, 0x18)));
+  assert.deepEqual(found?.destination, { address: '2001:db8:5::', port: 5060 });
 });
 
 test('preflight speaks of IPv6 only where this machine carries it, and says what to do', () => {

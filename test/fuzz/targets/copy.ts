@@ -1,7 +1,7 @@
 /** Copies of IPv6 packets from the kernel: what is read lies inside, wherever the packet lies, and however it is cut. */
 import assert from 'node:assert/strict';
 import { parseAddress } from '../../../src/core/net/address.ts';
-import { type Datagram, readDatagram } from '../../../src/linux/ip-packet.ts';
+import { type Datagram, readPacket, type TcpPacket } from '../../../src/linux/ip-packet.ts';
 import { NetlinkWriter } from '../../../src/linux/netlink.ts';
 import { readCopies } from '../../../src/linux/watch.ts';
 import { toText } from '../octets.ts';
@@ -11,6 +11,7 @@ import { surrounded } from './spans.ts';
 
 const ADDRESSES = '\x20\x01\x0d\xb8\0\x01\0\0\0\0\0\0\0\0\0\x10\x20\x01\x0d\xb8\0\x05\0\0\0\0\0\0\0\0\0\x05';
 const PORTS = '\x13\xc4\x13\xc4';
+const TCP = `${PORTS}\0\0\0\x01\0\0\0\x02\x50\x18\0\0\0\0\0\0`;
 const plain = `\x60\0\0\0\0\x0c\x11\x40${ADDRESSES}${PORTS}\0\x0c\0\0SIP!`;
 
 export const copyTarget: Target = {
@@ -18,26 +19,23 @@ export const copyTarget: Target = {
   share: 20_000,
   seeds: [
     plain,
+    `\x60\0\0\0\0\x18\x06\x40${ADDRESSES}${TCP}SIP!`,
     `\x60\0\0\0\0\x14\0\x40${ADDRESSES}\x11\0\x05\x02\0\0\x01\0${PORTS}\0\x0c\0\0SIP!`,
     `\x60\0\0\0\0\x14\x2c\x40${ADDRESSES}\x11\0\0\0\0\0\0\x01${PORTS}\0\x0c\0\0SIP!`,
     `\x60\0\0\0\0\x14\x33\x40${ADDRESSES}\x11\0\0\0\0\0\0\x01${PORTS}\0\x0c\0\0SIP!`,
   ],
-  tokens: ['\x11', '\0', '\x2b', '\x2c', '\x33', '\x3c', '\xff', '\x3a', PORTS],
+  tokens: ['\x11', '\x06', '\x50', '\0', '\x2b', '\x2c', '\x33', '\x3c', '\xff', '\x3a', PORTS],
   generate,
   shape: 'octets',
   longest: 400,
   run(bytes, seen) {
-    const found = readDatagram(bytes);
+    const found = readPacket(bytes);
     const { bytes: all, start } = surrounded(bytes, 'x\x60\xff', '\xff\x11\0');
-    assert.deepEqual(
-      readDatagram(all.subarray(start, start + bytes.length)),
-      found,
-      'it depends on the place',
-    );
-    const copies: Datagram[] = [];
-    readCopies(wrapped(bytes), (datagram, direction) => {
+    assert.deepEqual(readPacket(all.subarray(start, start + bytes.length)), found, 'it depends on the place');
+    const copies: (Datagram | TcpPacket)[] = [];
+    readCopies(wrapped(bytes), (packet, direction) => {
       assert.equal(direction, 'in');
-      copies.push(datagram);
+      copies.push(packet);
     });
     assert.deepEqual(copies, found === undefined ? [] : [found]);
     // The octets as a netlink message of their own, whatever they say.
@@ -47,12 +45,19 @@ export const copyTarget: Target = {
       assert.equal(parseAddress(address), address);
       assert.ok(port >= 0 && port <= 65_535);
     }
-    assert.ok(toText(bytes).includes(toText(found.payload)), 'the payload is not of the packet');
-    const shorter = readDatagram(bytes.subarray(0, -1));
-    assert.ok(shorter === undefined || toText(shorter.payload) === toText(found.payload));
-    seen(`datagram ${bucket(bytes[6]!)} ${bucket(bytes.length - found.payload.length - 48)}`);
+    const payload = payloadOf(found);
+    assert.ok(toText(bytes).includes(toText(payload)), 'the payload is not of the packet');
+    const shorter = readPacket(bytes.subarray(0, -1));
+    if (found.kind === 'udp')
+      assert.ok(shorter === undefined || toText(payloadOf(shorter)) === toText(payload));
+    else if (shorter !== undefined) assert.ok(toText(payload).startsWith(toText(payloadOf(shorter))));
+    seen(`${found.kind} ${bucket(bytes[6]!)} ${bucket(bytes.length - payload.length - 48)}`);
   },
 };
+
+function payloadOf(packet: Datagram | TcpPacket): Uint8Array {
+  return packet.kind === 'udp' ? packet.payload : packet.segment.payload;
+}
 
 function wrapped(packet: Uint8Array): Uint8Array {
   const writer = new NetlinkWriter();
@@ -76,6 +81,7 @@ function generate(random: Random): string {
   const payload = 'x'.repeat(random.below(30));
   const length = payload.length + 8 + (random.once(8) ? random.below(9) - 4 : 0);
   const udp = `${PORTS}${byte(length >> 8)}${byte(length)}\0\0${payload}`;
-  const body = extensions.join('') + udp;
+  const tcp = `${TCP.replace('\x50', random.once(3) ? byte(random.below(256)) : '\x50')}${payload}`;
+  const body = extensions.join('') + (random.once(3) ? tcp : udp);
   return `\x60\0\0\0${byte(body.length >> 8)}${byte(body.length)}${byte(next(0))}\x40${ADDRESSES}${body}`;
 }
