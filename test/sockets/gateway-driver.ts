@@ -1,5 +1,5 @@
 /**
- * Plays a scenario on the real thing: `sipalg gateway` in the router, phones and providers on UDP sockets around it.
+ * Plays a scenario on the real thing: `sipalg gateway` in the router, phones and providers on sockets around it.
  *
  * Events are those of its log. Media is not asked for but sent: whoever may send reaches the phone at the port that a
  * mapping has, the phone's answer leaves from there, and a stranger's datagram does not arrive.
@@ -16,9 +16,10 @@ import {
   isIPv6,
   parseEndpoint,
 } from '../../src/core/net/address.ts';
-import type { Arrival, Driver, OpenMedia, Outcome, Told } from '../scenario/driver.ts';
+import type { Arrival, By, Driver, OpenMedia, Outcome, Told } from '../scenario/driver.ts';
 import type { Scenario, Step } from '../scenario/scenario.ts';
-import type { Playable } from './playable.ts';
+import { type Playable, usesTcp } from './playable.ts';
+import type { Message } from './streams.ts';
 import type { Datagram, Fence, Side, World } from './world.ts';
 
 const FENCE: Fence = {
@@ -68,6 +69,7 @@ class GatewayDriver implements Driver {
   readonly #world: World;
   readonly #gateway: Gateway;
   readonly #scenario: Scenario;
+  readonly #usesStreams: boolean;
   #steps = 0;
   #fences = 0;
   #told = 0;
@@ -82,15 +84,26 @@ class GatewayDriver implements Driver {
     this.#world = world;
     this.#gateway = gateway;
     this.#scenario = scenario;
+    this.#usesStreams = usesTcp(scenario);
   }
 
-  send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array): Promise<Outcome> {
-    this.#world.send(side, from, to, bytes);
+  async send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array, by?: By): Promise<Outcome> {
+    if (by?.transport !== 'tcp') this.#world.send(side, from, to, bytes);
+    else {
+      // Whom the kernel drops is told nothing: by the time of a fence a connection is there, or is refused.
+      const refused = side === 'internal' ? new Promise<void>(() => {}) : this.#streamsFence();
+      await this.#world.streams.send(side, by.connection, from, to, bytes, refused);
+      await this.#streamsFence();
+    }
     return this.#outcome();
   }
 
   readonly readdress = undefined;
-  readonly closed = undefined;
+  readonly closed = async (name: string): Promise<Outcome> => {
+    await this.#world.streams.end(name);
+    await this.#streamsFence();
+    return this.#outcome();
+  };
   readonly pass = async (ms: number): Promise<Outcome> => {
     await delay(ms);
     return this.#outcome();
@@ -114,15 +127,39 @@ class GatewayDriver implements Driver {
     await log.until(() => passed() >= wanted, TOLD_MS, 'the log of a fence');
   }
 
+  #streamsFence(): Promise<void> {
+    return this.#world.streams.fence(FENCE);
+  }
+
   async #outcome(): Promise<Outcome> {
     await this.fence();
     const step = this.#scenario.steps[this.#steps++];
     const lines = this.#gateway.log.entries.slice(this.#told).filter((line) => !isFence(line));
     this.#told = this.#gateway.log.entries.length;
-    const arrivals = inOrderOf(step, this.#scenario, this.#world.taken());
+    const datagrams = inOrderOf(step, this.#scenario, this.#world.taken());
+    const arrivals = this.#usesStreams ? this.#merged(step, datagrams) : datagrams;
     for (const line of lines) this.#note(line);
     if (step !== undefined) await this.#probe(step);
     return { arrivals, events: lines.map(told), rules: rulesOf(lines) };
+  }
+
+  /** What came over TCP, in its order, where the checks name a connection; datagrams where they name none. */
+  #merged(step: Step | undefined, datagrams: readonly Arrival[]): Arrival[] {
+    const { streams } = this.#world;
+    const messages = streams.taken();
+    const rest = [...datagrams];
+    const arrivals: Arrival[] = [];
+    for (const check of step?.checks ?? []) {
+      if (check.kind !== 'arrives') continue;
+      const next = check.on === undefined ? rest.shift() : messages.shift();
+      if (next === undefined) continue;
+      const [at, from] = [check.at, check.from ?? ''].map((place) =>
+        parseEndpoint(this.#scenario.places.get(place)?.endpoint ?? place),
+      );
+      const isMessage = 'side' in next && check.on !== undefined && at !== undefined;
+      arrivals.push(isMessage ? streams.named(next as Message, at, from, check.on) : next);
+    }
+    return [...arrivals, ...messages, ...rest];
   }
 
   #note(line: LogLine): void {

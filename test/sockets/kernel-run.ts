@@ -6,7 +6,7 @@ import { readScenario, scenarioPaths } from '../scenario/files.ts';
 import { parseScenario, type Scenario } from '../scenario/scenario.ts';
 import { type Course, course, type WatchCrossed } from './compare.ts';
 import { attachHelper, helperObstacle, helperSettings } from './kernel-helper.ts';
-import { playable, sipPorts } from './playable.ts';
+import { playable, sipPorts, usesTcp } from './playable.ts';
 import { type Fence, World } from './world.ts';
 
 /** Port 9 is no port of SIP: the helper does not see the fence. */
@@ -54,7 +54,8 @@ export async function runKernelHelper(watch?: WatchCrossed): Promise<KernelRun> 
   try {
     for (const scenario of [...scenarioPaths().map(readScenario), ...extraScenarios()]) {
       const played = playable(scenario);
-      if ('reason' in played || scenario.gateway.size > 0) continue;
+      // The helper's TCP is another matter, and one of sequence numbers.
+      if ('reason' in played || scenario.gateway.size > 0 || usesTcp(scenario)) continue;
       world.reset();
       attachHelper(world, sipPorts(scenario));
       const { path, title } = scenario;

@@ -16,6 +16,7 @@ import { Journal } from '../../demo/journal.ts';
 import { Namespace } from '../../demo/namespace.ts';
 import { type Address, type Endpoint, endpointKey, formatEndpoint } from '../../src/core/net/address.ts';
 import { UdpSocket } from '../../src/linux/udp-socket.ts';
+import { Streams } from './streams.ts';
 
 export const EXTERNAL = '203.0.113.1';
 export const EXTERNAL_6 = '2001:db8:3::1';
@@ -56,6 +57,7 @@ export class World {
   readonly router = new Namespace('router');
   readonly #spaces = { internal: new Namespace('inside'), external: new Namespace('outside') };
   readonly #sinks: UdpSocket[] = [];
+  #streams: Streams | undefined;
   readonly #sockets = new Map<string, UdpSocket>();
   readonly #journal = new Journal<Datagram>(
     (one) =>
@@ -74,6 +76,12 @@ export class World {
       this.close();
       throw error;
     }
+  }
+
+  /** TCP, from the first time that it is asked for. */
+  get streams(): Streams {
+    this.#streams ??= new Streams(this.#spaces);
+    return this.#streams;
   }
 
   send(side: Side, from: Endpoint, to: Endpoint, bytes: Uint8Array): void {
@@ -118,10 +126,12 @@ export class World {
     for (const socket of this.#sockets.values()) socket.close();
     this.#sockets.clear();
     this.#journal.clear();
+    this.#streams?.reset();
     this.router.run('conntrack', ['-F']);
   }
 
   close(): void {
+    this.#streams?.close();
     for (const socket of [...this.#sockets.values(), ...this.#sinks]) socket.close();
     this.router.remove();
     for (const space of Object.values(this.#spaces)) space.remove();
