@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '../../src/core/alg/engine.ts';
-import type { Input, Output } from '../../src/core/alg/io.ts';
+import type { Input, MappingId, Output } from '../../src/core/alg/io.ts';
 import { type Endpoint, endpoint } from '../../src/core/net/address.ts';
 
 const PHONE = endpoint('2001:db8:1::10', 5060);
@@ -11,14 +11,26 @@ const PROVIDER = endpoint('2001:db8:5::5', 5060);
 class Watcher {
   readonly engine = new Engine();
   readonly outputs: Output[] = [];
+  readonly #atOnce: boolean;
+  readonly #asked: MappingId[] = [];
   #now = 1_000_000;
+
+  /** `atOnce`: what is asked for is open at once, and not when `answer` is called. */
+  constructor(atOnce = true) {
+    this.#atOnce = atOnce;
+  }
+
+  answer(): void {
+    for (const id of this.#asked.splice(0)) this.feed({ kind: 'opened', id });
+  }
 
   feed(input: Input): Output[] {
     const made = this.engine.handle(this.#now++, input);
     this.outputs.push(...made);
     for (const output of made)
       if ((output.kind === 'signalling' || output.kind === 'media') && output.command.action === 'open')
-        made.push(...this.feed({ kind: 'opened', id: output.command.id }));
+        if (this.#atOnce) made.push(...this.feed({ kind: 'opened', id: output.command.id }));
+        else this.#asked.push(output.command.id);
     return made;
   }
 
@@ -122,6 +134,34 @@ test('an answer to the port that sent belongs to the phone that listens on anoth
   watcher.hear('external', GRANTED.replace('rport=5060', 'rport=49152'), from);
   const [mapping] = watcher.engine.snapshot().mappings;
   assert.equal(mapping?.registrations.length, 1);
+});
+
+test('what is answered before the data plane has opened anything is followed all the same', () => {
+  for (const from of [PHONE, endpoint(PHONE.address, 49_152)]) {
+    const watcher = new Watcher(false);
+    watcher.hear('internal', REGISTER, from);
+    watcher.hear('external', GRANTED, from);
+    watcher.hear('internal', invite(endpoint(PHONE.address, 4000)), from);
+    const progress = `SIP/2.0 183 Session Progress
+Via: SIP/2.0/UDP [2001:DB8:1:0::10];branch=z9hG4bK2
+From: <sip:alice@example.net>;tag=a
+To: <sip:bob@example.net>;tag=b
+Call-ID: call
+CSeq: 1 INVITE
+Content-Length: 0
+
+`;
+    watcher.hear('external', progress, from);
+    const { mappings, media } = watcher.engine.snapshot();
+    assert.equal(mappings[0]?.registrations.length, 1);
+    assert.deepEqual(
+      media.map((one) => one.sources.map((source) => source.address)),
+      [[PROVIDER.address]],
+    );
+    watcher.answer();
+    assert.equal(watcher.engine.snapshot().mappings.length, 1);
+    assert.deepEqual(sends(watcher.outputs), []);
+  }
 });
 
 test('whom the phone never spoke to is not followed, and nobody is told that it was dropped', () => {

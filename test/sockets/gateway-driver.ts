@@ -154,12 +154,18 @@ class GatewayDriver implements Driver {
       const next = check.on === undefined ? rest.shift() : messages.shift();
       if (next === undefined) continue;
       const [at, from] = [check.at, check.from ?? ''].map((place) =>
-        parseEndpoint(this.#scenario.places.get(place)?.endpoint ?? place),
+        this.#placeOf(this.#scenario.places.get(place)?.endpoint ?? place),
       );
       const isMessage = 'side' in next && check.on !== undefined && at !== undefined;
       arrivals.push(isMessage ? streams.named(next as Message, at, from, check.on) : next);
     }
     return [...arrivals, ...messages, ...rest];
+  }
+
+  /** Port 0 stands for any. */
+  #placeOf(text: string): Endpoint | undefined {
+    const [, address = text] = /^(.*):0$/.exec(text) ?? [];
+    return address === text ? parseEndpoint(text) : { address, port: 0 };
   }
 
   #note(line: LogLine): void {

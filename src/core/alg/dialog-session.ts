@@ -102,7 +102,9 @@ export function followSession(
         if (!dialog.committed.has(id) && !dialog.offered.has(id)) state.media.release(id, dialog, state.out);
       return { edits: [], leave, waitsFor: NOTHING };
     }
-    const waitsFor = [...named].filter((id) => state.media.byId(id)?.state === 'opening');
+    const waitsFor = state.watching
+      ? NOTHING
+      : [...named].filter((id) => state.media.byId(id)?.state === 'opening');
     if (waitsFor.length > 0) {
       // Whatever becomes of the message, what was opened for it belongs to the dialog and ends with it.
       for (const id of named) dialog.offered.add(id);

@@ -20,7 +20,7 @@ const START_LINE = 1024;
 
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
-  if (mapping.state !== 'open') return state.wait(mapping, packet);
+  if (state.mustWait(mapping)) return state.wait(mapping, packet);
   mapping.silentSince = undefined;
   const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;

@@ -35,7 +35,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     message?.kind === 'response' ? state.transactions.find(message, 'external', phone, now) : undefined;
   const mapping = mappingFor(state, now, flow, message, asked, externalAddress);
   if (mapping === undefined) return state.forgo(packet, 'no mapping can be made');
-  if (mapping.state !== 'open') return state.wait(mapping, packet);
+  if (state.mustWait(mapping)) return state.wait(mapping, packet);
   touch(state, now, mapping, flow);
   // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
   const connection = asked?.connection ?? flow.connection;
@@ -162,7 +162,7 @@ function openNamed(
       const named = state.lacking
         ? state.mappings.byInternal(transport, internal, externalAddress)
         : state.ensure(now, transport, internal, externalAddress);
-      if (named === undefined || named.state === 'open') continue;
+      if (named === undefined || !state.mustWait(named)) continue;
       opening ??= new Set();
       opening.add(named.id);
     }

@@ -146,6 +146,14 @@ export class EngineState {
       this.drop(packet.flow, 'too many packets wait for their mapping');
   }
 
+  /**
+   * Whether what goes by a mapping has to wait until it is open. A copy has not: nothing is advertised by it, and what follows
+   * it may be here already.
+   */
+  mustWait({ state }: SignallingMapping): boolean {
+    return state !== 'open' && !this.watching;
+  }
+
   openSignalling(mapping: SignallingMapping): void {
     const { id, transport, internal, external } = mapping;
     this.out.push({ kind: 'signalling', command: { action: 'open', id, transport, internal, external } });
