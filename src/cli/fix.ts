@@ -95,11 +95,13 @@ async function mend(target: string | undefined, options: FixOptions): Promise<Fi
   else if (before.verdict !== 'faulty') return { outcome: 'nothing-to-mend', ...seen };
 
   tell('\n2. Which router is it?');
-  const handle = await findHandle(options.router, options, 'off').catch((error: unknown) => {
-    if (before !== undefined && error instanceof RouterError)
-      process.stderr.write(`${workaroundLines(before, undefined).join('\n')}\n`);
-    throw error;
-  });
+  const handle = await findHandle(options.router, options, 'off', before?.engine?.kind).catch(
+    (error: unknown) => {
+      if (before !== undefined && error instanceof RouterError)
+        process.stderr.write(`${workaroundLines(before, undefined).join('\n')}\n`);
+      throw error;
+    },
+  );
   tell(`${handle.host}: ${handle.recipe.vendor}, recipe ${handle.recipe.id}`);
 
   tell('\n3. Its SIP ALG off');
@@ -194,6 +196,7 @@ function compare(
 ): 'mended' | 'better' | 'unchanged' | 'worse' {
   if (after === undefined || after.verdict === 'inconclusive') return 'worse';
   if (after.verdict !== 'faulty') return 'mended';
+  if (lostShare(after) > lostShare(before) + MORE_LOST) return 'worse';
   const [first, second] = [severitiesOf(before), severitiesOf(after)];
   const gone = [...first].filter(([fault]) => !second.has(fault)).map(([, severity]) => severity);
   const added = [...second].filter(([fault]) => !first.has(fault)).map(([, severity]) => severity);
@@ -201,6 +204,13 @@ function compare(
   const sum = (severities: ReadonlyMap<string, number>): number =>
     [...severities.values()].reduce((left, severity) => left + severity, 0);
   return sum(second) < sum(first) ? 'better' : sum(second) > sum(first) ? 'worse' : 'unchanged';
+}
+
+/** More than bad weather takes: one message in twenty. */
+const MORE_LOST = 0.05;
+
+function lostShare({ figures: { messages, arrived } }: CheckReport): number {
+  return messages === 0 ? 1 : (messages - arrived) / messages;
 }
 
 /** Each fault once, by its severity. */

@@ -284,13 +284,14 @@ export async function findHandle(
   given: string | undefined,
   options: DeviceOptions,
   target: Target,
+  engine?: string,
 ): Promise<Handle> {
   const host = given ?? defaultGateway();
   const recipes = recipesFrom({ ...(options.recipes === undefined ? {} : { recipes: options.recipes }) });
   requireLocal(host, options.public === true);
   const recipe =
     options.recipe === undefined
-      ? await identified(host, recipes, options)
+      ? await identified(host, recipes, options, engine)
       : recipeNamed(recipes, options.recipe);
   return handleOf(host, recipe, target, options.procedure);
 }
@@ -319,11 +320,17 @@ export function recipeNamed(recipes: readonly Recipe[], id: string): Recipe {
   return recipe;
 }
 
-async function identified(host: string, recipes: readonly Recipe[], options: DeviceOptions): Promise<Recipe> {
+async function identified(
+  host: string,
+  recipes: readonly Recipe[],
+  options: DeviceOptions,
+  engine: string | undefined,
+): Promise<Recipe> {
   const { best, candidates } = await identify(host, {
     recipes,
     folder: recipeDirectory(options),
     snmp: false,
+    engine,
   });
   if (best !== undefined) return best.recipe;
   const near = candidates.slice(0, 5).map(({ recipe }) => recipe.id);

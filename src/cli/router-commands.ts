@@ -73,6 +73,7 @@ export function addRouterCommands(program: Command, running: Running): void {
     )
     .argument('[host]', 'IP address of the router (default: the default gateway)')
     .option('--snmp', 'asks by SNMP as well, with the community "public"')
+    .option('--report <file>', 'takes what `sipalg check --json` saw on the wire as evidence as well')
     .option('--public', 'even where the address is a public one')
     .option('--recipes <dir>', 'another folder of recipes')
     .option('--json', 'as JSON')

@@ -1,7 +1,9 @@
 /** `sipalg router identify [HOST]`: which router it is, and what says so. */
+import { readFileSync } from 'node:fs';
 import { type Identification, identify } from '../routers/identify/identify.ts';
 import { defaultGateway, requireLocal } from '../routers/identify/place.ts';
 import { exitCode } from './exit-code.ts';
+import { UsageError } from './failure.ts';
 import { recipeDirectory, recipesFrom } from './router.ts';
 
 export interface IdentifyOptions {
@@ -9,6 +11,8 @@ export interface IdentifyOptions {
   readonly recipes?: string;
   readonly snmp?: boolean;
   readonly public?: boolean;
+  /** A report of `sipalg check --json`. */
+  readonly report?: string;
 }
 
 const MOST_SHOWN = 5;
@@ -22,6 +26,7 @@ export async function routerIdentify(given: string | undefined, options: Identif
     recipes,
     folder: recipeDirectory(options),
     snmp: options.snmp === true,
+    engine: options.report === undefined ? undefined : engineOf(options.report),
   });
   process.stdout.write(
     options.json === true
@@ -29,6 +34,20 @@ export async function routerIdentify(given: string | undefined, options: Identif
       : identificationText(found),
   );
   return found.best === undefined ? exitCode.negative : exitCode.ok;
+}
+
+/** What the wire says of the box that edits SIP there. */
+function engineOf(path: string): string | undefined {
+  try {
+    const report: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const engine = (report as { engine?: { kind?: unknown } } | null)?.engine?.kind;
+    return typeof engine === 'string' ? engine : undefined;
+  } catch (error) {
+    throw new UsageError(
+      `--report ${path} cannot be read (${(error as Error).message.split('\n')[0]})`,
+      'sipalg check REFLECTOR --json > FILE writes one',
+    );
+  }
 }
 
 export function identificationJson({ host, mac, evidence, candidates, best }: Identification): object {

@@ -70,6 +70,8 @@ export const fingerprintKinds = {
   'ssh-banner': 'the version string of SSH',
   'telnet-banner': 'what telnet says before the login',
   'snmp-sysdescr': 'sysDescr.0',
+  engine:
+    'the kind of engine that edits SIP, as `sipalg check` has seen it on the wire: helper, proxy, text-replacer, …',
 } as const;
 
 export const loginKinds = {

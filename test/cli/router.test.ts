@@ -133,3 +133,12 @@ status: unproven
     rmSync(folder, { recursive: true });
   }
 });
+
+test('router identify --report: a file that is no report is told before anybody is asked', () => {
+  const { code, err } = sipalg(['router', 'identify', '127.0.0.1', '--report', 'README.md']);
+  assert.equal(code, 2);
+  assert.match(
+    err,
+    /--report README\.md cannot be read .*\n +sipalg check REFLECTOR --json > FILE writes one/,
+  );
+});

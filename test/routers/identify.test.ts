@@ -293,3 +293,13 @@ test('what is not XML, NAT-PMP or SNMP says nothing', () => {
   ])
     assert.ok((descriptionOf(bytes) ?? '') === '');
 });
+
+test('what the wire shows of the engine is evidence, and decides nothing alone', () => {
+  const helper = evidence('engine', 'helper', 'on the wire');
+  const alone = rankRecipes(recipes, helper);
+  assert.ok(alone.some(({ recipe }) => recipe.id === 'linux-netfilter'));
+  assert.equal(toldApart(alone), undefined);
+  const titled = rankRecipes(recipes, [...helper, ...evidence('http-title', 'FortiGate', 'tcp 443')]);
+  assert.equal(toldApart(titled)?.recipe.id, 'fortinet-fortigate');
+  assert.deepEqual(rankRecipes(recipes, evidence('engine', 'proxy', 'on the wire')), []);
+});

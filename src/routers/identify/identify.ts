@@ -18,6 +18,8 @@ export interface IdentifyOptions {
   /** Where `mac-vendors.txt` is. */
   readonly folder: string;
   readonly snmp: boolean;
+  /** The kind of engine that a check has seen on the wire. */
+  readonly engine?: string | undefined;
   /** Longest wait for one answer. Default: 2.5 s; with what follows on an answer it is at most four times that. */
   readonly timeoutMs?: number;
 }
@@ -36,7 +38,7 @@ const MAX_PATHS = 8;
 
 export async function identify(
   host: string,
-  { recipes, folder, snmp, timeoutMs = TIMEOUT_MS }: IdentifyOptions,
+  { recipes, folder, snmp, engine, timeoutMs = TIMEOUT_MS }: IdentifyOptions,
 ): Promise<Identification> {
   const paths = tellingPaths(recipes);
   const answers = await Promise.all([
@@ -51,7 +53,7 @@ export async function identify(
   // Only now is the neighbour table sure to know it.
   const mac = macAddress(host);
   const vendor = mac === undefined ? [] : evidence('mac-vendor', macVendor(mac, folder), mac);
-  const found = [...vendor, ...answers.flat()];
+  const found = [...vendor, ...answers.flat(), ...evidence('engine', engine, 'on the wire')];
   const candidates = rankRecipes(recipes, found);
   return { host, mac, evidence: found, candidates, best: toldApart(candidates) };
 }

@@ -18,6 +18,8 @@ export interface Candidate {
  */
 const weights: Readonly<Record<FingerprintKind, number>> = {
   'mac-vendor': 1,
+  // Many makers have the same.
+  engine: 1,
   'ssh-banner': 2,
   'http-server': 3,
   'http-path': 4,
