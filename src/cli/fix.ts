@@ -95,6 +95,12 @@ async function mend(target: string | undefined, options: FixOptions): Promise<Fi
   else if (before.verdict !== 'faulty') return { outcome: 'nothing-to-mend', ...seen };
 
   tell('\n2. Which router is it?');
+  const place = before?.location;
+  if (place?.answer === 'yes') tell(place.text);
+  if (place?.answer === 'yes' && (place.nearest ?? 0) > 1)
+    tell(
+      'So it is not the next router, and what is switched off there will hardly help. --router names another one.',
+    );
   const handle = await findHandle(options.router, options, 'off', before?.engine?.kind).catch(
     (error: unknown) => {
       if (before !== undefined && error instanceof RouterError)
