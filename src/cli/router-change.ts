@@ -23,7 +23,7 @@ import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
 import { askSecret, askText, confirm } from './question.ts';
 import { recipeDirectory, recipesFrom } from './router.ts';
-import { handText, isVerified, planText } from './router-plan.ts';
+import { checkPlanText, handText, isVerified, planText } from './router-plan.ts';
 
 export interface DeviceOptions {
   readonly recipe?: string;
@@ -60,7 +60,7 @@ const ANSWER_MS = 30_000;
 export async function routerCheck(host: string | undefined, options: DeviceOptions): Promise<number> {
   const handle = await findHandle(host, options, 'off');
   if (handle.procedure === undefined) return byHand(handle, 'off', options);
-  if (options.dryRun === true) return dryRun(handle, 'off', options);
+  if (options.dryRun === true) return dryRun(handle, undefined, options);
   const changer = await openChanger(handle, handle.procedure, options, { backUp: () => {} });
   let state: AlgState;
   try {
@@ -352,8 +352,13 @@ function byHand(handle: Handle, target: Target, options: DeviceOptions): number 
   return exitCode.negative;
 }
 
-function dryRun(handle: Handle, target: Target, options: DeviceOptions): number {
-  const text = planText(handle.recipe, handle.procedure!, target, placeText(handle, options));
+/** Without a target, of a look only. */
+function dryRun(handle: Handle, target: Target | undefined, options: DeviceOptions): number {
+  const place = placeText(handle, options);
+  const text =
+    target === undefined
+      ? checkPlanText(handle.recipe, handle.procedure!, place)
+      : planText(handle.recipe, handle.procedure!, target, place);
   if (options.json === true) printJson({ ...head(handle), sent: false, plan: text });
   else process.stdout.write(`${text}Nothing was sent.\n`);
   return exitCode.ok;

@@ -88,6 +88,7 @@ export function addRouterCommands(program: Command, running: Running): void {
     .description(
       'Logs in, reads the setting, and changes nothing. Exit code 0: it is off or there is none; 1: it is on, or only a person can look.',
     )
+    .option('-y, --yes', 'takes a host key that was never seen')
     .action(
       running(async (host, options) => (await import('./router-change.ts')).routerCheck(host, options)),
     );

@@ -46,6 +46,20 @@ export function planText(
   return `${lines.join('\n')}\n`;
 }
 
+/** What a look at the state sends. */
+export function checkPlanText(recipe: Recipe, procedure: Procedure, place: string): string {
+  const lines = (steps: readonly Step[]): string[] => steps.map((step) => `    ${planLine(step, new Map())}`);
+  const logins = procedure.login?.requests ?? [];
+  return [
+    `${recipe.vendor}: ${recipe.id}, "${procedure.title}" (${procedure.id}), at ${place}`,
+    ...(logins.length === 0 ? [] : ['It logs in with:', ...lines(logins)]),
+    'It reads the state with:',
+    ...lines(procedure.check),
+    'It changes nothing.',
+    '',
+  ].join('\n');
+}
+
 export function isVerified(procedure: Procedure, target: Target): boolean {
   return (
     procedure.verified &&

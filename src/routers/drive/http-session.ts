@@ -84,7 +84,7 @@ export class HttpSession {
       throw new RouterError(
         'routers/surprise',
         `at the login the device says something that the recipe does not expect: HTTP ${status} "${printable(this.#hide(body), 200)}"`,
-        'nothing was sent after it. The firmware may be another than the recipe is for',
+        'nothing was sent after it. The firmware may be another than the recipe is for; --procedure names another one of it',
       );
     this.#learn(taken);
     this.#takeAlong(answer);
