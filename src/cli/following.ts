@@ -18,7 +18,7 @@ export interface FollowOptions {
 export interface Following {
   readonly followed: AsyncGenerator<Followed>;
   readonly dir: string;
-  /** Lets Ctrl-C be Ctrl-C again. */
+  /** To be called at the end: says so where it was the gateway that ended, and lets Ctrl-C be Ctrl-C again. */
   close(): void;
 }
 
@@ -70,12 +70,19 @@ export async function startFollowing(
   }
   const timer = seconds === undefined ? undefined : setTimeout(end, seconds * 1_000);
   process.once('SIGINT', end).once('SIGTERM', end);
+  let hasEnded = false;
+  async function* toItsEnd(followed: AsyncGenerator<Followed>): AsyncGenerator<Followed> {
+    yield* followed;
+    hasEnded = true;
+  }
   return {
-    followed: answer.followed,
+    followed: toItsEnd(answer.followed),
     dir,
     close() {
       clearTimeout(timer);
       process.off('SIGINT', end).off('SIGTERM', end);
+      if (hasEnded && !ending.signal.aborted && options.past !== true)
+        process.stderr.write('the gateway has ended, or does not serve this any more\n');
     },
   };
 }

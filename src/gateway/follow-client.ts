@@ -68,21 +68,28 @@ async function* linesOf(
   socket.setEncoding('utf8');
   socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`));
   let text = '';
+  let hasBegun = false;
   try {
     for await (const chunk of socket as AsyncIterable<string>) {
       text += chunk;
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
+        hasBegun = true;
         yield line;
       }
       if (text.length > LONGEST_LINE) return;
     }
   } catch (error) {
-    // Ended by us: that is an end like any other.
-    if (signal?.aborted !== true) throw error;
+    // Ended by us, or by a gateway that ends in the middle: an end like any other.
+    if (signal?.aborted !== true && !(hasBegun && isHangUp(error))) throw error;
   } finally {
     signal?.removeEventListener('abort', onAbort);
     socket.destroy();
   }
+}
+
+function isHangUp(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }

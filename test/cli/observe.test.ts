@@ -199,3 +199,22 @@ test('nonsense is refused in words', async () => {
     assert.match(text, /"error":"/, line);
   }
 });
+
+test('a gateway that ends while it is followed is an end like any other, and is told', async () => {
+  const child = spawn(SIPALG, ['trace', '--state-dir', gateway.stateDir], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    said += chunk;
+  });
+  const exited = once(child, 'exit');
+  for (let shown = false; !shown; ) {
+    await send('last');
+    shown = await Promise.race([once(child.stdout, 'data').then(() => true), wait(100, false)]);
+  }
+  child.stdout.resume();
+  await gateway.stop();
+  assert.deepEqual(await exited, [0, null]);
+  assert.match(said, /the gateway has ended/);
+});

@@ -27,12 +27,17 @@ export async function* captureOf(
   const head = writer.head(application, reveal ? MADE : `${MADE} ${MASKED}`);
   let written = head.length;
   yield head;
-  for await (const { exchanges } of followed)
+  let lost = 0;
+  for await (const { exchanges, missed } of followed) {
+    lost += missed;
     for (const exchange of exchanges) {
-      const packets = writer.packets(exchange);
+      const remark = lost === 0 ? [] : [`${lost} messages before this one are missing: they came too fast`];
+      const packets = writer.packets(exchange, remark);
       if (packets.length === 0) continue;
+      lost = 0;
       written += packets.length;
       if (written > octets) return;
       yield packets;
     }
+  }
 }

@@ -79,15 +79,19 @@ export class PcapngWriter {
     return joined(blocks);
   }
 
-  /** The packets of one exchange; empty where nothing came and nothing left. */
-  packets(exchange: Exchange): Uint8Array {
+  /** The packets of one exchange; empty where nothing came and nothing left. `remarks` stand beside the first. */
+  packets(exchange: Exchange, remarks: readonly string[] = []): Uint8Array {
     const { received, sent, flow, events, atMs, handledMs } = exchange;
     const blocks: Uint8Array[] = [];
     const comments = events.flatMap(commentsOf);
-    if (received !== undefined && flow !== undefined)
-      blocks.push(this.#packet(flow, 'in', atMs, received, sent.length === 0 ? comments : [fate(exchange)]));
-    for (const [i, message] of sent.entries())
-      blocks.push(this.#packet(message.flow, 'out', handledMs, message.bytes, i === 0 ? comments : []));
+    if (received !== undefined && flow !== undefined) {
+      const beside = sent.length === 0 ? comments : [fate(exchange)];
+      blocks.push(this.#packet(flow, 'in', atMs, received, [...remarks, ...beside]));
+    }
+    for (const [i, message] of sent.entries()) {
+      const beside = [...(blocks.length === 0 ? remarks : []), ...(i === 0 ? comments : [])];
+      blocks.push(this.#packet(message.flow, 'out', handledMs, message.bytes, beside));
+    }
     return joined(blocks);
   }
 
