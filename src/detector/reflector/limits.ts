@@ -12,7 +12,7 @@ export interface Limits {
   readonly silenceMs: number;
   /** Time for the TLS handshake and the hello; and for a connection to say whose it is. */
   readonly introductionMs: number;
-  /** New control connections of one address a minute, whatever becomes of them: nobody guesses tokens. */
+  /** New control connections of one address a minute that do not say the token: nobody guesses it. */
   readonly helloPerMinute: number;
   /** Datagrams a second that are sent for one session; a burst may take twice as many at once. */
   readonly sendPerSecond: number;

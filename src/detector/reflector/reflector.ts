@@ -362,6 +362,8 @@ export class Reflector {
       socket.destroy();
       return;
     }
+    // Who knows the token guesses nothing.
+    this.#attempts.set(client.address, Math.max(0, (this.#attempts.get(client.address) ?? 0) - 1));
     const answer = (line: Answer): void => void socket.write(writeLine(line));
     const { limits } = this.#options;
     const sameAddress = [...this.#sessions].filter((one) => one.client.address === client.address).length;
