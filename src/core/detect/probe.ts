@@ -164,6 +164,8 @@ export interface Answer {
   readonly media?: readonly number[] | undefined;
   /** Whose ports they are, where it is not who answers: a media server of its own. */
   readonly mediaAddress?: string | undefined;
+  /** A description in place of the one that `media` makes. */
+  readonly described?: string | undefined;
   /** What stands as Contact in place of who answers: a registrar gives back what it has stored (RFC 3261 §10.3). */
   readonly bindings?: readonly string[] | undefined;
 }
@@ -201,7 +203,8 @@ export function responseTo(answer: Answer): Uint8Array {
     `X-Probe: ${id}`,
   ];
   const { media, mediaAddress = own.address } = answer;
-  const body = media === undefined ? undefined : description(mediaAddress, media, 'plain', own);
+  const body =
+    answer.described ?? (media === undefined ? undefined : description(mediaAddress, media, 'plain', own));
   return finished(lines, body === undefined ? undefined : { type: 'application/sdp', text: body });
 }
 

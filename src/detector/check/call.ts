@@ -182,12 +182,13 @@ export class Call {
         },
       );
     }
-    const fax = await this.#request('INVITE', 'INVITE that changes to fax (T.38)', {
+    const toFax = await this.#request('INVITE', 'INVITE that changes to fax (T.38)', {
       type: SDP,
-      text: this.#fax(),
+      text: fax(this.#phone.local.address, this.#phoneMedia),
     });
-    if (fax?.received !== undefined) {
-      await this.#answer('INVITE', fax.received, 200, 'OK', true);
+    if (toFax?.received !== undefined) {
+      const described = fax(this.#serverMedia.address, this.#serverMedia.port);
+      await this.#answer('INVITE', toFax.received, 200, 'OK', true, described);
       await this.#request('ACK', 'ACK');
     }
     return moved;
@@ -200,14 +201,6 @@ export class Call {
 
   end(): Promise<Passage | undefined> {
     return this.#serverRequest('BYE', 'BYE of the server');
-  }
-
-  #fax(): string {
-    const { address } = this.#phone.local;
-    return [
-      ...['v=0', `o=- 1 2 IN IP4 ${address}`, 's=-', `c=IN IP4 ${address}`, 't=0 0'],
-      ...[`m=image ${this.#phoneMedia} udptl t38`, 'a=T38FaxVersion:0', 'a=T38FaxUdpEC:t38UDPRedundancy', ''],
-    ].join('\r\n');
   }
 
   /** Of the phone, in the dialog. An ACK has the number of its INVITE (RFC 3261 §13.2.2.4). */
@@ -261,14 +254,16 @@ export class Call {
     request: Uint8Array,
     status: number,
     reason: string,
-    described = false,
+    withMedia = false,
+    described?: string,
   ): Promise<Passage | undefined> {
     return this.#into(`${status} to ${what}`, (id) =>
       responseTo({
         ...{ id, request, status, reason, own: this.#place, transport: 'UDP' },
         source: this.#stand.outsideOf(this.#phone, this.#place),
-        media: described ? [this.#serverMedia.port] : undefined,
+        media: withMedia ? [this.#serverMedia.port] : undefined,
         mediaAddress: this.#serverMedia.address,
+        described,
       }),
     );
   }
@@ -294,4 +289,13 @@ export class Call {
     if (passage !== undefined) this.passages.push(passage);
     return passage;
   }
+}
+
+/** One image description, as T.38 has it (ITU-T T.38 annex D; RFC 3362). */
+function fax(address: string, port: number): string {
+  const family = address.includes(':') ? 'IP6' : 'IP4';
+  return [
+    ...['v=0', `o=- 1 2 IN ${family} ${address}`, 's=-', `c=IN ${family} ${address}`, 't=0 0'],
+    ...[`m=image ${port} udptl t38`, 'a=T38FaxVersion:0', 'a=T38FaxUdpEC:t38UDPRedundancy', ''],
+  ].join('\r\n');
 }

@@ -168,7 +168,9 @@ export class Stand {
       if (arrived === undefined) await within(promise, patienceMs);
     }
     stop();
-    const found = arrived ?? orphans.find((one) => this.#isLikely(one, phone, place));
+    const found =
+      arrived ??
+      orphans.find((one) => isAkin(sent, fromBase64(one.bytes)) && this.#isLikely(one, phone, place));
     if (found !== undefined) this.#outside.set(mappingKey(phone, place), found.from);
     if (found !== undefined && tries > 1) this.#retried++;
     const misses = this.#misses.get(place.place);
@@ -238,7 +240,7 @@ export class Stand {
     }
     for (const stop of stops) stop();
     if (isRefused && tries === 0) return undefined;
-    const found = arrived ?? orphans[0];
+    const found = arrived ?? orphans.find(({ bytes }) => isAkin(sent, bytes));
     if (found !== undefined && tries > 1) this.#retried++;
     const misses = this.#missesIn.get(flow) ?? 0;
     this.#missesIn.set(flow, found === undefined ? misses + 1 : Number.NEGATIVE_INFINITY);
@@ -310,6 +312,19 @@ function mappingKey(phone: Phone, place: Place): string {
 
 /** An id of any check (probe.ts). */
 const OTHER_PROBE = /\r\nX-Probe: [g-z]{34}\r\n/;
+
+/**
+ * Whether something without an id may be a message of ours, damaged: text where text was sent, and not less than half as long. A
+ * relay sends packets of its own to where media goes (RTCP, keepalives of T.38).
+ */
+function isAkin(sent: Uint8Array, received: Uint8Array): boolean {
+  return 2 * received.length >= sent.length && isMedia(sent) === isMedia(received);
+}
+
+/** RTP and RTCP (RFC 3550 §5.1), STUN (RFC 8489 §5), UDPTL: what no text begins with (RFC 7983 §7). */
+function isMedia([first = 0]: Uint8Array): boolean {
+  return first >= 0x80 || first < 4;
+}
 
 function holds(bytes: Uint8Array, id: string): boolean {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(id, 0, 'latin1');
