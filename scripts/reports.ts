@@ -24,6 +24,7 @@ const samples: readonly Sample[] = [
   { name: 'plain-nat', box: {} },
   { name: 'kernel-helper', box: { helper: true } },
   { name: 'kamailio-proxy', box: {}, start: (lab) => KamailioBox.start(lab) },
+  { name: 'kamailio-rtpengine', box: {}, start: (lab) => KamailioBox.start(lab, { media: true }) },
   { name: 'sipalg-gateway', box: {}, start: (lab) => lab.gateway() },
 ];
 

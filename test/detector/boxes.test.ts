@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import type { CheckReport } from '../../src/core/detect/check-report.ts';
-import { KamailioBox, kamailioObstacle } from './kamailio-box.ts';
-import { BOX_OUTSIDE, BoxLab, CLIENT, helperObstacle } from './lab.ts';
+import { KamailioBox, kamailioObstacle, rtpengineObstacle } from './kamailio-box.ts';
+import { BOX_INSIDE, BOX_OUTSIDE, BoxLab, CLIENT, helperObstacle } from './lab.ts';
 
 const obstacle = namespaceObstacle();
 const skip = obstacle === undefined ? false : obstacle;
@@ -51,21 +51,38 @@ test('the kernel’s SIP helper is seen on TCP as well', { skip: skip || helperO
   assert.ok(namesOf(edits).includes('ADDR-CONTACT') || namesOf(findings).includes('ADDR-CONTACT'));
 });
 
-test('Kamailio in the box is called a proxy', { skip: skip || kamailioObstacle }, async () => {
-  using lab = new BoxLab();
-  const kamailio = await KamailioBox.start(lab);
-  try {
-    const { verdict, findings } = await check(lab);
+/** What a proxy has to do, what comes of its taking in all SIP, and nothing that would send somebody looking in the wrong place. */
+const PROXY = ['HDR-ADD', 'HDR-MAXFWD', 'PROXY-B2B'];
+const OF_TAKING_IN = ['PROXY-REDIRECT', 'PROXY-ANSWER', 'DROP-MALFORMED'];
+
+for (const media of [false, true])
+  test(`Kamailio in the box is called a proxy${media ? ', and with rtpengine one through which media goes' : ''}`, {
+    skip: skip || kamailioObstacle || (media && rtpengineObstacle),
+  }, async () => {
+    using lab = new BoxLab();
+    await using _ = await KamailioBox.start(lab, { media });
+    const { verdict, findings, edits, engine, location, facts } = await check(lab);
     assert.equal(verdict, 'faulty');
-    // What a proxy has to do, and nothing else that would send somebody looking in the wrong place.
     const names = namesOf(findings).sort();
     assert.deepEqual(
-      names.filter((name) => name !== 'PROXY-REDIRECT' && name !== 'PROXY-ANSWER'),
-      ['HDR-ADD', 'HDR-MAXFWD', 'PROXY-B2B'],
+      names.filter((name) => !OF_TAKING_IN.includes(name)),
+      PROXY,
     );
     // It takes what is for another server as well.
     assert.ok(names.includes('PROXY-REDIRECT'));
-  } finally {
-    await kamailio.close();
-  }
-});
+    // STUN on its port is not for a proxy.
+    for (const { fault, explanation } of findings)
+      if (fault === 'DROP-MALFORMED') assert.match(explanation, /^STUN/);
+    assert.equal(engine?.kind, 'proxy');
+    assert.deepEqual([location?.confidence, location?.nearest], ['A', 1]);
+    const relay = facts.find(({ id }) => id === 'media-relay')?.text;
+    assert.equal(relay !== undefined, media);
+    if (!media) return;
+    assert.match(
+      relay!,
+      new RegExp(`the phone sends to ${BOX_INSIDE}:\\d+, and the other side to ${BOX_OUTSIDE}:`),
+    );
+    assert.match(engine.evidence.join(' '), /Media goes through it/);
+    for (const edit of ['SDP-C', 'SDP-M', 'SDP-ICE-STRIP'])
+      assert.ok(namesOf(edits).includes(edit as never), edit);
+  });

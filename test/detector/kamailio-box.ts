@@ -94,7 +94,14 @@ export class KamailioBox {
     const program = this.#add(
       'rtpengine',
       space,
-      ...['--foreground', '--log-stderr', '--log-level=6', '--table=-1', '--num-threads=1', '--delete-delay=0'],
+      ...[
+        '--foreground',
+        '--log-stderr',
+        '--log-level=6',
+        '--table=-1',
+        '--num-threads=1',
+        '--delete-delay=0',
+      ],
       ...[`--interface=inside/${inside}`, `--interface=outside/${BOX_OUTSIDE}`],
       ...[`--listen-ng=127.0.0.1:${RTPENGINE_PORT}`, `--pidfile=${join(this.#directory, 'rtpengine.pid')}`],
       ...[`--port-min=${MEDIA_PORTS[0]}`, `--port-max=${MEDIA_PORTS[1]}`],

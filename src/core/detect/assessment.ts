@@ -4,7 +4,7 @@
  * Guards against false alarms: only octets and losses count, never the translation of a packet's source; a loss counts
  * only where the same message passes on another port or another method passes on the same one, and after three tries.
  */
-import { endpointKey, sameEndpoint } from '../net/address.ts';
+import { type Address, endpointKey, sameEndpoint } from '../net/address.ts';
 import {
   type BehaviourObservation,
   type CheckFinding,
@@ -34,7 +34,10 @@ export function assess(record: CheckRecord): CheckReport {
   // Where messages are lost for coming fast, a loss says nothing about their kind, or about the pause before them.
   const isThrottled = record.observations.some(({ fault }) => fault === 'DROP-RATE');
   const isSaid = ({ fault }: LossObservation): boolean => !isThrottled || !OF_LOSSES.has(fault);
-  const compared = altered.map((passage) => ({ passage, comparison: compareOne(passage, mappings) }));
+  const compared = altered.map((passage) => ({
+    passage,
+    comparison: compareOne(passage, mappings, record.relays),
+  }));
   const all = [
     ...groupFindings([...compared, ...betweenMessages(arrived, compared)], arrived),
     ...onEveryPort(compared).map((one) => behaviour(one)),
@@ -60,7 +63,7 @@ export function assess(record: CheckRecord): CheckReport {
     headline: headlineOf(verdict, nat, findings, altered.length),
     nat,
     natBehaviour: record.natBehaviour,
-    engine: guessEngine(compared.flatMap(({ comparison }) => comparison.findings)),
+    engine: withRelays(guessEngine(compared.flatMap(({ comparison }) => comparison.findings)), record.relays),
     location: record.location,
     findings,
     edits,
@@ -87,13 +90,18 @@ function mappingsOf(passages: readonly Passage[]): KnownMapping[] {
   return [...mappings.values()];
 }
 
-function compareOne(passage: Passage, mappings: readonly KnownMapping[]): Comparison {
+function compareOne(
+  passage: Passage,
+  mappings: readonly KnownMapping[],
+  relays: readonly Address[] = [],
+): Comparison {
   return compareMessages(passage.sent, passage.received!, {
     direction: passage.direction,
     transport: passage.transport,
     inside: passage.inside,
     ...(passage.outside === undefined ? {} : { outside: passage.outside }),
     mappings,
+    relays,
     confidence: 'A',
   });
 }
@@ -159,6 +167,18 @@ function onEveryPort(compared: readonly Compared[]): BehaviourObservation[] {
       evidence: evidenceOf(first.passage),
     },
   ];
+}
+
+function withRelays(engine: CheckReport['engine'], relays: readonly Address[] = []): CheckReport['engine'] {
+  return engine === undefined || relays.length === 0
+    ? engine
+    : {
+        kind: engine.kind,
+        evidence: [
+          ...engine.evidence,
+          `Media goes through it as well: descriptions that come in name ${relays.join(', ')}, and audio flows that way in both directions.`,
+        ],
+      };
 }
 
 /** One finding for each fault and direction, however many messages show it. */

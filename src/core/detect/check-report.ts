@@ -2,6 +2,7 @@
  * What a check says in the end, as data: text, JSON and HTML are made from it. `schema` names the version of the form;
  * programs match on it.
  */
+import type { Address } from '../net/address.ts';
 import type { Direction } from './comparison.ts';
 import type { EngineGuess } from './engine-fingerprint.ts';
 import type { Evidence } from './evidence.ts';
@@ -122,6 +123,8 @@ export interface CheckRecord {
   readonly facts: readonly Fact[];
   readonly workarounds: readonly Workaround[];
   readonly location?: Location | undefined;
+  /** Addresses inside at which a relay takes media in. */
+  readonly relays?: readonly Address[];
   /** The ids of requests that somebody on the way has answered. */
   readonly answered?: ReadonlySet<string>;
   readonly natBehaviour?: NatBehaviour | undefined;

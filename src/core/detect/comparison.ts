@@ -32,6 +32,8 @@ export interface ComparisonContext {
   readonly outside?: Endpoint;
   /** Other mappings that are known to be real: media, other flows. */
   readonly mappings?: readonly KnownMapping[];
+  /** Addresses at which a relay takes the client's media in, and through which media is known to flow both ways. */
+  readonly relays?: readonly Address[];
   /** Whether an address belongs to the network of the client. Default: `inside` and what is private (RFC 1918). */
   readonly isInside?: (address: Address) => boolean;
   /** Whether an address is the NAT's external one. Default: that of `outside`. */

@@ -25,6 +25,9 @@ export interface Known {
   readonly isOutsideGiven: boolean;
   isInside(address: Address | undefined): boolean;
   isOutside(address: Address | undefined): boolean;
+  /** Whether a relay takes the client's media in there; `hasRelay`: whether there is one at all. */
+  isRelay(address: Address | undefined): boolean;
+  readonly hasRelay: boolean;
   /** The external endpoint of an internal one, where it is known. */
   externalOf(inside: Endpoint): Endpoint | undefined;
   /** Several where a client sends from one port and listens on another, behind the same external one. */
@@ -119,6 +122,8 @@ export function learn(sent: Layout, received: Layout, context: ComparisonContext
       (address === outside?.address ||
         outsideAddresses.has(address) ||
         (context.isOutside === undefined ? false : context.isOutside(address))),
+    isRelay: (address) => address !== undefined && context.relays?.includes(address) === true,
+    hasRelay: (context.relays ?? []).length > 0,
     externalOf: (one) => external.get(endpointKey(one)),
     internalsOf: (one) => internal.get(endpointKey(one)) ?? [],
   };

@@ -42,6 +42,7 @@ export function compareSdp(
   let sentAt = sentRange.start;
   let receivedAt = receivedRange.start;
   const lastReceived = received.length - 1;
+  const relay = known.hasRelay && isRelayed(known, sent, received) ? { sent, received } : undefined;
   for (const [i, j] of aligned) {
     const before = i === undefined ? undefined : sent[i];
     const after = j === undefined ? undefined : received[j];
@@ -54,8 +55,8 @@ export function compareSdp(
       const whole = { start: before.span.start, end: before.end.end };
       if (isCut && receivedAt >= receivedRange.end)
         ledger.explained.push({ sent: whole, received: emptyAt(receivedAt) });
-      else noteLost(ledger, before, whole, receivedAt);
-    } else if (after !== undefined) noteAdded(ledger, after, sentAt);
+      else noteLost(ledger, before, whole, receivedAt, relay);
+    } else if (after !== undefined) noteAdded(ledger, after, sentAt, relay);
     sentAt = before?.end.end ?? sentAt;
     receivedAt = after?.end.end ?? receivedAt;
   }
@@ -134,6 +135,10 @@ function compareAddressLine(known: Known, before: SdpLine, after: SdpLine, add: 
   }
   if (isUnspecified(old)) {
     add('SDP-HOLD', `${became}: 0.0.0.0 holds the call, and now it does not.`);
+    return;
+  }
+  if (known.direction === 'to-client' && known.isRelay(fresh)) {
+    add('SDP-C', `${became}, a relay through which media flows.`, true);
     return;
   }
   if (isMapped(known, old, fresh)) {
@@ -218,9 +223,16 @@ function compareRtcp(known: Known, before: SdpLine, after: SdpLine, add: Add, be
   const old = addressOf(before);
   const fresh = addressOf(after);
   const port = /^a=rtcp:([^\s]*)/.exec(after.text)?.[1] ?? '';
-  if (form(before.text) !== form(after.text)) add('SDP-PART', `${became}.`);
+  // Without an address it is that of the c= line (RFC 3605 §2.1).
+  if (known.hasRelay && /^a=rtcp:\d{1,5}$/.test(after.text) && !badPort(`:${port}`))
+    add('SDP-M', `${became}.`, true);
+  else if (form(before.text) !== form(after.text)) add('SDP-PART', `${became}.`);
   else if (port !== '0' && badPort(`:${port}`)) add('SYN-PORTRANGE', `${became}: this port cannot exist.`);
-  else if (old !== fresh && (old === undefined || fresh === undefined || !isMapped(known, old, fresh)))
+  else if (
+    old !== fresh &&
+    !known.isRelay(fresh) &&
+    (old === undefined || fresh === undefined || !isMapped(known, old, fresh))
+  )
     add('SDP-PART', `${became}, which is not the real mapping.`);
   else add('SDP-M', `${became}.`, true);
 }
@@ -239,23 +251,65 @@ function compareCandidate(known: Known, before: SdpLine, after: SdpLine, add: Ad
   add('SDP-ICE-STRIP', `${became}.`, isAddressOnly && isRight && known.outside !== undefined);
 }
 
-function noteLost(ledger: Ledger, line: SdpLine, sent: Span, at: number): void {
+/** Both forms of a description that a relay has written anew. */
+interface Relayed {
+  readonly sent: readonly SdpLine[];
+  readonly received: readonly SdpLine[];
+}
+
+function isRelayed(known: Known, sent: readonly SdpLine[], received: readonly SdpLine[]): boolean {
+  const addresses = (lines: readonly SdpLine[]) =>
+    lines.filter(({ type }) => type === 'c').map((line) => addressOf(line));
+  const before = addresses(sent);
+  return addresses(received).some(
+    (one) =>
+      !before.includes(one) && (known.direction === 'to-client' ? known.isRelay(one) : known.isOutside(one)),
+  );
+}
+
+/**
+ * What a relay takes out because the media goes through it: ICE, and `setup` without a fingerprint that it could belong to (RFC
+ * 8842 §5.1). And what stands in another place.
+ */
+function isRelaysWork({ attribute, text, media }: SdpLine, { sent, received }: Relayed): boolean {
+  if (attribute === 'candidate' || attribute.startsWith('ice-') || attribute === 'remote-candidates')
+    return true;
+  if (attribute === 'setup') return !sent.some((line) => line.attribute === 'fingerprint');
+  return received.some((line) => line.text === text && line.media === media);
+}
+
+/** What means nothing that was not meant before: the default direction (RFC 8866 §6.7), a payload type by its own name (RFC 3551 §6). */
+function isSaidAnyway({ text, media }: SdpLine, { sent }: Relayed): boolean {
+  const isStatic = /^a=rtpmap:(?:0 PCMU|3 GSM|8 PCMA|9 G722|18 G729)\/8000(?:\/1)?$/.test(text);
+  const directions = sent.filter(
+    (line) => DIRECTIONS.includes(line.attribute) && (line.media === media || line.media === -1),
+  );
+  return (
+    isStatic ||
+    sent.some((line) => line.text === text && line.media === media) ||
+    (text === 'a=sendrecv' && directions.length === 0)
+  );
+}
+
+function noteLost(ledger: Ledger, line: SdpLine, sent: Span, at: number, relay: Relayed | undefined): void {
   ledger.add({
     fault: faultOfLine(line),
     line: placeIn(line),
     sent,
     received: emptyAt(at),
     explanation: `"${short(line.text)}" did not arrive.`,
+    consistent: relay !== undefined && isRelaysWork(line, relay),
   });
 }
 
-function noteAdded(ledger: Ledger, line: SdpLine, at: number): void {
+function noteAdded(ledger: Ledger, line: SdpLine, at: number, relay: Relayed | undefined): void {
   ledger.add({
     fault: hasNewControl('', line.text) ? 'SYN-NUL' : line.text === '' ? 'SYN-CRLF' : faultOfLine(line),
     line: placeIn(line),
     sent: emptyAt(at),
     received: { start: line.span.start, end: line.end.end },
     explanation: line.text === '' ? 'An empty line was put in.' : `"${short(line.text)}" was put in.`,
+    consistent: relay !== undefined && isSaidAnyway(line, relay),
   });
 }
 

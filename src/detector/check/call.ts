@@ -39,7 +39,7 @@ export async function makeCall(stand: Stand): Promise<StepResult> {
   const offer = await call.setUp();
   if (offer === undefined) throw new NotChecked('the call was not set up: INVITE or its answer is lost');
   const advertised = mediaEndpoint(offer);
-  const paths = await tryMedia(stand, media, advertised);
+  const paths = await tryMedia(stand, media, advertised, call.answered);
   observations.push(...paths.observations);
   facts.push(...paths.facts);
   const again = await call.inside(advertised);
@@ -84,6 +84,8 @@ export class Call {
   #callee: Dialog | undefined;
   #cseq = 1;
   readonly passages: Passage[] = [];
+  /** Where the answer asks for media, as it came in. */
+  answered: Endpoint | undefined;
 
   constructor(
     stand: Stand,
@@ -124,6 +126,7 @@ export class Call {
       await this.#answer('INVITE', invite.received, status, reason);
     const ok = await this.#answer('INVITE', invite.received, 200, 'OK', true);
     if (ok?.received === undefined) return undefined;
+    this.answered = mediaEndpoint(ok.received);
     this.#caller = callerDialog(invite.sent, ok.received, this.#phone.local);
     this.#callee = calleeDialog(invite.received, ok.sent, this.#place);
     if (this.#caller === undefined || this.#callee === undefined) return undefined;

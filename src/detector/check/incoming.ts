@@ -176,7 +176,7 @@ class Incoming {
       };
       await inDialog('ACK', 1);
       if (media !== undefined) {
-        const echo = await tryEcho(this.#stand, media, mediaEndpoint(ok.received));
+        const echo = await tryEcho(this.#stand, media, mediaEndpoint(ok.received), mediaEndpoint(received));
         observations.push(...echo.observations);
         audio = echo.flows ? 'with audio both ways' : 'without audio both ways';
       }

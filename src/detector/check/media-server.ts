@@ -9,7 +9,7 @@ import { faultById } from '../../core/detect/faults.ts';
 import { formatEndpoint, isPrivate } from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
 import { Call } from './call.ts';
-import { burst, burstIn, lost, openMediaPhone } from './media.ts';
+import { burst, burstIn, lost, openMediaPhone, relayIn } from './media.ts';
 import type { Stand } from './stand.ts';
 
 interface MediaServer {
@@ -37,7 +37,8 @@ export async function tryMediaServer(stand: Stand, sip: Place, flowsFromPeer: bo
   // First what comes before the phone has sent anything there, which would open the way.
   const what = 'RTP of a media server';
   const early = await burstIn(stand, phone.rtp, server, `${what}, before the phone’s own`, named);
-  const out = await burst(stand, phone.rtp, server, 'RTP for a media server');
+  const relay = relayIn(call.answered, server);
+  const out = await burst(stand, phone.rtp, server, 'RTP for a media server', relay);
   const back = await burstIn(stand, phone.rtp, server, what, named ?? stand.outsideOf(phone.rtp, server));
   await call.end();
   const comesFirst = early.length > 0 && !lost(early);

@@ -5,7 +5,13 @@ import type { BehaviourObservation, Fact } from '../../core/detect/check-report.
 import { evidenceOf } from '../../core/detect/evidence.ts';
 import { type FaultId, faultById } from '../../core/detect/faults.ts';
 import type { Passage } from '../../core/detect/passage.ts';
-import { type Endpoint, formatEndpoint, isPrivate, sameEndpoint } from '../../core/net/address.ts';
+import {
+  type Endpoint,
+  formatEndpoint,
+  isPrivate,
+  isUnspecified,
+  sameEndpoint,
+} from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
 import type { Phone } from './phone.ts';
 import type { Stand } from './stand.ts';
@@ -41,11 +47,15 @@ export interface MediaPaths {
   readonly result: string;
 }
 
-/** While a call is up. `advertised`: what the phone's description said when it arrived. */
+/**
+ * While a call is up. `advertised`: what the phone's description said when it arrived. `answered`: what the other side's said
+ * when it came in; where that names somebody else than was sent, he is taken for a relay, and media goes to him.
+ */
 export async function tryMedia(
   stand: Stand,
   phone: MediaPhone,
   advertised: Endpoint | undefined,
+  answered: Endpoint | undefined,
 ): Promise<MediaPaths> {
   const [near, nearRtcp] = stand.udp('media');
   if (near === undefined || nearRtcp === undefined)
@@ -58,10 +68,19 @@ export async function tryMedia(
     advertised === undefined || isPrivate(advertised.address)
       ? stand.outsideOf(socket, place)
       : { address: advertised.address, port: advertised.port + offset };
-  const out = await burst(stand, phone.rtp, near, 'RTP');
+  const relay = relayIn(answered, near);
+  const out = await burst(stand, phone.rtp, near, 'RTP', relay);
   const back = await burstIn(stand, phone.rtp, near, 'RTP', aim(near, phone.rtp, 0));
   if (lost(out))
-    observations.push(observe('MEDIA-PINHOLE', 'RTP of the phone does not reach the other side.', out[0]));
+    observations.push(
+      observe(
+        'MEDIA-PINHOLE',
+        relay === undefined
+          ? 'RTP of the phone does not reach the other side.'
+          : `RTP of the phone does not reach the other side by way of ${formatEndpoint(relay)}, which the description that came in names.`,
+        out[0],
+      ),
+    );
   else if (lost(back))
     observations.push(
       observe(
@@ -78,10 +97,23 @@ export async function tryMedia(
       id: 'media-source',
       text: `The phone’s RTP comes from ${formatEndpoint(source)}, and not from ${formatEndpoint(advertised)}, which its description names when it arrives.`,
     });
-  await burst(stand, phone.rtcp, nearRtcp, 'RTCP');
+  await burst(
+    stand,
+    phone.rtcp,
+    nearRtcp,
+    'RTCP',
+    relay === undefined ? undefined : { ...relay, port: relay.port + 1 },
+  );
   const control = await burstIn(stand, phone.rtcp, nearRtcp, 'RTCP', aim(nearRtcp, phone.rtcp, 1));
   if (isRewritten && !lost(back) && control.length > 0 && lost(control))
     observations.push(observe('MEDIA-RTCP', 'RTP comes in, and RTCP, one port above, does not.', control[0]));
+  if (relay !== undefined && !lost(out) && !lost(back)) {
+    stand.relays.add(relay.address);
+    facts.push({
+      id: 'media-relay',
+      text: `Media goes through a relay on the way: the phone sends to ${formatEndpoint(relay)}, and the other side to ${advertised === undefined ? 'where it comes from' : formatEndpoint(advertised)}.`,
+    });
+  }
   const ok = !lost(out) && !lost(back);
   return {
     observations,
@@ -95,15 +127,24 @@ export async function tryMedia(
   };
 }
 
+/** Whom a description names that came in, where that is not the place that was sent. */
+export function relayIn(named: Endpoint | undefined, place: Place): Endpoint | undefined {
+  return named === undefined || sameEndpoint(named, place) || isUnspecified(named.address)
+    ? undefined
+    : named;
+}
+
 /** The same in short, for a call that comes in: RTP both ways, at the port that the phone's answer names when it arrives. */
 export async function tryEcho(
   stand: Stand,
   phone: MediaPhone,
   advertised: Endpoint | undefined,
+  offered: Endpoint | undefined,
 ): Promise<{ readonly flows: boolean; readonly observations: readonly BehaviourObservation[] }> {
   const [near] = stand.udp('media');
   if (near === undefined) return { flows: false, observations: [] };
-  const out = await burst(stand, phone.rtp, near, 'RTP in a call that came in');
+  const relay = relayIn(offered, near);
+  const out = await burst(stand, phone.rtp, near, 'RTP in a call that came in', relay);
   const isNamed = advertised !== undefined && !isPrivate(advertised.address);
   const to = isNamed ? advertised : stand.outsideOf(phone.rtp, near);
   const back = await burstIn(stand, phone.rtp, near, 'RTP in a call that came in', to);
@@ -150,11 +191,19 @@ export async function tryLeak(
       );
 }
 
-export async function burst(stand: Stand, phone: Phone, place: Place, what: string): Promise<Passage[]> {
+export async function burst(
+  stand: Stand,
+  phone: Phone,
+  place: Place,
+  what: string,
+  through?: Endpoint,
+): Promise<Passage[]> {
   const passages: Passage[] = [];
   const pace = { ...stand.pace, tries: 1 };
   for (let i = 0; isWorthwhile(stand, passages); i++)
-    passages.push(await stand.sendOut(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), pace));
+    passages.push(
+      await stand.sendOut(phone, place, { step: STEP, what }, (id) => rtpPacket(i, id), pace, through),
+    );
   return passages;
 }
 

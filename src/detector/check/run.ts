@@ -175,6 +175,7 @@ export class Check {
         facts: check.#facts,
         workarounds: check.#workarounds,
         location: check.#location,
+        relays: [...stand.relays],
         answered: new Set(foreign.map(({ request }) => request.id)),
         natBehaviour: check.#natBehaviour,
       });

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Direction } from '../../core/detect/comparison.ts';
 import type { Passage, PortKind } from '../../core/detect/passage.ts';
 import { serialLetters } from '../../core/detect/probe.ts';
-import { type Endpoint, endpointKey } from '../../core/net/address.ts';
+import { type Address, type Endpoint, endpointKey } from '../../core/net/address.ts';
 import type { Place } from '../control/protocol.ts';
 import { fromBase64 } from '../control/protocol.ts';
 import type { Arrival, Control } from './control.ts';
@@ -49,6 +49,8 @@ export class Stand {
   readonly strays: Stray[] = [];
   /** Messages that arrived, and not at the first try. */
   #retried = 0;
+  /** Addresses inside at which a relay takes media in: proven by media that went through both ways. */
+  readonly relays = new Set<Address>();
   /** Where the reflector saw the phones' sockets last, by socket and port kind. */
   readonly #outside = new Map<string, Endpoint>();
 
@@ -128,17 +130,18 @@ export class Stand {
     for (const phone of this.#phones) phone.close();
   }
 
-  /** From the phone to the server. `make` is given the id. */
+  /** From the phone to the server; with `through`, to a relay that is to send it on there. `make` is given the id. */
   async sendOut(
     phone: Phone,
     place: Place,
     label: Label,
     make: (id: string) => Uint8Array,
     pace: Pace = this.pace,
+    through?: Endpoint,
   ): Promise<Passage> {
     const id = this.newId();
     const sent = make(id);
-    const to = { address: place.address, port: place.port };
+    const to = through ?? { address: place.address, port: place.port };
     const orphans: Datagram[] = [];
     let arrived: Datagram | undefined;
     let wake = (): void => {};
