@@ -28,7 +28,7 @@ const SHORT_MS = 30_000;
 /** What registrars grant: a call within this time has to come in. */
 const REGISTERED_MS = 300_000;
 
-/** From which pause on a flow is given the time to be taken for established. */
+/** From which pause on a call is given the time to be taken for established. */
 export const SETTLED_MS = 12_000;
 export const SETTLE_MS = 2_100;
 
@@ -53,11 +53,14 @@ export async function measureIdle(
   const search = (attempt: (idleMs: number) => Promise<Trial | undefined>): Promise<Trial[]> =>
     searchLifetime(idleTimesMs, attempt, untilMs);
   const longestMs = Math.max(...idleTimesMs);
-  const [refreshed, calls, twoWay, oneWay] = await Promise.all([
+  const [refreshed, calls, twoWay, oneWay, settled] = await Promise.all([
     tryRegistered(stand, sip, longestMs, keepaliveEvery(idleTimesMs)),
     search((idleMs) => tryRegistered(stand, sip, idleMs)),
-    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, true)),
-    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, false)),
+    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, 'two-way')),
+    control === undefined ? [] : search((idleMs) => tryPlain(stand, control, idleMs, 'one-way')),
+    control === undefined || untilMs === undefined
+      ? []
+      : search((idleMs) => tryPlain(stand, control, idleMs, 'settled')),
   ]);
   if (calls.length === 0) throw new NotChecked('no REGISTER arrived');
   const onSip = lifetimeOf(calls);
@@ -74,6 +77,14 @@ export async function measureIdle(
           {
             id: 'lifetime-control',
             text: `A mapping that has nothing to do with SIP lives ${describeLifetime(onControl)}; one that was never answered ${describeLifetime(unanswered)}.`,
+          },
+        ]),
+    ...(settled.length === 0
+      ? []
+      : [
+          {
+            id: 'lifetime-settled',
+            text: `One that was used for some seconds lives ${describeLifetime(lifetimeOf(settled))}.`,
           },
         ]),
   ];
@@ -204,20 +215,21 @@ async function tryRegistered(
   return { idleMs, alive: passage.received !== undefined, passage, register: request };
 }
 
-async function tryPlain(
-  stand: Stand,
-  place: Place,
-  idleMs: number,
-  answered: boolean,
-): Promise<Trial | undefined> {
+/**
+ * How a plain mapping was used before the pause. `two-way` is as quick an exchange as a registration, which it is compared with: a
+ * flow that has lasted longer may be given another time by the same NAT, and that is no ALG.
+ */
+type Use = 'one-way' | 'two-way' | 'settled';
+
+async function tryPlain(stand: Stand, place: Place, idleMs: number, use: Use): Promise<Trial | undefined> {
   const phone = await stand.phone();
   const label = { step: STEP, what: 'a datagram, before a pause' };
   const out = await stand.sendOut(phone, place, label, (id) => octetsOf(id));
   if (out.received === undefined) return undefined;
-  if (answered) {
+  if (use !== 'one-way') {
     await stand.sendIn(phone, place, label, (id) => octetsOf(id));
-    // Connection tracking takes a flow for established at the third packet, Linux only where that comes two seconds later.
-    if (idleMs >= SETTLED_MS) await sleep(SETTLE_MS);
+    // Linux takes a flow for established only where something comes two seconds after its beginning.
+    if (use === 'settled') await sleep(SETTLE_MS);
     await stand.sendOut(phone, place, label, (id) => octetsOf(id));
   }
   await sleep(idleMs);
