@@ -34,13 +34,13 @@ const OUTCOMES = {
   'was-off':
     'The router says that its SIP ALG is off already, and yet SIP is altered: another box on the path does it, or the router does not tell the truth. Nothing was changed.',
   unchanged:
-    'With the SIP ALG off the wire was as before, so everything is as it was: another box on the path does it, perhaps beside this one. `sipalg router off` switches it off whatever the wire says.',
+    'With the SIP ALG off it was no better, so everything is as it was: another box on the path does it, perhaps beside this one. `sipalg router off` switches it off whatever the wire says.',
   undone: 'It was worse with the SIP ALG off, so everything is as it was.',
   switched:
     'The router says that its SIP ALG is off. `sipalg check REFLECTOR` shows whether that is so on the wire.',
   'by-hand': 'Nothing was sent: this router is switched by hand, with the steps above. Then run this again.',
   'unchanged-by-hand':
-    'The wire is as before: the setting did not take, or another box on the path does it. If other calls need it, set it back as shown above.',
+    'It is no better: the setting did not take, or another box on the path does it. If other calls need it, set it back as shown above.',
   'worse-by-hand': 'It is worse than before. Set it back, as shown above.',
   'no-switch': 'Nothing was sent: no way to switch this router is known.',
   declined: 'Nothing was sent.',
@@ -193,8 +193,8 @@ async function mendByHand(
 }
 
 /**
- * A check that cannot see any more is worse than one that could, and so is a new fault that is as grave as the gravest that is
- * gone: a router that lets no SIP through at all alters none.
+ * A check that cannot see any more is worse than one that could; so is one that loses more messages, and a new fault that is as
+ * grave as the gravest that is gone: a router that lets no SIP through at all alters none.
  */
 function compare(
   before: CheckReport,
@@ -206,10 +206,9 @@ function compare(
   const [first, second] = [severitiesOf(before), severitiesOf(after)];
   const gone = [...first].filter(([fault]) => !second.has(fault)).map(([, severity]) => severity);
   const added = [...second].filter(([fault]) => !first.has(fault)).map(([, severity]) => severity);
-  if (added.length > 0 && Math.max(...added) >= Math.max(0, ...gone)) return 'worse';
-  const sum = (severities: ReadonlyMap<string, number>): number =>
-    [...severities.values()].reduce((left, severity) => left + severity, 0);
-  return sum(second) < sum(first) ? 'better' : sum(second) > sum(first) ? 'worse' : 'unchanged';
+  // A second look may find more of the same; what helps makes something go.
+  if (gone.length === 0) return 'unchanged';
+  return added.length > 0 && Math.max(...added) >= Math.max(...gone) ? 'worse' : 'better';
 }
 
 /** More than bad weather takes: one message in twenty. */

@@ -274,7 +274,7 @@ describe('what does not help is not kept', { concurrency: 2 }, () => {
     {
       what: 'said to be done',
       command: 'list ruleset',
-      outcome: /So set it back:.*The wire is as before/s,
+      outcome: /So set it back:.*It is no better/s,
       code: 1,
     },
   ])
