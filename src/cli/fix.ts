@@ -202,20 +202,27 @@ function compare(
 ): 'mended' | 'better' | 'unchanged' | 'worse' {
   if (after === undefined || after.verdict === 'inconclusive') return 'worse';
   if (after.verdict !== 'faulty') return 'mended';
-  if (lostShare(after) > lostShare(before) + MORE_LOST) return 'worse';
+  if (lostShare(after) > lostShare(before) + BAD_WEATHER) return 'worse';
   const [first, second] = [severitiesOf(before), severitiesOf(after)];
   const gone = [...first].filter(([fault]) => !second.has(fault)).map(([, severity]) => severity);
   const added = [...second].filter(([fault]) => !first.has(fault)).map(([, severity]) => severity);
-  // A second look may find more of the same; what helps makes something go.
-  if (gone.length === 0) return 'unchanged';
+  const left = [...second].filter(([fault]) => first.has(fault)).map(([, severity]) => severity);
+  // One look may find what another misses. What helps makes something grave go, or much of it.
+  const much = touchedShare(before) - touchedShare(after) > BAD_WEATHER;
+  if (gone.length === 0 || (!much && Math.max(...gone) < Math.max(0, ...left))) return 'unchanged';
   return added.length > 0 && Math.max(...added) >= Math.max(...gone) ? 'worse' : 'better';
 }
 
-/** More than bad weather takes: one message in twenty. */
-const MORE_LOST = 0.05;
+/** What may come and go by itself: one message in twenty. */
+const BAD_WEATHER = 0.05;
 
 function lostShare({ figures: { messages, arrived } }: CheckReport): number {
   return messages === 0 ? 1 : (messages - arrived) / messages;
+}
+
+function touchedShare(report: CheckReport): number {
+  const { messages, altered } = report.figures;
+  return lostShare(report) + (messages === 0 ? 0 : altered / messages);
 }
 
 /** Each fault once, by its severity. */
