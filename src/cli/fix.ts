@@ -10,6 +10,7 @@ import { RouterError } from '../routers/drive/failure.ts';
 import type { Recipe } from '../routers/schema.ts';
 import { checkOptionsFrom, invitationFrom, type RawCheckOptions, tellStep } from './check.ts';
 import { exitCode } from './exit-code.ts';
+import { compareChecks } from './fix-judgement.ts';
 import { confirm, isInteractive } from './question.ts';
 import {
   type DeviceOptions,
@@ -149,7 +150,7 @@ async function judge(
   );
   const after = await second();
   const seen = { ...known, ...(after === undefined ? {} : { after }) };
-  const judgement = compare(before, after);
+  const judgement = compareChecks(before, after);
   if (judgement === 'mended' || judgement === 'better') {
     tell('\n5. It helped, so it is kept');
     return { outcome: judgement, ...seen, change: await trial.keep() };
@@ -186,48 +187,10 @@ async function mendByHand(
   if (before === undefined) return { outcome: 'switched', ...known };
   const after = await second();
   const seen = { ...known, ...(after === undefined ? {} : { after }) };
-  const judgement = compare(before, after);
+  const judgement = compareChecks(before, after);
   if (judgement === 'mended' || judgement === 'better') return { outcome: judgement, ...seen };
   tell(`\nSo set it back:\n${handText(recipe, 'on', host)}`);
   return { outcome: judgement === 'worse' ? 'worse-by-hand' : 'unchanged-by-hand', ...seen };
-}
-
-/**
- * A check that cannot see any more is worse than one that could; so is one that loses more messages, and a new fault that is as
- * grave as the gravest that is gone: a router that lets no SIP through at all alters none.
- */
-function compare(
-  before: CheckReport,
-  after: CheckReport | undefined,
-): 'mended' | 'better' | 'unchanged' | 'worse' {
-  if (after === undefined || after.verdict === 'inconclusive') return 'worse';
-  if (after.verdict !== 'faulty') return 'mended';
-  if (lostShare(after) > lostShare(before) + BAD_WEATHER) return 'worse';
-  const [first, second] = [severitiesOf(before), severitiesOf(after)];
-  const gone = [...first].filter(([fault]) => !second.has(fault)).map(([, severity]) => severity);
-  const added = [...second].filter(([fault]) => !first.has(fault)).map(([, severity]) => severity);
-  const left = [...second].filter(([fault]) => first.has(fault)).map(([, severity]) => severity);
-  // One look may find what another misses. What helps makes something grave go, or much of it.
-  const much = touchedShare(before) - touchedShare(after) > BAD_WEATHER;
-  if (gone.length === 0 || (!much && Math.max(...gone) < Math.max(0, ...left))) return 'unchanged';
-  return added.length > 0 && Math.max(...added) >= Math.max(...gone) ? 'worse' : 'better';
-}
-
-/** What may come and go by itself: one message in twenty. */
-const BAD_WEATHER = 0.05;
-
-function lostShare({ figures: { messages, arrived } }: CheckReport): number {
-  return messages === 0 ? 1 : (messages - arrived) / messages;
-}
-
-function touchedShare(report: CheckReport): number {
-  const { messages, altered } = report.figures;
-  return lostShare(report) + (messages === 0 ? 0 : altered / messages);
-}
-
-/** Each fault once, by its severity. */
-function severitiesOf({ findings }: CheckReport): ReadonlyMap<string, number> {
-  return new Map(findings.map(({ fault, severity }) => [fault, severity]));
 }
 
 function faultsOf(report: CheckReport | undefined): string[] {
