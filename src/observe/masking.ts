@@ -124,7 +124,7 @@ function partsOf(bytes: Uint8Array): { readonly header: number; readonly descrip
   const scan = scanMessage(bytes);
   if (scan.ok) {
     const { body, fields } = scan.message;
-    const value = fields.find(({ name }) => name === 'content-type')?.value;
+    const value = fields.find(({ name }) => name === 'content-type');
     const type = value === undefined ? undefined : scanMediaType(bytes, value);
     // Of what is encoded, the octets are not the description's.
     if (fields.some(({ name }) => name === 'content-encoding'))

@@ -133,8 +133,8 @@ test('scanners accept or say what is wrong, whatever they are fed; they never th
         if (scan.ok) {
           const { body, fields } = scan.message;
           assert.ok(body.end <= bytes.length && body.start <= body.end);
-          for (const { line, value: span } of fields)
-            assert.ok(line.start <= span.start && span.start <= span.end && span.end <= line.end);
+          for (const { lineStart, start, end, lineEnd } of fields)
+            assert.ok(lineStart <= start && start <= end && end <= lineEnd);
         } else assert.ok(scan.defects.length > 0);
         scanDescription(bytes, { start: 0, end: bytes.length });
       },

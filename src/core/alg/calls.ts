@@ -218,7 +218,7 @@ export function sessionOf(message: Message, toRead = false): Session {
   const { bytes, body } = message;
   if (body.end === body.start || !carriesOffers(message)) return NO_SESSION;
   const type = firstField(message, 'content-type');
-  const mediaType = type === undefined ? undefined : scanMediaType(bytes, type.value);
+  const mediaType = type === undefined ? undefined : scanMediaType(bytes, type);
   if (mediaType === undefined) return NO_SESSION;
   const parts = sdpParts(bytes, mediaType, body);
   if (parts.length === 0) return NO_SESSION;
@@ -236,15 +236,12 @@ export function sessionOf(message: Message, toRead = false): Session {
 /** RFC 4474 Identity covers Contact and the whole body; its successor (RFC 8224) neither, and is told by its parameters. */
 export function isCoveredByIdentity(message: Message): boolean {
   const field = firstField(message, 'identity');
-  return field !== undefined && find(message.bytes, SEMICOLON, field.value.start, field.value.end) < 0;
+  return field !== undefined && find(message.bytes, SEMICOLON, field.start, field.end) < 0;
 }
 
 function reasonToLeave(message: Message): LeaveReason | undefined {
   const encoding = firstField(message, 'content-encoding');
-  if (
-    encoding !== undefined &&
-    !equalsIgnoreCase(message.bytes, encoding.value.start, encoding.value.end, 'identity')
-  )
+  if (encoding !== undefined && !equalsIgnoreCase(message.bytes, encoding.start, encoding.end, 'identity'))
     return 'encoded';
   if (isCoveredByIdentity(message)) return 'identity';
   return isCoveredByDigest(message) ? 'auth-int' : undefined;
@@ -272,16 +269,18 @@ function carriesOffers({ kind, method, status }: Message): boolean {
 
 /** Digest with qop=auth-int covers the body, of a request and of its response (RFC 7616 §3.4.3, §3.5). */
 function isCoveredByDigest(message: Message): boolean {
-  return message.fields.some(({ name, value }) => {
+  const { bytes, fields } = message;
+  for (let i = 0; i < fields.length; i++) {
+    const { name, start, end } = fields[i]!;
     if (name === 'authorization' || name === 'proxy-authorization') {
-      const scheme = skipToken(message.bytes, value.start, value.end);
-      return hasAuthInt(message.bytes, scheme, value.end);
-    }
-    return (
+      if (hasAuthInt(bytes, skipToken(bytes, start, end), end)) return true;
+    } else if (
       (name === 'authentication-info' || name === 'proxy-authentication-info') &&
-      hasAuthInt(message.bytes, value.start, value.end)
-    );
-  });
+      hasAuthInt(bytes, start, end)
+    )
+      return true;
+  }
+  return false;
 }
 
 /** Whether one of the comma-separated parameters is qop, with the value auth-int; quoted strings are passed over whole. */

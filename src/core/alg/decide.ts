@@ -13,7 +13,16 @@ import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
 import { type Message, scanNameAddrs } from '../sip/message.ts';
 import type { NameAddr } from '../sip/name-addr.ts';
-import { COLON, equalsIgnoreCase, find, LEFT_BRACKET, SEMICOLON, textOf } from '../sip/octets.ts';
+import {
+  COLON,
+  EQUALS,
+  equalsIgnoreCase,
+  find,
+  LEFT_BRACKET,
+  QUESTION,
+  SEMICOLON,
+  textOf,
+} from '../sip/octets.ts';
 import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
@@ -116,14 +125,14 @@ export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit
 }
 
 /** A sip: URI of a Contact that is an address of UDP or TCP; undefined for every other. */
-export function contactUri(message: Message, contact: NameAddr): SipUri | undefined {
-  const uri = scanSipUri(message.bytes, contact.uri.start, contact.uri.end);
-  if (uri === undefined || uriParameter(message.bytes, uri, 'maddr') !== undefined) return undefined;
-  const transport = uriParameter(message.bytes, uri, 'transport');
+export function contactUri({ bytes }: Message, contact: NameAddr): SipUri | undefined {
+  const uri = scanSipUri(bytes, contact.uri.start, contact.uri.end);
+  if (uri === undefined || uri.rest.start === uri.rest.end) return uri;
+  if (uriParameter(bytes, uri, 'maddr') !== undefined) return undefined;
+  const transport = uriParameter(bytes, uri, 'transport');
   if (transport === undefined) return uri;
   const { start, end } = transport;
-  return equalsIgnoreCase(message.bytes, start, end, 'udp') ||
-    equalsIgnoreCase(message.bytes, start, end, 'tcp')
+  return equalsIgnoreCase(bytes, start, end, 'udp') || equalsIgnoreCase(bytes, start, end, 'tcp')
     ? uri
     : undefined;
 }
@@ -227,7 +236,7 @@ function putReferTo(
   for (const field of message.fields) {
     if (field.name !== 'refer-to') continue;
     const values: NameAddr[] = [];
-    if (!scanNameAddrs(message.bytes, field.value, values)) continue;
+    if (!scanNameAddrs(message.bytes, field, values)) continue;
     for (const value of values) {
       const uri = scanSipUri(message.bytes, value.uri.start, value.uri.end);
       if (uri?.address === undefined) continue;
@@ -292,12 +301,14 @@ export function names(written: HostPort, endpoint: Endpoint): boolean {
 
 /** The value of a URI parameter; an empty span where it has none; undefined where it is absent. */
 function uriParameter(bytes: Uint8Array, uri: SipUri, lowerName: string): Span | undefined {
+  const { end: last } = uri.rest;
   let i = uri.rest.start;
-  while (i < uri.rest.end && bytes[i] === SEMICOLON) {
+  while (i < last && bytes[i] === SEMICOLON) {
     let end = i + 1;
-    while (end < uri.rest.end && bytes[end] !== SEMICOLON && bytes[end] !== 0x3f) end++;
-    const equals = find(bytes, 0x3d, i + 1, end);
-    const nameEnd = equals < 0 ? end : equals;
+    let nameEnd = -1;
+    for (let c = bytes[end]; end < last && c !== SEMICOLON && c !== QUESTION; c = bytes[++end])
+      if (c === EQUALS && nameEnd < 0) nameEnd = end;
+    if (nameEnd < 0) nameEnd = end;
     if (equalsIgnoreCase(bytes, i + 1, nameEnd, lowerName)) return { start: Math.min(nameEnd + 1, end), end };
     i = end;
   }

@@ -81,7 +81,7 @@ function missing({ session }: Dialog): string {
 function sessionExpires(message: Message): { seconds: number; refresher: string } | undefined {
   const field = firstField(message, 'session-expires');
   if (field === undefined) return undefined;
-  const { start, end } = field.value;
+  const { start, end } = field;
   const text = textOf(message.bytes, start, Math.min(end, start + MAX_VALUE));
   const seconds = /^\d{1,9}(?=\s*(?:;|$))/.exec(text)?.[0];
   if (seconds === undefined) return undefined;

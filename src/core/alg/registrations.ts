@@ -99,7 +99,7 @@ export function dropExpired(mapping: SignallingMapping, now: TimeMs, out: Output
 /** The Expires header field in milliseconds, bounded; undefined where it is absent or no number. */
 export function expiresHeaderMs(message: Message): number | undefined {
   const field = firstField(message, 'expires');
-  return field === undefined ? undefined : secondsAt(message.bytes, field.value.start, field.value.end);
+  return field === undefined ? undefined : secondsAt(message.bytes, field.start, field.end);
 }
 
 function grantedMs(message: Message, contact: NameAddr): number {

@@ -23,7 +23,7 @@ export function routeUris(message: Message, name: 'route' | 'record-route'): Sip
   for (const field of message.fields) {
     if (field.name !== name) continue;
     const values: NameAddr[] = [];
-    if (!scanNameAddrs(message.bytes, field.value, values)) continue;
+    if (!scanNameAddrs(message.bytes, field, values)) continue;
     for (const value of values) {
       const uri = scanSipUri(message.bytes, value.uri.start, value.uri.end);
       if (uri !== undefined) uris.push(uri);
@@ -54,7 +54,7 @@ export function ownRouteEdits(message: Message, own: readonly Endpoint[]): Heade
   const field = firstField(message, 'route');
   if (field === undefined) return [];
   const values: NameAddr[] = [];
-  if (!scanNameAddrs(message.bytes, field.value, values)) return [];
+  if (!scanNameAddrs(message.bytes, field, values)) return [];
   const [first, second] = values;
   const uri = first === undefined ? undefined : scanSipUri(message.bytes, first.uri.start, first.uri.end);
   if (first === undefined || uri?.address === undefined) return [];
@@ -67,8 +67,8 @@ export function ownRouteEdits(message: Message, own: readonly Endpoint[]): Heade
     return [];
   const span: Span =
     second === undefined
-      ? { start: field.line.start, end: field.line.end + 2 }
-      : { start: field.value.start, end: first.end + 1 };
+      ? { start: field.lineStart, end: field.lineEnd + 2 }
+      : { start: field.start, end: first.end + 1 };
   return [{ span, replacement: '', rule: 'route.own' }];
 }
 
@@ -81,7 +81,7 @@ export function ownViaInsertion(message: Message, own: Endpoint, transport: Tran
   const field = firstField(message, 'via');
   const branch = branchOf(message);
   if (field === undefined || branch === '' || !/^[\x21-\x7e]+$/.test(branch)) return [];
-  const at = field.line.start;
+  const at = field.lineStart;
   const replacement = `Via: SIP/2.0/${transport.toUpperCase()} ${formatEndpoint(own)};branch=${OWN_BRANCH}${branch};rport\r\n`;
   return [{ span: { start: at, end: at }, replacement, rule: 'via.own' }];
 }
@@ -92,12 +92,12 @@ export function ownViaRemoval(message: Message): HeaderEdit[] {
   if (field === undefined || branch === undefined) return [];
   if (!textOf(message.bytes, branch.start, branch.end).startsWith(OWN_BRANCH)) return [];
   const vias = message.fields.filter((one) => one.name === 'via');
-  const inSame = end < field.value.end;
+  const inSame = end < field.end;
   // Without a Via below ours that can be read, the response is nobody's, and stays as the phone wrote it.
-  const below = inSame ? { start: end + 1, end: field.value.end } : vias[1]?.value;
+  const below = inSame ? { start: end + 1, end: field.end } : vias[1];
   if (below === undefined || scanVia(message.bytes, below.start, below.end) === undefined) return [];
   const span: Span = inSame
-    ? { start: field.value.start, end: skipLws(message.bytes, end + 1, field.value.end) }
-    : { start: field.line.start, end: field.line.end + 2 };
+    ? { start: field.start, end: skipLws(message.bytes, end + 1, field.end) }
+    : { start: field.lineStart, end: field.lineEnd + 2 };
   return [{ span, replacement: '', rule: 'via.own' }];
 }

@@ -57,13 +57,13 @@ function verifyEdited(
       if (body.end === body.start || body.end + growth <= body.start) return 'a body has come or gone';
       break;
     }
-    while (next < fields.length && fields[next]!.line.end < start) next++;
+    while (next < fields.length && fields[next]!.lineEnd < start) next++;
     const field = fields[next];
     const inRequestUri =
       before.kind === 'request' && start >= before.requestUri.start && end <= before.requestUri.end;
     let place: Span;
     if (inRequestUri) place = before.requestUri;
-    else if (field !== undefined && start >= field.value.start && end <= field.value.end) place = field.value;
+    else if (field !== undefined && start >= field.start && end <= field.end) place = field;
     else return 'an edit stands where nothing may be edited';
     // All edits of one place are looked at together.
     while (contact < contacts.length && contacts[contact]!.end < place.start) contact++;
@@ -141,16 +141,16 @@ function verifyField(
   growth: number,
 ): string | undefined {
   // The line still ends where it did, and nowhere before: what was a fold is one, and nothing else has become one.
-  const tail = field.line.end - field.value.end;
+  const tail = field.lineEnd - field.end;
   if (!endsFirst(result, from, to + tail)) return 'the result is not a message any more: line-end';
   switch (field.name) {
     case 'via': {
       // Only the topmost one has been read, and only it is edited.
-      if (field.value.start > before.via.sentBy.span.start) return NEVER_TOUCHED;
+      if (field.start > before.via.sentBy.span.start) return NEVER_TOUCHED;
       const via = scanVia(result, from, to);
       if (via === undefined) return 'the result is not a message any more: via';
       return lengthOf(via.branch) === lengthOf(before.via.branch) &&
-        sameOctets(before.bytes, before.via.end, field.value.end, result, via.end, to)
+        sameOctets(before.bytes, before.via.end, field.end, result, via.end, to)
         ? undefined
         : NEVER_TOUCHED;
     }
@@ -159,7 +159,7 @@ function verifyField(
       if (!scanNameAddrs(result, { start: from, end: to }, contacts))
         return 'the result is not a message any more: contact';
       let after = contact;
-      while (after < before.contacts.length && before.contacts[after]!.end <= field.value.end) after++;
+      while (after < before.contacts.length && before.contacts[after]!.end <= field.end) after++;
       return contacts.length === after - contact ? undefined : NEVER_TOUCHED;
     }
     case 'route':
@@ -222,7 +222,9 @@ function fieldGrowth(message: Message, edits: readonly Edit<RuleId>[]): number {
     if (!isWholeField(edit)) continue;
     const { span, replacement } = edit;
     if (replacement.endsWith('\r\n')) growth++;
-    else if (message.fields.some(({ line }) => line.start === span.start && line.end + 2 === span.end))
+    else if (
+      message.fields.some(({ lineStart, lineEnd }) => lineStart === span.start && lineEnd + 2 === span.end)
+    )
       growth--;
   }
   return growth;

@@ -2,7 +2,6 @@
  * Header field names that the gateway knows, with their compact forms (RFC 3261 §7.3.3, §20; RFC 3515, 4028, 6665). All
  * others are `other`: never looked into, never touched.
  */
-import { equalsIgnoreCase } from './octets.ts';
 
 const names = {
   via: 'v',
@@ -45,8 +44,15 @@ export function headerName(bytes: Uint8Array, start: number, end: number): Heade
   const candidates = slots[slotOf(end - start, bytes[start]!)];
   if (candidates !== undefined)
     for (let i = 0; i < candidates.length; i++)
-      if (equalsIgnoreCase(bytes, start, end, candidates[i]!.spelling)) return candidates[i]!.name;
+      if (isSpelled(bytes, start, candidates[i]!.spelling)) return candidates[i]!.name;
   return 'other';
+}
+
+/** Of letters and hyphens, and of tokens only: there nothing but the other case differs in that one bit alone. */
+function isSpelled(bytes: Uint8Array, start: number, spelling: string): boolean {
+  for (let i = 0; i < spelling.length; i++)
+    if ((bytes[start + i]! | 0x20) !== spelling.charCodeAt(i)) return false;
+  return true;
 }
 
 function slotOf(length: number, first: number): number {

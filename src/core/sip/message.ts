@@ -33,12 +33,13 @@ import {
 import { scanSipUri } from './uri.ts';
 import { scanVia, type Via } from './via.ts';
 
-export interface HeaderField {
+/** A header field; as a span, its value without the white space around it (folds inside it stay). */
+export interface HeaderField extends Span {
   readonly name: HeaderName;
-  /** From the name's first octet to before the line end that closes the field. */
-  readonly line: Span;
-  /** The value without the white space around it; folds inside it stay. */
-  readonly value: Span;
+  /** The name's first octet. */
+  readonly lineStart: number;
+  /** Where the line end stands that closes the field. */
+  readonly lineEnd: number;
 }
 
 /** The index of one message. */
@@ -192,17 +193,25 @@ export function scanMessage(bytes: Uint8Array): Scan {
     let colon = nameEnd;
     while (colon < end && isWhite(bytes[colon]!)) colon++;
     if (nameEnd === i || colon >= end || bytes[colon] !== COLON) return fail('header-line', i);
-    const lineEnd = findLineEnd(bytes, text, colon + 1, end);
+    // Nearly all lines end at the first LF, with one space before the value and none behind it.
+    const lf = text.indexOf('\n', colon + 1);
+    const isPlain = lf > 0 && bytes[lf - 1] === CR && lf + 1 < end && bytes[lf + 1]! > SP;
+    const lineEnd = isPlain ? lf - 1 : findLineEnd(bytes, text, colon + 1, end);
     if (lineEnd < 0) return fail(text.indexOf('\n', colon) >= 0 ? 'line-end' : 'header-end', lineStart);
     const name = headerName(bytes, i, nameEnd);
     fieldCount++;
     i = lineEnd + 2;
     if (name === 'other') continue;
-    const valueStart = Math.min(skipLws(bytes, colon + 1, lineEnd), lineEnd);
+    const start =
+      bytes[colon + 1] === SP && bytes[colon + 2]! > SP
+        ? colon + 2
+        : Math.min(skipLws(bytes, colon + 1, lineEnd), lineEnd);
     const field: HeaderField = {
       name,
-      line: { start: lineStart, end: lineEnd },
-      value: { start: valueStart, end: trimEnd(bytes, valueStart, lineEnd) },
+      lineStart,
+      lineEnd,
+      start,
+      end: bytes[lineEnd - 1]! > SP && start < lineEnd ? lineEnd : trimEnd(bytes, start, lineEnd),
     };
     fields.push(field);
     switch (name) {
@@ -230,9 +239,8 @@ export function scanMessage(bytes: Uint8Array): Scan {
         lengthField = field;
         break;
       case 'contact':
-        if (field.value.end - field.value.start === 1 && bytes[field.value.start] === ASTERISK)
-          contactWildcard = true;
-        else if (!scanNameAddrs(bytes, field.value, contacts)) return fail('contact', lineStart);
+        if (field.end - field.start === 1 && bytes[field.start] === ASTERISK) contactWildcard = true;
+        else if (!scanNameAddrs(bytes, field, contacts)) return fail('contact', lineStart);
         break;
       case 'content-type':
         if (hasContentType) return fail('duplicate', lineStart);
@@ -242,8 +250,8 @@ export function scanMessage(bytes: Uint8Array): Scan {
         if (hasMaxForwards) return fail('duplicate', lineStart);
         hasMaxForwards = true;
         // Leading zeros are allowed (RFC 4475 §3.1.1.1), so the value is bounded and not its digits.
-        const value = decimal(bytes, field.value.start, field.value.end, 15);
-        if (value < 0 || value > 255) return fail('max-forwards', field.value.start);
+        const value = decimal(bytes, field.start, field.end, 15);
+        if (value < 0 || value > 255) return fail('max-forwards', field.start);
         break;
       }
     }
@@ -258,36 +266,36 @@ export function scanMessage(bytes: Uint8Array): Scan {
   )
     return fail('missing', bodyStart);
 
-  const via = scanVia(bytes, viaField.value.start, viaField.value.end);
-  if (via === undefined) return fail('via', viaField.value.start);
-  const from = scanSingleNameAddr(bytes, fromField.value);
-  const to = scanSingleNameAddr(bytes, toField.value);
-  if (from === undefined) return fail('from-to', fromField.value.start);
-  if (to === undefined) return fail('from-to', toField.value.start);
-  if (callIdField.value.end === callIdField.value.start) return fail('missing', callIdField.value.start);
+  const via = scanVia(bytes, viaField.start, viaField.end);
+  if (via === undefined) return fail('via', viaField.start);
+  const from = scanSingleNameAddr(bytes, fromField);
+  const to = scanSingleNameAddr(bytes, toField);
+  if (from === undefined) return fail('from-to', fromField.start);
+  if (to === undefined) return fail('from-to', toField.start);
+  if (callIdField.end === callIdField.start) return fail('missing', callIdField.start);
 
-  const numberEnd = skipToken(bytes, cseqField.value.start, cseqField.value.end);
-  const methodStart = skipLws(bytes, numberEnd, cseqField.value.end);
-  const cseq = decimal(bytes, cseqField.value.start, numberEnd, 15);
-  const cseqMethod = methodAt(bytes, methodStart, cseqField.value.end);
+  const numberEnd = skipToken(bytes, cseqField.start, cseqField.end);
+  const methodStart = skipLws(bytes, numberEnd, cseqField.end);
+  const cseq = decimal(bytes, cseqField.start, numberEnd, 15);
+  const cseqMethod = methodAt(bytes, methodStart, cseqField.end);
   if (
     cseq < 0 ||
     cseq >= 2 ** 32 ||
     cseqMethod === '' ||
-    skipToken(bytes, methodStart, cseqField.value.end) !== cseqField.value.end ||
+    skipToken(bytes, methodStart, cseqField.end) !== cseqField.end ||
     (startLine.kind === 'request' && cseqMethod !== startLine.method)
   )
-    return fail('cseq', cseqField.value.start);
+    return fail('cseq', cseqField.start);
 
   let body: Span = { start: bodyStart, end };
   let contentLength: Span | undefined;
   let defects = NO_DEFECTS;
   if (lengthField !== undefined) {
-    const declared = decimal(bytes, lengthField.value.start, lengthField.value.end, 9);
-    if (declared < 0) return fail('content-length', lengthField.value.start);
-    if (bodyStart + declared > end) return fail('content-length-long', lengthField.value.start);
+    const declared = decimal(bytes, lengthField.start, lengthField.end, 9);
+    if (declared < 0) return fail('content-length', lengthField.start);
+    if (bodyStart + declared > end) return fail('content-length-long', lengthField.start);
     if (bodyStart + declared < end) defects = [{ code: 'trailing-octets', offset: bodyStart + declared }];
-    contentLength = lengthField.value;
+    contentLength = lengthField;
     body = { start: bodyStart, end: bodyStart + declared };
   } else if (bodyStart < end) defects = [{ code: 'no-content-length', offset: bodyStart }];
 
@@ -303,7 +311,7 @@ export function scanMessage(bytes: Uint8Array): Scan {
       via,
       from,
       to,
-      callIdField.value,
+      callIdField,
       cseq,
       contacts,
       contactWildcard,

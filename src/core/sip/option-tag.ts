@@ -8,8 +8,8 @@ export function hasOptionTag(message: Message, name: 'supported' | 'require', lo
   const { bytes } = message;
   return message.fields.some((field) => {
     if (field.name !== name) return false;
-    const { end } = field.value;
-    let i = skipLws(bytes, field.value.start, end);
+    const { end } = field;
+    let i = skipLws(bytes, field.start, end);
     while (i < end) {
       const tagEnd = skipToken(bytes, i, end);
       if (equalsIgnoreCase(bytes, i, tagEnd, lowerTag)) return true;

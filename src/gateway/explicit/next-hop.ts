@@ -49,7 +49,7 @@ export function readAddressee(bytes: Uint8Array): Addressee {
   for (const field of message.fields) {
     if (field.name !== 'route') continue;
     const routes: NameAddr[] = [];
-    if (!scanNameAddrs(bytes, field.value, routes)) return { kind: 'request', targets, complete: false };
+    if (!scanNameAddrs(bytes, field, routes)) return { kind: 'request', targets, complete: false };
     for (const route of routes) {
       const target = uriTarget(bytes, route.uri);
       if (target === undefined) return { kind: 'request', targets, complete: false };

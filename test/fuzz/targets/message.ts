@@ -32,7 +32,9 @@ export const messageTarget: Target = {
     const { message } = scan;
     assert.ok(!message.defects.some(({ code }) => defects[code][0]), 'accepted with a blocking defect');
     let last = 0;
-    for (const { line, value, name } of message.fields) {
+    for (const value of message.fields) {
+      const { name } = value;
+      const line = { start: value.lineStart, end: value.lineEnd };
       inside(line, { start: last, end: message.body.start }, `line of ${name}`);
       inside(value, line, name);
       assert.ok(
@@ -44,21 +46,21 @@ export const messageTarget: Target = {
     inside(message.body, all, 'body');
     const of = (name: string) => message.fields.filter((field) => field.name === name);
     const [via] = of('via');
-    inside(message.via.sentBy.span, via!.value, 'sent-by');
+    inside(message.via.sentBy.span, via!, 'sent-by');
     inside(message.via.sentBy.host, message.via.sentBy.span, 'host');
     isPort(message.via.sentBy.port, 'sent-by');
     for (const part of [message.via.branch, message.via.received, message.via.rport])
-      if (part !== undefined) inside(part, via!.value, 'Via parameter');
-    inside(message.from.uri, of('from')[0]!.value, 'From');
-    inside(message.to.uri, of('to')[0]!.value, 'To');
+      if (part !== undefined) inside(part, via!, 'Via parameter');
+    inside(message.from.uri, of('from')[0]!, 'From');
+    inside(message.to.uri, of('to')[0]!, 'To');
     const contacts = of('contact');
     for (const { uri } of message.contacts)
       assert.ok(
-        contacts.some(({ value }) => value.start <= uri.start && uri.end <= value.end),
+        contacts.some(({ start, end }) => start <= uri.start && uri.end <= end),
         'a contact outside Contact',
       );
     if (message.kind === 'request')
-      inside(message.requestUri, { start: 0, end: via!.line.start }, 'Request-URI');
+      inside(message.requestUri, { start: 0, end: via!.lineStart }, 'Request-URI');
     else assert.ok(message.status >= 100 && message.status <= 699);
     assert.ok(message.cseq >= 0 && message.cseq < 2 ** 32 && message.callId !== '' && message.method !== '');
     // A reader that knows lines and nothing else finds as many, and the same body.
