@@ -285,7 +285,12 @@ function headlineOf(
       return 'An ALG edits SIP, and what it writes is right: every address that it puts in is a real one, and nothing else is touched.';
     case 'faulty':
       return altered > 0
-        ? `Something on the way alters SIP, and it does harm: ${findings[0]!.title.replace(/\.$/, '').replace(/^./, (c) => c.toLowerCase())}.`
-        : `Nothing alters SIP, but it does not get through as it should: ${findings[0]!.title.replace(/\.$/, '').replace(/^./, (c) => c.toLowerCase())}.`;
+        ? `Something on the way alters SIP, and it does harm: ${inSentence(findings[0]!.title)}.`
+        : `Nothing alters SIP, but it does not get through as it should: ${inSentence(findings[0]!.title)}.`;
   }
+}
+
+/** As the rest of a sentence: without its full stop, and small where it does not begin with a name (TLS, RTCP). */
+function inSentence(title: string): string {
+  return title.replace(/\.$/, '').replace(/^[A-Z](?![A-Z])/, (c) => c.toLowerCase());
 }

@@ -5,7 +5,7 @@
  * the check with an error that says what.
  */
 
-import { isIP } from 'node:net';
+import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Endpoint, parseAddress } from '../../core/net/address.ts';
 import { type Invitation, pinOf } from '../control/invitation.ts';
@@ -56,6 +56,8 @@ export class Control {
   readonly #listeners = new Set<(arrival: Arrival) => void>();
   readonly #heartbeat: NodeJS.Timeout;
   readonly lost: Promise<CheckError>;
+  /** In a sentence, where the channel does not go over the port of the invitation. */
+  detour: string | undefined;
   #tellLost!: (error: CheckError) => void;
   #next = 1;
   #error: CheckError | undefined;
@@ -81,7 +83,31 @@ export class Control {
     this.#read([...rest]);
   }
 
+  /**
+   * Where the invitation's port cannot be reached, the reflector's other TCP ports are tried: it takes the same channel on each of them.
+   * What was found out by that is told with the failure, or as `detour`.
+   */
   static async open(invitation: Invitation): Promise<Control> {
+    try {
+      return await Control.#openAt(invitation);
+    } catch (error) {
+      if (!(error instanceof CheckError) || error.code !== 'detector/unreachable') throw error;
+      const others = OTHER_PORTS.filter((port) => port !== invitation.port);
+      const answering = await portsThatAnswer(invitation.host, [invitation.port, ...others]);
+      for (const port of answering.filter((one) => one !== invitation.port)) {
+        try {
+          const control = await Control.#openAt({ ...invitation, port });
+          control.detour = `The control channel could not be had on port ${invitation.port} (${error.message}); it goes over port ${port}.`;
+          return control;
+        } catch {
+          // The next one: what stands there may be something else.
+        }
+      }
+      throw new CheckError(error.code, error.message, whatWasFound(invitation, answering));
+    }
+  }
+
+  static async #openAt(invitation: Invitation): Promise<Control> {
     const { host, port, pin } = invitation;
     const name = `${host}:${port}`;
     const socket = connectTls({
@@ -216,6 +242,38 @@ export class Control {
     this.#waiting.clear();
     this.#tellLost(this.#error);
   }
+}
+
+/** On which a reflector takes a control channel beside the port of its invitation, the likeliest first. */
+const OTHER_PORTS = [443, 8443, 5061, 32_060, 6060, 5070, 5060];
+const PROBE_MS = 3_000;
+
+/** Which of the TCP ports take a connection, in their order. */
+async function portsThatAnswer(host: string, ports: readonly number[]): Promise<number[]> {
+  const answers = await Promise.all(
+    ports.map(
+      (port) =>
+        new Promise<boolean>((resolve) => {
+          const socket = connectTcp({ host, port });
+          const end = (answered: boolean): void => {
+            socket.destroy();
+            resolve(answered);
+          };
+          socket.setTimeout(PROBE_MS, () => end(false));
+          socket.once('connect', () => end(true));
+          socket.once('error', () => end(false));
+        }),
+    ),
+  );
+  return ports.filter((_, i) => answers[i] === true);
+}
+
+/** Without the channel nothing can be proved. What can be said, and what to do. */
+function whatWasFound({ host, port }: Invitation, answering: readonly number[]): string {
+  const server = `\`sipalg check --server sip:HOST\` asks a provider’s own server meanwhile, and proves less`;
+  if (answering.length === 0)
+    return `none of its TCP ports answers (${[port, ...OTHER_PORTS.filter((one) => one !== port)].join(', ')}): does it run, and does the firewall in front of it let them in? \`nc -vz ${host} ${port}\` tells; ${server}`;
+  return `TCP passes to port ${answering.join(', ')}, and the channel does not come about there either: something on the way stops TLS, or another program answers there. Start the reflector with --control-port on a port that TLS passes to, or check from another network; ${server}`;
 }
 
 const NO_ANSWER = 'it closed the connection without an answer';

@@ -198,6 +198,7 @@ export class Check {
       if (mode === 'quick' && clock !== undefined) stand.hasten(clock.roundTripMs);
       const outside = control === undefined ? undefined : stand.outsideOf(phone, control);
       const facts: Fact[] = [
+        ...(stand.control.detour === undefined ? [] : [{ id: 'detour', text: stand.control.detour }]),
         { id: 'inside', text: `This machine is ${stand.control.local.address}.` },
         ...(outside === undefined
           ? []

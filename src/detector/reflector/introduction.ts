@@ -1,6 +1,7 @@
 /**
  * A connection that has not said whose it is. On a SIP port it has to name a session in its first octets. On the control
- * port a hello may come, SIP over TLS, or a WebSocket. Until it is known, nothing but a WebSocket's handshake is written.
+ * port a hello may come, SIP over TLS, or a WebSocket. A hello may also come over TLS on any other port: what a firewall lets
+ * through cannot be known beforehand. Until it is known, nothing but a WebSocket's handshake is written.
  */
 import type { Socket as TcpSocket } from 'node:net';
 import { type Endpoint, parseAddress } from '../../core/net/address.ts';
@@ -17,6 +18,8 @@ export interface Introduction {
   /** Time to say it. */
   readonly withinMs: number;
   readonly sessions: Iterable<Session>;
+  /** It begins TLS on a port that is not TLS's; these are its first octets. Undefined where it is TLS already. */
+  readonly onTls: ((head: Buffer) => void) | undefined;
   /** It is a control channel: these are its first octets. */
   onHello(head: Buffer): void;
   /** It has said nothing that we know in time. */
@@ -29,7 +32,7 @@ export function introduce(
   socket: TcpSocket,
   from: Endpoint,
   at: number | ControlPlaces,
-  { withinMs, sessions, onHello, onNobody, onEnd }: Introduction,
+  { withinMs, sessions, onTls, onHello, onNobody, onEnd }: Introduction,
 ): void {
   const timer = setTimeout(() => {
     onNobody();
@@ -42,14 +45,20 @@ export function introduce(
     chunks.push(...(frames === undefined ? [data] : (frames.feed(data) ?? [])));
     const head = Buffer.concat(chunks);
     const isLong = head.length >= MOST_BEFORE_NAME;
+    // A handshake of TLS begins so (RFC 8446 §5.1); no message of SIP does.
+    if (onTls !== undefined && head[0] === 0x16) {
+      introduced();
+      onTls(head);
+      return;
+    }
+    // A hello is JSON; SIP and HTTP begin with a method. It holds a token, which nobody should read on the way.
+    if (onTls === undefined && head[0] === 0x7b && frames === undefined) {
+      if (!head.includes(0x0a) && !isLong) return;
+      introduced();
+      onHello(head);
+      return;
+    }
     if (typeof at !== 'number' && place === undefined) {
-      // A hello is JSON; SIP and HTTP begin with a method.
-      if (head[0] === 0x7b) {
-        if (!head.includes(0x0a) && !isLong) return;
-        introduced();
-        onHello(head);
-        return;
-      }
       if (!head.toString('latin1', 0, 4).startsWith('GET ')) place = at.tls;
       else if (head.includes('\r\n\r\n')) {
         const answer = upgradeAnswer(head.toString('latin1'));

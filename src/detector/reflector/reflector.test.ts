@@ -163,6 +163,18 @@ test('what comes in is told to the session whose tag it bears, octet for octet',
   udp.close();
 });
 
+test('the control channel is taken over TLS on every TCP port, and without TLS on none', async () => {
+  await using lab = await started();
+  for (const port of [lab.portOf('tcp', 'sip'), lab.portOf('tcp', 'control'), lab.portOf('tls', 'sip')]) {
+    const control = await Control.open({ ...lab.invitation, port });
+    assert.deepEqual([(await control.ask({ kind: 'ping' })).ok, control.detour], [true, undefined]);
+    control.close();
+  }
+  const plain = connect(lab.portOf('tcp', 'sip'), HOST);
+  plain.write(`${JSON.stringify({ kind: 'hello', protocol: PROTOCOL, token: TOKEN })}\n`);
+  assert.equal((await readAll(plain)).length, 0);
+});
+
 test('what is no command ends the session', async () => {
   await using lab = await started();
   for (const line of ['nonsense\n', `${'x'.repeat(MAX_LINE + 1)}\n`, '{"kind":"send"}\n']) {

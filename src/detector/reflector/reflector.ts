@@ -105,6 +105,8 @@ export class Reflector {
   readonly #places: Place[] = [];
   readonly #udp = new Map<number, UdpSocket>();
   readonly #servers: Server[] = [];
+  /** The TLS servers of the control ports, by local address. */
+  readonly #control = new Map<Address, Server>();
   readonly #sessions = new Set<Session>();
   /** Closes the channel of a session. */
   readonly #channels = new Map<Session, () => void>();
@@ -257,6 +259,7 @@ export class Reflector {
     for (const port of ports) {
       try {
         const opened = await this.#openTls(own, port, (socket) => this.#onStranger(socket, control));
+        this.#control.set(own.local, this.#servers.at(-1)!);
         if (isVital) this.controlPort = opened;
         // The same port serves SIP over TLS and over WebSocket, as providers do on 443.
         control.tls = this.#addPlace(own, 'tls', 'other', opened);
@@ -280,7 +283,8 @@ export class Reflector {
 
   async #openStream(own: OwnAddress, transport: 'tcp' | 'tls', role: Role, port: number): Promise<void> {
     let place = -1;
-    const accept = (socket: TcpSocket): void => this.#onStranger(socket, place);
+    const accept = (socket: TcpSocket): void =>
+      this.#onStranger(socket, place, transport === 'tcp' ? own : undefined);
     let opened = port;
     if (transport === 'tls') opened = await this.#openTls(own, port, accept);
     else opened = await this.#listen(createTcpServer({ noDelay: true }, accept), own, port);
@@ -318,7 +322,8 @@ export class Reflector {
     });
   }
 
-  #onStranger(socket: TcpSocket, at: number | ControlPlaces): void {
+  /** `own`: the address at which it came in, where it is no TLS. */
+  #onStranger(socket: TcpSocket, at: number | ControlPlaces, own?: OwnAddress): void {
     socket.on('error', () => {});
     const from = remoteOf(socket);
     const isFull = this.#strangers.size >= this.#options.limits.strangers;
@@ -331,12 +336,25 @@ export class Reflector {
     introduce(socket, from, at, {
       withinMs: this.#options.limits.introductionMs,
       sessions: this.#sessions,
+      onTls: own === undefined ? undefined : (head) => this.#onTls(socket, head, own),
       onHello: (head) => this.#onHello(socket, from, head),
       onNobody: () => {
         this.unclaimed++;
       },
       onEnd: () => this.#strangers.delete(socket),
     });
+  }
+
+  /** The control port's own server takes over, from the first octet on. */
+  #onTls(socket: TcpSocket, head: Buffer, own: OwnAddress): void {
+    const server = this.#control.get(own.local);
+    if (server === undefined) {
+      socket.destroy();
+      return;
+    }
+    socket.pause();
+    socket.unshift(head);
+    server.emit('connection', socket);
   }
 
   #mayTry(address: Address): boolean {
