@@ -34,8 +34,10 @@ export type Arrival = Extract<
 >;
 
 const OPEN_MS = 10_000;
-/** A reflector that answers no ping for so long is gone. */
+/** So often something is said, or the reflector takes the client for gone. */
 const PING_EVERY_MS = 10_000;
+/** A reflector that leaves a command without an answer for so long is gone, or never meant to answer. */
+const ANSWER_MS = 20_000;
 
 /** What commands need beside their number. */
 type Order =
@@ -55,6 +57,7 @@ export class Control {
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   readonly #listeners = new Set<(arrival: Arrival) => void>();
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #answerMs: number;
   readonly lost: Promise<CheckError>;
   /** In a sentence, where the channel does not go over the port of the invitation. */
   detour: string | undefined;
@@ -62,8 +65,15 @@ export class Control {
   #next = 1;
   #error: CheckError | undefined;
 
-  private constructor(socket: TLSSocket, welcome: Welcome, lines: LineReader, rest: readonly string[]) {
+  private constructor(
+    socket: TLSSocket,
+    welcome: Welcome,
+    lines: LineReader,
+    rest: readonly string[],
+    answerMs: number,
+  ) {
     this.#socket = socket;
+    this.#answerMs = answerMs;
     this.welcome = welcome;
     this.local = endpointOf(socket.localAddress, socket.localPort);
     this.remote = endpointOf(socket.remoteAddress, socket.remotePort);
@@ -87,16 +97,16 @@ export class Control {
    * Where the invitation's port cannot be reached, the reflector's other TCP ports are tried: it takes the same channel on each of them.
    * What was found out by that is told with the failure, or as `detour`.
    */
-  static async open(invitation: Invitation): Promise<Control> {
+  static async open(invitation: Invitation, answerMs = ANSWER_MS): Promise<Control> {
     try {
-      return await Control.#openAt(invitation);
+      return await Control.#openAt(invitation, answerMs);
     } catch (error) {
       if (!(error instanceof CheckError) || error.code !== 'detector/unreachable') throw error;
       const others = OTHER_PORTS.filter((port) => port !== invitation.port);
       const answering = await portsThatAnswer(invitation.host, [invitation.port, ...others]);
       for (const port of answering.filter((one) => one !== invitation.port)) {
         try {
-          const control = await Control.#openAt({ ...invitation, port });
+          const control = await Control.#openAt({ ...invitation, port }, answerMs);
           control.detour = `The control channel could not be had on port ${invitation.port} (${error.message}); it goes over port ${port}.`;
           return control;
         } catch {
@@ -107,7 +117,7 @@ export class Control {
     }
   }
 
-  static async #openAt(invitation: Invitation): Promise<Control> {
+  static async #openAt(invitation: Invitation, answerMs: number): Promise<Control> {
     const { host, port, pin } = invitation;
     const name = `${host}:${port}`;
     const socket = connectTls({
@@ -160,7 +170,7 @@ export class Control {
       socket.removeAllListeners('close');
       socket.removeAllListeners('error');
       socket.on('error', () => {});
-      return new Control(socket, answer, lines, rest);
+      return new Control(socket, answer, lines, rest, answerMs);
     } catch (error) {
       socket.on('error', () => {});
       socket.destroy();
@@ -193,7 +203,11 @@ export class Control {
       return Promise.resolve({ ok: false, code: 'lost', why: this.#error.message });
     const id = this.#next++;
     return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
+      const late = setTimeout(() => this.#tooLate(), this.#answerMs);
+      this.#waiting.set(id, (outcome) => {
+        clearTimeout(late);
+        resolve(outcome);
+      });
       this.#socket.write(writeLine({ ...order, id } as Command));
     });
   }
@@ -203,6 +217,7 @@ export class Control {
     this.#socket.removeAllListeners('close');
     if (this.#error === undefined) this.#socket.end(writeLine({ kind: 'end' }));
     this.#socket.destroySoon();
+    this.#settleAll('the channel is closed');
   }
 
   #read(lines: string[] | undefined): void {
@@ -229,6 +244,20 @@ export class Control {
     this.#waiting.delete(id);
   }
 
+  #settleAll(why: string): void {
+    for (const settle of this.#waiting.values()) settle({ ok: false, code: 'lost', why });
+    this.#waiting.clear();
+  }
+
+  #tooLate(): void {
+    this.#lose(
+      'detector/lost',
+      `the reflector has left a command without an answer for ${this.#answerMs / 1000} s`,
+      'run it again; is the reflector overloaded, or is it something else that only looks like one?',
+    );
+    this.#socket.destroy();
+  }
+
   #confused(what: string): void {
     this.#lose('detector/not-a-reflector', `the reflector sent ${what}`, 'is it of the same version?');
     this.#socket.destroy();
@@ -238,8 +267,7 @@ export class Control {
     if (this.#error !== undefined) return;
     this.#error = new CheckError(code, message, hint);
     clearInterval(this.#heartbeat);
-    for (const settle of this.#waiting.values()) settle({ ok: false, code: 'lost', why: message });
-    this.#waiting.clear();
+    this.#settleAll(message);
     this.#tellLost(this.#error);
   }
 }
