@@ -154,7 +154,8 @@ function* observeMemoryProblems(values: ConfigValues): Generator<Contradiction> 
 
 /** Index and value of everything that stands in the list before. */
 function repeated(list: readonly string[]): [number, string][] {
-  return [...list.entries()].filter(([index, value]) => list.indexOf(value) < index);
+  const seen = new Set<string>();
+  return [...list.entries()].filter(([, value]) => seen.size === seen.add(value).size);
 }
 
 function rangeText(range: PortRange): string {

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import * as v from 'valibot';
+import { excessOf } from './bounds.ts';
 import { contradictions } from './consistency.ts';
 import { type GatewayConfig, gatewayConfig } from './gateway-config.ts';
 import { Locations, type Path } from './location.ts';
@@ -79,6 +80,8 @@ export function loadConfig(path?: string, overrides: ConfigOverrides = {}): Load
 
 /** The same for a text; `file` is how problems name it. */
 export function parseConfig(text: string, file: string, overrides: ConfigOverrides = {}): LoadedConfig {
+  const excess = excessOf(text);
+  if (excess !== undefined) return { problems: [{ code: 'config/too-long', file, ...excess }] };
   let raw: Table;
   try {
     raw = parseToml(text);

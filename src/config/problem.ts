@@ -7,6 +7,7 @@ export const problemCodes = {
   'config/not-readable': 'The configuration file cannot be read.',
   'config/syntax':
     'The file is not TOML. Only the first such place is reported, because nothing after it can be trusted.',
+  'config/too-long': 'The file, or one statement in it, is longer than what is read.',
   'config/unknown-key': 'No such key exists: a slip of the pen, or a key of another version.',
   'config/missing-key': 'A key that has no default is missing.',
   'config/wrong-type': 'The value has another type than the key takes.',
