@@ -5,9 +5,10 @@
  * UDP (in fragments as well) and TCP go through it over IPv4; over IPv6, which it routes, both of them whole. ICMP it does not
  * carry.
  */
+import type { Socket } from 'node:dgram';
 import type { Direction } from '../../../src/core/detect/comparison.ts';
-import { type Endpoint, isIPv6 } from '../../../src/core/net/address.ts';
-import { BOX_OUTSIDE, type BoxLab } from '../lab.ts';
+import { type Address, addressOctets, type Endpoint, isIPv6 } from '../../../src/core/net/address.ts';
+import { BOX_INSIDE, BOX_OUTSIDE, type BoxLab } from '../lab.ts';
 import { Fragments } from './fragments.ts';
 import { Nat, type NatBehaviour, type Protocol } from './nat.ts';
 import { type Packet, readPacket, writePacket } from './packet.ts';
@@ -35,6 +36,8 @@ export interface Behaviour {
   readonly everyPort?: boolean;
   /** Any packet, with its addresses as they are on the side that it came from; what goes on in its place. */
   packet?(packet: Packet, passing: Passing): readonly Packet[];
+  /** What the box says by NAT-PMP that its external address is; without, it says nothing. */
+  readonly ownAddress?: Address;
   /** Milliseconds by which a packet is late; undefined where it is lost. */
   delay?(): number | undefined;
 }
@@ -49,10 +52,13 @@ export class SimulatedBox {
   #behaviour: Behaviour = {};
   #nat = new Nat(BOX_OUTSIDE, {});
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #lab: BoxLab;
+  #natPmp: Promise<Socket> | undefined;
 
   /** Takes over in a lab whose box translates nothing by itself. */
   constructor(lab: BoxLab) {
     const { box } = lab;
+    this.#lab = lab;
     this.#tun = new Tun(box, DEVICE, (packet) => this.#onPacket(packet));
     // The external address is the device's and no longer the kernel's, which answers ARP for it and hands everything on.
     const batch = (family: '-4' | '-6', lines: readonly string[]): void => {
@@ -78,10 +84,24 @@ export class SimulatedBox {
   behave(behaviour: Behaviour): void {
     this.#behaviour = behaviour;
     this.#nat = new Nat(BOX_OUTSIDE, behaviour.nat ?? {});
+    void this.#natPmp?.then((socket) => socket.close());
+    this.#natPmp = behaviour.ownAddress === undefined ? undefined : this.#sayAddress(behaviour.ownAddress);
+  }
+
+  /** Answers who asks for the external address (RFC 6886 §3.2). */
+  async #sayAddress(address: Address): Promise<Socket> {
+    const socket = await this.#lab.box.socket(BOX_INSIDE, 5351);
+    socket.on('message', (bytes, from) => {
+      if (bytes.length !== 2 || bytes[1] !== 0) return;
+      const answer = Buffer.from([0, 128, 0, 0, 0, 0, 0, 1, ...addressOctets(address)!]);
+      socket.send(answer, from.port, from.address);
+    });
+    return socket;
   }
 
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    void this.#natPmp?.then((socket) => socket.close());
     this.#tun.close();
   }
 

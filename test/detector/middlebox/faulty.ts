@@ -31,6 +31,7 @@ export type Step =
   | 'size'
   | 'tcp'
   | 'workaround'
+  | 'carrier'
   | 'nat'
   | 'stun'
   | 'dns'
@@ -60,7 +61,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   { fault: 'SDP-SECOND-M', why: 'no probe offers video beside audio; bytes of both sides show it (diff)' },
   { fault: 'LEN-MULTIPART', why: 'no probe has a body of several parts; bytes of both sides show it (diff)' },
   { fault: 'BODY-GZIP-PGP', why: 'no probe has a signed body; bytes of both sides show it (diff)' },
-  { fault: 'NAT-DOUBLE/CGN', why: 'it takes asking the router for its own address' },
   { fault: 'DROP-ICMP', why: 'no probe sends with DF' },
   {
     fault: 'DROP-SPI',
@@ -320,6 +320,12 @@ const passage: readonly FaultyBox[] = [
 ];
 
 const nats: readonly FaultyBox[] = [
+  {
+    fault: 'NAT-DOUBLE/CGN',
+    step: 'carrier',
+    make: () => ({ ownAddress: '100.64.0.2' }),
+    fact: /external address is 100\.64\.0\.2 .* two NATs, and the second is the carrier/,
+  },
   {
     fault: 'NAT-MAP-ADM/APDM',
     step: 'nat',
