@@ -80,11 +80,12 @@ export class Ladder {
     const outer = !isFromPhone || !dropped ? there : `${' '.repeat(LABEL + 4)}`;
     const middle = dropped ? cut : watched ? paint('dim', '┊') : '┃';
     const took = handledMs - atMs;
+    const transport = flow!.transport === 'udp' ? '' : ` ${flow!.transport}`;
     const fact = across ? 'to another phone here' : `${took.toFixed(took < 10 ? 1 : 0)} ms`;
-    return `${place(phone)} ${inner} ${middle} ${outer} ${place(provider)} ${verdict(events, paint)} ${paint('dim', fact)}`.trimEnd();
+    return `${place(phone)} ${inner} ${middle} ${outer} ${place(provider)} ${verdict(events, paint)} ${paint('dim', `${fact}${transport}`)}`.trimEnd();
   }
 
-  #about(event: AlgEvent, { received }: Exchange, time: string, mark: string): string[] {
+  #about(event: AlgEvent, { received, callId }: Exchange, time: string, mark: string): string[] {
     const { paint, colour, full } = this.#options;
     const indent = ' '.repeat(6);
     switch (event.kind) {
@@ -104,8 +105,11 @@ export class Ladder {
       case 'keepalive.sent':
       case 'keepalive.answered':
         return [];
-      default:
-        return [`${time} ${mark} ${paint('dim', `· ${plainText(eventSentence(event))}`)}`];
+      default: {
+        // The call's number stands before it already.
+        const sentence = eventSentence(event).replace(callId === undefined ? '' : `  ${callId}`, '');
+        return [`${time} ${mark} ${paint('dim', `· ${plainText(sentence)}`)}`];
+      }
     }
   }
 
