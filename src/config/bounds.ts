@@ -8,6 +8,8 @@
 export const MAX_FILE = 262_144;
 /** Characters of one statement: a key with its value, over however many lines the value goes, or a table's header. */
 export const MAX_STATEMENT = 8_192;
+/** Names in one dotted key; the deepest key that there is has three. */
+export const MAX_NAMES = 16;
 
 export interface Excess {
   /** From 1. */
@@ -29,12 +31,15 @@ export function excessOf(text: string): Excess | undefined {
   let start = 0;
   let startLine = 1;
   let depth = 0;
+  /** Of the dotted key that is being read. */
+  let names = 1;
   /** The quotes that close the text in which we are; empty outside texts. */
   let closing = '';
   for (let i = 0; i <= text.length; i++) {
     const c = i < text.length ? text[i]! : '\n';
     if (c === '\n') {
       line++;
+      names = 1;
       if (closing.length === 1) closing = '';
       if ((closing === '' && depth === 0) || i === text.length) {
         if (i - start > MAX_STATEMENT)
@@ -63,7 +68,15 @@ export function excessOf(text: string): Excess | undefined {
     } else if (c === '"' || c === "'") {
       closing = text.startsWith(c.repeat(3), i) ? c.repeat(3) : c;
       i += closing.length - 1;
-    } else if (c === '[' || c === '{') depth++;
+    } else if (c === '.') {
+      if (++names > MAX_NAMES)
+        return {
+          line,
+          what: `a key has more than ${MAX_NAMES} names`,
+          remedy: 'take out what does not belong to the key; no key has more than three names',
+        };
+    } else if (c === '=' || c === ',') names = 1;
+    else if (c === '[' || c === '{') depth++;
     else if ((c === ']' || c === '}') && depth > 0) depth--;
   }
   return undefined;
