@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { CheckedStep, CheckReport } from '../core/detect/check-report.ts';
 import { redactor } from '../detector/check/redaction.ts';
 import { Check, type CheckOptions, checkSteps, defaultPace, idleTimes } from '../detector/check/run.ts';
+import { shareResult } from '../detector/check/share.ts';
 import { type Invitation, parseInvitation } from '../detector/control/invitation.ts';
 import { reportHtml } from './check-html.ts';
 import { passagesJson, reportJson } from './check-json.ts';
@@ -21,6 +22,7 @@ export interface RawCheckOptions {
   readonly idle?: string;
   readonly only?: string;
   readonly redact?: boolean;
+  readonly share?: boolean;
   readonly server?: string;
   readonly register?: boolean;
 }
@@ -48,10 +50,25 @@ export async function check(target: string | undefined, raw: RawCheckOptions): P
   const hide = raw.redact === true ? redactor(passages, addresses) : undefined;
   const shown = hide ?? ((text: string): string => text);
   if (raw.html !== undefined) writeFileSync(raw.html, reportHtml(report, shown, new Date()));
+  if (raw.share === true) await tellShared(invitation, reportHtml(report, shown, new Date()));
   process.stdout.write(
     raw.json === true ? reportJson(report, hide) : `\n${reportText(report, shown, wantsColour())}`,
   );
   return exitCodeOf(report);
+}
+
+/** Beside the report: where it can be seen, or why not. */
+async function tellShared(invitation: Invitation, html: string): Promise<void> {
+  try {
+    const { address, expiresAt } = await shareResult(invitation, html);
+    process.stderr.write(
+      `shared: ${address} shows this result to whoever has the link, until ${new Date(expiresAt).toISOString().slice(0, 10)}\n`,
+    );
+  } catch (error) {
+    process.stderr.write(
+      `not shared: ${(error as Error).message}; --html writes the same as a file, which can be sent\n`,
+    );
+  }
 }
 
 export function invitationFrom(target: string): Invitation {

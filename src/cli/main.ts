@@ -276,6 +276,7 @@ and not again after a 403. Its answers may show signs; they prove nothing, and n
   .option('--json', 'the report as JSON, and nothing else')
   .option('--progress', 'with --json: each step on standard error as it is done, one JSON object a line')
   .option('--html <file>', 'writes the report as one HTML file, for a support ticket')
+  .option('--share', 'leaves the result at the reflector, and prints a link to it that expires')
   .option('--redact', 'hides the public addresses of this line and of the reflector in the report')
   .option(
     '--idle <seconds>',

@@ -1,7 +1,7 @@
 /** `sipalg reflector`: the other end of `sipalg check`, on a host on the Internet. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { CONTROL_PORT, formatInvitation, pinOf } from '../detector/control/invitation.ts';
+import { CONTROL_PORT } from '../detector/control/invitation.ts';
 import { type NameRecords, namesOf } from '../detector/control/names.ts';
 import { keptIdentity } from '../detector/reflector/identity.ts';
 import { defaultLimits } from '../detector/reflector/limits.ts';
@@ -31,6 +31,7 @@ export async function reflector(options: ReflectorOptions, version: string): Pro
   const names = options.domain === undefined ? undefined : await keptNames(readDomain(options.domain));
   const running = await Reflector.start({
     addresses,
+    name: options.name,
     controlPorts: asked === undefined ? [CONTROL_PORT, OTHER_CONTROL_PORT] : [asked],
     ports: defaultPorts,
     identity,
@@ -40,12 +41,7 @@ export async function reflector(options: ReflectorOptions, version: string): Pro
     limits: defaultLimits,
     tell: say,
   });
-  const invitation = formatInvitation({
-    host: options.name ?? addresses[0]!.public,
-    port: running.controlPort,
-    token: identity.token,
-    pin: pinOf(identity.certificate),
-  });
+  const { invitation } = running;
   if (options.json === true) {
     const places = running.places.map(({ transport, role, address, port }) => ({
       transport,
@@ -115,6 +111,10 @@ ${lines.join('')}
 On a machine behind the router in question:
 
   sipalg check ${invitation}
+
+The same in plain words, for people to be sent there; browsers warn of the certificate, which is the reflector's own:
+
+  https://${invitation.split('/', 2).join('/')}
 
 A firewall in front of this host has to let these ports in. Whoever has this line may use the reflector; a new one comes
 with --new-token. Ctrl-C ends it.

@@ -6,6 +6,7 @@
 import type { Socket as TcpSocket } from 'node:net';
 import { type Endpoint, parseAddress } from '../../core/net/address.ts';
 import { FrameReader, frameOf, upgradeAnswer } from '../control/websocket.ts';
+import { isHttp } from './page.ts';
 import { onlySessionOf, type Session, type Stream, sessionNamed } from './session.ts';
 
 /** What the control port is to clients that speak SIP on it. */
@@ -22,6 +23,8 @@ export interface Introduction {
   readonly onTls: ((head: Buffer) => void) | undefined;
   /** It is a control channel: these are its first octets. */
   onHello(head: Buffer): void;
+  /** It speaks HTTP, and wants no WebSocket: these are its first octets. */
+  onHttp(head: Buffer): void;
   /** It has said nothing that we know in time. */
   onNobody(): void;
   /** It is a stranger no longer, whatever has become of it. */
@@ -32,7 +35,7 @@ export function introduce(
   socket: TcpSocket,
   from: Endpoint,
   at: number | ControlPlaces,
-  { withinMs, sessions, onTls, onHello, onNobody, onEnd }: Introduction,
+  { withinMs, sessions, onTls, onHello, onHttp, onNobody, onEnd }: Introduction,
 ): void {
   const timer = setTimeout(() => {
     onNobody();
@@ -59,11 +62,13 @@ export function introduce(
       return;
     }
     if (typeof at !== 'number' && place === undefined) {
-      if (!head.toString('latin1', 0, 4).startsWith('GET ')) place = at.tls;
+      if (!/^(?:GET |POST)/.test(head.toString('latin1', 0, 4))) place = at.tls;
       else if (head.includes('\r\n\r\n')) {
         const answer = upgradeAnswer(head.toString('latin1'));
         if (answer === undefined) {
-          socket.destroy();
+          introduced();
+          if (isHttp(head.toString('latin1'))) onHttp(head);
+          else socket.destroy();
           return;
         }
         socket.write(answer);

@@ -17,6 +17,7 @@ import {
 import { createServer as createTlsServer } from 'node:tls';
 import { type Address, type Endpoint, formatEndpoint, isIPv6, parseAddress } from '../../core/net/address.ts';
 import { isStun } from '../../core/net/stun.ts';
+import { formatInvitation, pinOf } from '../control/invitation.ts';
 import { LineReader } from '../control/line.ts';
 import type { NameRecords } from '../control/names.ts';
 import {
@@ -31,6 +32,7 @@ import {
 import type { Identity } from './certificate.ts';
 import { type ControlPlaces, introduce, remoteOf } from './introduction.ts';
 import type { Limits } from './limits.ts';
+import { ReflectorPage } from './page.ts';
 import { onlySessionOf, Session, type Sockets, sessionNamed, someSessionOf } from './session.ts';
 import { stunReply } from './stun.ts';
 
@@ -43,6 +45,8 @@ export interface OwnAddress {
 export interface ReflectorOptions {
   /** The first is the one that clients dial; a second of the same family serves tests that need one (RFC 5780). */
   readonly addresses: readonly OwnAddress[];
+  /** Host name or address that clients dial. Default: the first address. */
+  readonly name?: string | undefined;
   /** The first that is free. */
   readonly controlPorts: readonly number[];
   readonly ports: PortPlan;
@@ -111,6 +115,7 @@ export class Reflector {
   /** Closes the channel of a session. */
   readonly #channels = new Map<Session, () => void>();
   readonly #strangers = new Set<TcpSocket>();
+  readonly #page: ReflectorPage;
   /** Control connections of an address in the current minute. */
   #attempts = new Map<Address, number>();
   readonly #minute: NodeJS.Timeout;
@@ -120,6 +125,7 @@ export class Reflector {
 
   private constructor(options: ReflectorOptions) {
     this.#options = options;
+    this.#page = new ReflectorPage({ token: options.token, invitation: () => this.invitation });
     this.#minute = setInterval(() => {
       this.#attempts = new Map();
     }, 60_000);
@@ -144,6 +150,17 @@ export class Reflector {
     }
   }
 
+  /** The one argument of a check; `name` is what clients dial. */
+  get invitation(): string {
+    const { addresses, identity, name, token } = this.#options;
+    return formatInvitation({
+      host: name ?? addresses[0]!.public,
+      port: this.controlPort,
+      token,
+      pin: pinOf(identity.certificate),
+    });
+  }
+
   get places(): readonly Place[] {
     return this.#places;
   }
@@ -156,6 +173,7 @@ export class Reflector {
     clearInterval(this.#minute);
     for (const close of this.#channels.values()) close();
     for (const socket of this.#strangers) socket.destroy();
+    this.#page.close();
     for (const socket of this.#udp.values()) socket.close();
     this.#udp.clear();
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
@@ -338,6 +356,7 @@ export class Reflector {
       sessions: this.#sessions,
       onTls: own === undefined ? undefined : (head) => this.#onTls(socket, head, own),
       onHello: (head) => this.#onHello(socket, from, head),
+      onHttp: (head) => this.#page.take(socket, head),
       onNobody: () => {
         this.unclaimed++;
       },
