@@ -4,6 +4,7 @@ import { styleText } from 'node:util';
 import { loadConfig } from '../config/load.ts';
 import { STATUS_VERSION, type StatusReport } from '../gateway/status-report.ts';
 import { askStatus } from '../gateway/status-socket.ts';
+import { plainJson } from '../observe/plain-text.ts';
 import { printProblems } from './config-options.ts';
 import { exitCode } from './exit-code.ts';
 import { EnvironmentError, UsageError } from './failure.ts';
@@ -75,7 +76,7 @@ async function once(dir: string, intervalMs: number, json: boolean): Promise<num
   const report = await look(dir);
   if (typeof report === 'string') throw notRunning(report, dir);
   const rates = ratesBetween(before, report);
-  if (json) process.stdout.write(`${JSON.stringify({ ...report, rates: ratesJson(rates) })}\n`);
+  if (json) process.stdout.write(`${plainJson(JSON.stringify({ ...report, rates: ratesJson(rates) }))}\n`);
   else {
     const everything = {
       columns: WIDE,

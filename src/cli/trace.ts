@@ -1,6 +1,7 @@
 /** `sipalg trace`: the ladder of what the running gateway handles, live, with every edit. */
 import { styleText } from 'node:util';
 import { writeExchange } from '../observe/exchange-json.ts';
+import { plainJson } from '../observe/plain-text.ts';
 import { exitCode } from './exit-code.ts';
 import { type FollowOptions, startFollowing } from './following.ts';
 import { Ladder, type LadderPaint } from './ladder.ts';
@@ -35,7 +36,7 @@ export async function trace(options: TraceOptions): Promise<number> {
       const lines: string[] = [];
       if (options.json === true) {
         if (missed > 0) lines.push(JSON.stringify({ missed }));
-        lines.push(...exchanges.map(writeExchange));
+        lines.push(...exchanges.map((one) => plainJson(writeExchange(one))));
       } else {
         if (missed > 0) lines.push(ladder.missed(missed));
         lines.push(...exchanges.flatMap((exchange) => ladder.lines(exchange)));

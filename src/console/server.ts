@@ -284,16 +284,16 @@ class Console {
   }
 
   #file(context: Context): Response {
+    const { path } = context.req;
+    if (path.startsWith('/api/')) return context.notFound() as Response;
     if (this.#page === undefined)
       return context.text(
         'The page of the console has not been built: `npm run build` builds it. The API is at /api/v1/openapi.json.\n',
         503,
       );
     // Addresses within the page (/calls/…) are the page's own.
-    const { path } = context.req;
     const file =
-      this.#page.get(path) ??
-      (/\.\w{1,5}$/.test(path) || path.startsWith('/api/') ? undefined : this.#page.get('/index.html'));
+      this.#page.get(path) ?? (/\.\w{1,5}$/.test(path) ? undefined : this.#page.get('/index.html'));
     if (file === undefined) return context.notFound() as Response;
     const gzip = /\bgzip\b/.test(context.req.header('accept-encoding') ?? '') ? file.gzip : undefined;
     return context.body(gzip ?? file.bytes, 200, {

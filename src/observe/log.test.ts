@@ -79,6 +79,14 @@ test('what a peer sends cannot forge a line', () => {
   assert.ok(!lines[0]!.includes('\u001b'));
 });
 
+test('in JSON, what a terminal would obey is said with an escape, and read as it was', () => {
+  const { lines, log } = collect({ json: true });
+  const text = 'a\u001b[2J\u009b31m\u202eb';
+  log.notice('gateway/example', text, 'error');
+  assert.doesNotMatch(lines[0]!.trimEnd(), /[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/);
+  assert.equal((JSON.parse(lines[0]!) as { text: string }).text, text);
+});
+
 test('redaction: users and credentials go, addresses stay', () => {
   const cases: readonly [string, string][] = [
     ['<sip:alice@192.0.2.1:5060;transport=udp>', '<sip:…@192.0.2.1:5060;transport=udp>'],

@@ -6,7 +6,7 @@
  */
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { AlgEvent } from '../core/alg/event.ts';
-import { plainText } from './plain-text.ts';
+import { plainJson, plainText } from './plain-text.ts';
 import { redact } from './redaction.ts';
 import { eventSentence } from './sentence.ts';
 
@@ -87,7 +87,7 @@ export function createLog(options: LogOptions): Log {
 type WriteRecord = (level: LogLevel, message: string, fields: LogFields, sentence: string) => void;
 
 function jsonRecord(level: LogLevel, write: (line: string) => void, now: () => number): WriteRecord {
-  const destination: DestinationStream = { write };
+  const destination: DestinationStream = { write: (line) => write(plainJson(line)) };
   const logger: Logger = pino(
     {
       level,
