@@ -92,7 +92,8 @@ function lookAtRequest(seen: Seen, layout: Layout, isInside: (address: Address) 
   const top = via === undefined ? undefined : endpointOf(namedBy(via));
   if (top === undefined || isInside(seen.source.address) || top.address !== seen.source.address) return;
   // The Via equals the source, which is right for a host without NAT. What still names a private host betrays one.
-  const callId = text(layout, 'call-id');
+  // In a dialog the Call-ID may be the other side's.
+  const callId = /;\s*tag=/i.test(text(layout, 'to')) ? '' : text(layout, 'call-id');
   const inCallId = /@((?:\d{1,3}\.){3}\d{1,3})\b/.exec(callId)?.[1];
   const origin = addressOf(sdpLines(layout.bytes, layout.body).find(({ type }) => type === 'o'));
   const traces = [

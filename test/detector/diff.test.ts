@@ -272,6 +272,35 @@ test('one side alone: signs of an ALG outside, nothing where there is none, and 
   for (const file of [plain.inside, plain.outside]) assert.deepEqual(named(diffSingle(capture(file))), []);
 });
 
+test('one side alone: what the server sends in a dialog bears the phone’s Call-ID, and that is no sign', () => {
+  const bye = [
+    'BYE sip:alice@203.0.113.7:61002 SIP/2.0',
+    'Via: SIP/2.0/UDP 198.51.100.5:5060;branch=z9hG4bKbye',
+    'From: <sip:bob@example.com>;tag=theirs',
+    'To: <sip:alice@example.com>;tag=ours',
+    'Call-ID: 9876@192.168.1.50',
+    'CSeq: 2 BYE',
+    'Contact: <sip:bob@198.51.100.5:5060>',
+    ...['Content-Length: 0', '', ''],
+  ].join('\r\n');
+  assert.deepEqual(named(diffSingle(capture(new TwoSides().back(bye).files().outside))), []);
+});
+
+test('RTP that an echo sends back is another stream, and no mapping of the other end', () => {
+  const two = new TwoSides().out(register);
+  const media = { address: PHONE.address, port: 4000 };
+  const far = { address: '198.51.100.9', port: 9000 };
+  two.mappings.push([media, { address: EXTERNAL.address, port: 30_000 }]);
+  for (let i = 0; i < 5; i++) {
+    const packet = rtp(99, i);
+    two.out(packet, (one) => one, media, far).back(packet, (one) => one, media, far);
+  }
+  assert.deepEqual(diff(two).mappings, [
+    { inside: media, outside: { address: EXTERNAL.address, port: 30_000 } },
+    { inside: PHONE, outside: EXTERNAL },
+  ]);
+});
+
 test('a capture cut at any octet is read as far as it goes, or refused with a reason', () => {
   const { inside, outside } = new TwoSides().out(register, translated).out(invite, translated).files();
   const wan = capture(outside);

@@ -87,20 +87,32 @@ export function pairMedia(
   const taken = new Set<MediaStream>();
   const pairs: PairedStream[] = [];
   const lonely: { side: CaptureSide; stream: MediaStream }[] = [];
-  for (const stream of inside) {
+  const pair = (stream: MediaStream, fits: (other: MediaStream) => boolean): boolean => {
     const other = far
       .get(stream.ssrc)
       ?.find(
-        (one) => !taken.has(one) && [...stream.sequences].some((sequence) => one.sequences.has(sequence)),
+        (one) =>
+          !taken.has(one) &&
+          fits(one) &&
+          [...stream.sequences].some((sequence) => one.sequences.has(sequence)),
       );
-    if (other === undefined) {
-      lonely.push({ side: 'inside', stream });
-      continue;
-    }
+    if (other === undefined) return false;
     taken.add(other);
     const isOut = !sameEndpoint(stream.source, other.source) || isInside(stream.source);
     pairs.push({ inside: stream, outside: other, direction: isOut ? 'to-server' : 'to-client' });
-  }
+    return true;
+  };
+  // A NAT translates one end. An echo sends the same stream back, so that the other end tells the two apart; only what is left then
+  // may have been translated at both ends.
+  const left = inside.filter(
+    (stream) =>
+      !pair(
+        stream,
+        ({ source, destination }) =>
+          sameEndpoint(stream.destination, destination) || sameEndpoint(stream.source, source),
+      ),
+  );
+  for (const stream of left) if (!pair(stream, () => true)) lonely.push({ side: 'inside', stream });
   for (const stream of outside) if (!taken.has(stream)) lonely.push({ side: 'outside', stream });
   const mappings = pairs.map(({ inside: one, outside: other, direction }) =>
     direction === 'to-server'
