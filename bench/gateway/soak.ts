@@ -26,16 +26,19 @@ const FLOOD_MS = 5_000;
 const FLOOD_PER_S = 1_000;
 const FLOOD_PORTS = 100;
 /** What is reachable may differ by so much between two moments at which the same phones and as many calls are there. */
-const FLAT_MB = 1.5;
+const FLAT_MB = 2.5;
 /**
  * What the process takes besides is garbage, which Node lets grow to half of what is reachable, and pages that wait to be used again: they
  * come and go by this.
  */
 const BREATH_MB = 40;
-/** INVITE transactions are remembered for five minutes: so long after its start the gateway knows as much as it ever will. */
-const SETTLED_MS = 5.2 * 60_000;
+/**
+ * INVITE transactions are remembered for five minutes, and the last ten thousand messages for whoever looks, which come in five and
+ * a half: so long after its start the gateway knows as much as it ever will.
+ */
+const SETTLED_MS = 6.2 * 60_000;
 /** A process that has just been started grows for some minutes; a shorter soak says nothing of memory. */
-export const JUDGED_MINUTES = 15;
+export const JUDGED_MINUTES = 20;
 
 export interface SoakRow {
   readonly minute: number;

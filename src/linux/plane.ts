@@ -118,6 +118,7 @@ class Plane implements LinuxPlane {
         limits: this.#options.connections,
         families: this.#providers.families,
         externalAddress: (provider) => this.#externalAddresses.towards(provider, performance.now()),
+        uplinks: (phone, provider, ours) => this.#monitor?.choose(phone, provider, ours, performance.now()),
         isOurs: (address) => this.#monitor?.has(address) ?? true,
         tell: (code, what) => this.#tell(code, what),
       });

@@ -14,12 +14,15 @@ import { type Family, named } from './family.ts';
 import { endpointElement, sourceElement } from './nft-elements.ts';
 import { SETS } from './ruleset.ts';
 import { connectTcp, openTcpListener, type TcpListener } from './tcp-socket.ts';
+import type { UplinkChoice } from './uplinks.ts';
 
 export interface TcpSignallingOptions {
   readonly handler: PlaneHandler;
   readonly families: readonly Family[];
   readonly limits: Partial<ConnectionLimits> | undefined;
   externalAddress(provider: Address): Address | undefined;
+  /** Where there are several uplinks, the one for this phone, and the others. `ours`: our address towards the provider. */
+  uplinks(phone: Address, provider: Address, ours: Address | undefined): UplinkChoice | undefined;
   /** Whether an external address is there. */
   isOurs(address: Address): boolean;
   tell(code: string, what: unknown): void;
@@ -42,16 +45,21 @@ export class TcpSignalling {
   /** Throws a `SystemError` where a listener cannot be had. */
   constructor(options: TcpSignallingOptions) {
     this.#options = options;
-    const { handler, externalAddress, tell, limits } = options;
+    const { handler, externalAddress, uplinks, tell, limits } = options;
     this.#connections = new Connections({
       handler,
       limits,
       connect: (side, local, remote) => connectTcp(local, remote, side === 'internal'),
       fromPhone: ({ id, phone, local }, bytes) => {
+        const ours = externalAddress(local.address);
+        const choice = uplinks(phone.address, local.address, ours);
         handler.packet(
           { transport: 'tcp', side: 'internal', local, remote: phone, connection: id },
           bytes,
-          externalAddress(local.address),
+          choice?.preferred ?? ours,
+          undefined,
+          undefined,
+          choice?.others,
         );
         return undefined;
       },

@@ -2,8 +2,8 @@
  * What the whole gateway keeps, with sockets, netfilter, store and log, is what it knows of phones and calls that are there: thousands
  * of calls that are over leave nothing. (test/engine/memory.test.ts has hours of the engine alone.)
  *
- * What is remembered of calls that are over (dialogs for 32 s, transactions for five minutes) is bounded to a few here, so that
- * it is at its most at once, and whatever still grows is something that is kept. The bundle runs, as it is installed.
+ * What is remembered of calls that are over (dialogs for 32 s, transactions for five minutes, the last ten thousand messages) is bounded
+ * to a few here, so that it is at its most at once, and whatever still grows is something that is kept. The bundle runs, as it is installed.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,7 +15,7 @@ import { type LoadResult, runLoad } from '../../bench/gateway/sipp.ts';
 import { labFile } from './lab.ts';
 
 const PHONES = 20;
-const CONFIG = '[limits]\ndialogs = 100\ntransactions = 200\n';
+const CONFIG = '[limits]\ndialogs = 100\ntransactions = 200\n[observe]\nmessages = 500\n';
 /** The compiler's tables grow with what it has seen. 1 MB is 640 octets a call: less than the text of one of its messages. */
 const NOISE_MB = 1;
 const CALLS = { first: 800, more: 1_600, perSecond: 320 } as const;

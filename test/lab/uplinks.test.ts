@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Agent } from '../../demo/agent.ts';
 import { statusOf } from '../../demo/message.ts';
+import { addresses } from '../../demo/network.ts';
 import { assertContent, type Lab, labFile, scenario, talk } from './lab.ts';
 
 const FIRST = '203.0.113.1';
@@ -38,6 +39,39 @@ function prefer({ network }: Lab, uplink: 'first' | 'second'): void {
 }
 
 labFile('two uplinks', ['conntrack'], () => {
+  scenario(
+    'a registration over TCP stays with its uplink when the phone connects anew',
+    { only: 'gateway' },
+    async (lab) => {
+      const { stateDir } = lab.gateway!;
+      await lab.gateway!.stop();
+      addUplink(lab);
+      await lab.startGateway({ args: ['--external', 'eth1'], stateDir });
+      const provider = await lab.provider({}, await lab.wire('provider', addresses.provider));
+      const wire = await lab.wire('phone1', addresses.phone1);
+      const alice = await lab.phone({ onCall: 'answer' }, wire);
+      await alice.register();
+      const source = (): string => provider.bindings.entries.at(-1)!.source.address;
+      assert.equal(source(), FIRST);
+      prefer(lab, 'second');
+      // Longer than the gateway keeps what it knows of routes.
+      await new Promise((resolve) => setTimeout(resolve, 2100));
+      for (const socket of wire.connections.values()) socket.destroy();
+      wire.connections.clear();
+      await alice.register();
+      assert.equal(source(), FIRST);
+      assert.match(provider.contactOf('alice') ?? '', new RegExp(`@${FIRST.replaceAll('.', '\\.')}:5060`));
+      const outside = await provider.call('alice');
+      const inside = await alice.incoming();
+      await outside.reached('confirmed');
+      await talk(inside, outside);
+      // A phone that was never there goes where the route leads.
+      const dave = await lab.phone({ host: 'pbx', user: 'dave' }, await lab.wire('pbx', addresses.pbx));
+      await dave.register();
+      assert.equal(source(), SECOND);
+    },
+  );
+
   scenario(
     'registrations stay with their uplink, and move when it goes',
     { only: 'gateway' },
