@@ -61,9 +61,10 @@ labFile('two uplinks', ['conntrack'], () => {
       await alice.register();
       assert.equal(source(), FIRST);
       assert.match(provider.contactOf('alice') ?? '', new RegExp(`@${FIRST.replaceAll('.', '\\.')}:5060`));
-      const outside = await provider.call('alice');
-      const inside = await alice.incoming();
-      await outside.reached('confirmed');
+      const inside = await alice.call('sip:bob@198.51.100.5');
+      const outside = await provider.agent.incoming();
+      outside.answer();
+      await inside.reached('confirmed');
       await talk(inside, outside);
       // A phone that was never there goes where the route leads.
       const dave = await lab.phone({ host: 'pbx', user: 'dave' }, await lab.wire('pbx', addresses.pbx));
