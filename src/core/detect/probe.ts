@@ -298,7 +298,7 @@ function decoyFields(id: string, phone: Endpoint): string[] {
   const padded = octets.map((octet) => String(octet).padStart(3, '0')).join('.');
   const number = octets.reduce((sum, octet) => sum * 256 + octet, 0);
   fields.push(
-    `X-Spelt: ${number} ${hex} ${octets.join('-')} ${padded} ${octets.join('%2E')} ${octets.toReversed().join('.')}`,
+    `X-Spelt: ${number} ${hex} ${octets.join('-')} ${padded} ${octets.join('%2E')} ${octets.toReversed().join('.')} ${btoa(address)}`,
   );
   return fields;
 }

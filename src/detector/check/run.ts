@@ -242,9 +242,12 @@ export class Check {
       this.#workarounds.push(...workarounds);
       return rest;
     });
-    await this.#step('nat', 'How the NAT behaves', () => measureNat(stand));
-    await this.#step('stun', 'What STUN says', () => checkStun(stand));
-    await this.#step('dns', 'Names (DNS)', () => checkDns(stand));
+    // Each with sockets of its own; most of their time goes into waiting for what a NAT keeps out.
+    await Promise.all([
+      this.#step('nat', 'How the NAT behaves', () => measureNat(stand)),
+      this.#step('stun', 'What STUN says', () => checkStun(stand)),
+      this.#step('dns', 'Names (DNS)', () => checkDns(stand)),
+    ]);
     await this.#step('phones', 'Two phones at once', () => checkPhones(stand));
     // Behind what an ALG may get wrong about several calls at a time.
     const hold = this.#step('hold', 'Calls that last, and are silent', () => {

@@ -65,7 +65,13 @@ export async function tryWorkarounds(
   );
   if (stand.address.includes(':')) add('ipv6', 'IPv6', 'this check went over IPv6 already');
   else if (v6 === undefined) add('ipv6', 'IPv6', 'the reflector has no IPv6 address');
-  else add('ipv6', 'UDP over IPv6 on port 5060', await overIPv6(stand, v6));
+  else {
+    add('ipv6', 'UDP over IPv6 on port 5060', await overIPv6(stand, v6));
+    const [stream] = stand.control.places(
+      ({ address, transport, role }) => address === v6.address && transport === 'tcp' && role === 'sip',
+    );
+    if (stream !== undefined) add('ipv6', 'TCP over IPv6 on port 5060', await overStream(stand, stream, pin));
+  }
   const working = workarounds
     .filter(({ works }) => works === 'yes' || works === 'edited-correctly')
     .map(({ what }) => what);

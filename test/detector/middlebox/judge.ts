@@ -48,7 +48,10 @@ export class Court {
     this.#clerk ??= await Clerk.start(this.lab);
     const report = await this.#clerk.check({
       invitation: this.#invitation,
-      options: { quick: everyMethod !== true, only: step, patience: '150', idle },
+      options: {
+        ...(options.includes('--long') ? { long: true } : { quick: everyMethod !== true }),
+        ...{ only: step, patience: '150', idle },
+      },
     });
     return judged(report);
   }
