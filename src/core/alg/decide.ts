@@ -104,9 +104,12 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
 /** The URIs of a message's Contacts that name this phone. */
 export function contactsOf(message: Message, phone: Address): OwnUri[] {
   const own: OwnUri[] = [];
-  for (const contact of message.contacts) {
-    const uri = contactUri(message, contact);
-    if (uri?.address === phone) own.push(ownUri(message, phone, uri));
+  const { bytes } = message;
+  for (const { uri: span } of message.contacts) {
+    const uri = scanSipUri(bytes, span.start, span.end);
+    if (uri?.address !== phone) continue;
+    const transport = reachedBy(bytes, uri);
+    if (transport !== undefined) own.push({ uri, internal: endpointOf(phone, uri), transport });
   }
   return own;
 }
@@ -127,14 +130,17 @@ export function decideInbound(message: Message, facts: InboundFacts): HeaderEdit
 /** A sip: URI of a Contact that is an address of UDP or TCP; undefined for every other. */
 export function contactUri({ bytes }: Message, contact: NameAddr): SipUri | undefined {
   const uri = scanSipUri(bytes, contact.uri.start, contact.uri.end);
-  if (uri === undefined || uri.rest.start === uri.rest.end) return uri;
+  return uri === undefined || reachedBy(bytes, uri) === undefined ? undefined : uri;
+}
+
+/** How a sip: URI that is a place to be reached is reached; undefined where that is not by UDP or TCP at its own host. */
+function reachedBy(bytes: Uint8Array, uri: SipUri): Transport | undefined {
+  const { start, end } = uri.rest;
+  if (start === end) return 'udp';
   if (uriParameter(bytes, uri, 'maddr') !== undefined) return undefined;
   const transport = uriParameter(bytes, uri, 'transport');
-  if (transport === undefined) return uri;
-  const { start, end } = transport;
-  return equalsIgnoreCase(bytes, start, end, 'udp') || equalsIgnoreCase(bytes, start, end, 'tcp')
-    ? uri
-    : undefined;
+  if (transport === undefined || equalsIgnoreCase(bytes, transport.start, transport.end, 'udp')) return 'udp';
+  return equalsIgnoreCase(bytes, transport.start, transport.end, 'tcp') ? 'tcp' : undefined;
 }
 
 /** The transport that a sip: URI asks for; UDP where it says nothing (RFC 3261 §19.1.2, RFC 3263 §4.1). */

@@ -36,20 +36,9 @@ export interface DialogRow {
 
 export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): DialogRow {
   const media: MediaRow[] = [];
-  for (const id of new Set([...dialog.committed, ...dialog.offered])) {
-    const record = table.byId(id);
-    if (record === undefined) continue;
-    for (const index of record.users.get(dialog.key) ?? [])
-      media.push({
-        internal: record.internal,
-        external: record.external,
-        inner: record.inner,
-        ports: record.ports,
-        index,
-        committed: dialog.committed.has(id),
-        offered: dialog.offered.has(id),
-      });
-  }
+  const { committed, offered } = dialog;
+  for (const id of committed) putMedia(dialog, table, id, true, offered.has(id), media);
+  for (const id of offered) if (!committed.has(id)) putMedia(dialog, table, id, false, true, media);
   return {
     key: dialog.key,
     callId: dialog.callId,
@@ -75,6 +64,21 @@ export function dialogRow(dialog: Dialog, mapping: string, table: MediaTable): D
     media,
     endsAt: dialog.endsAt,
   };
+}
+
+function putMedia(
+  { key }: Dialog,
+  table: MediaTable,
+  id: MappingId,
+  committed: boolean,
+  offered: boolean,
+  rows: MediaRow[],
+): void {
+  const record = table.byId(id);
+  const indexes = record?.users.get(key);
+  if (record === undefined || indexes === undefined) return;
+  const { internal, external, inner, ports } = record;
+  for (const index of indexes) rows.push({ internal, external, inner, ports, index, committed, offered });
 }
 
 export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {

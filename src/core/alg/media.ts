@@ -9,9 +9,9 @@
 import { EndpointMap } from '../nat/endpoint-map.ts';
 import type { PortPool } from '../nat/port-pool.ts';
 import { Tally } from '../nat/tally.ts';
-import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../net/address.ts';
+import { type Address, type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
-import type { Dialog } from './dialogs.ts';
+import type { Dialog, RemoteMedia } from './dialogs.ts';
 import type { MappingId, MediaFlow, MediaMapping, Output } from './io.ts';
 import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
 
@@ -364,25 +364,24 @@ export class MediaTable {
 
   /** What the other sides' descriptions name; before any has come, the signalling peer (RFC 7362 §5). */
   #sourcesOf(record: MediaRecord): Endpoint[] {
-    const sources = new Map<string, Endpoint>();
+    const sources: Endpoint[] = [];
     for (const [key, indexes] of record.users) {
       const dialog = this.#dialog(key);
       if (dialog === undefined || !(this.#relay || this.#mayReceive(dialog))) continue;
-      let named = false;
-      for (const media of [...dialog.remotes.values(), ...(dialog.agreed?.values() ?? [])]) {
-        for (const index of indexes) {
-          for (const one of media[index] ?? []) {
-            named = true;
-            const source = this.#throughHairpin(one);
-            if (sources.size < SOURCES) sources.set(endpointKey(source), source);
-          }
-        }
-      }
+      for (const media of dialog.remotes.values()) this.#putSources(media, indexes, sources);
+      if (dialog.agreed !== undefined)
+        for (const media of dialog.agreed.values()) this.#putSources(media, indexes, sources);
+      if (dialog.remotes.size > 0 || isNamed(dialog.agreed, indexes)) continue;
       // To the signalling peer's SIP port a relay must not send media: port 0 is nowhere.
-      const peer = this.#relay ? { address: dialog.peer.address, port: 0 } : dialog.peer;
-      if (!named && dialog.remotes.size === 0) sources.set(endpointKey(peer), peer);
+      put(sources, this.#relay ? { address: dialog.peer.address, port: 0 } : dialog.peer);
     }
-    return [...sources.values()];
+    return sources;
+  }
+
+  #putSources(media: readonly RemoteMedia[], indexes: ReadonlySet<number>, sources: Endpoint[]): void {
+    for (const index of indexes)
+      for (const one of media[index] ?? [])
+        if (sources.length < SOURCES) put(sources, this.#throughHairpin(one));
   }
 
   /** The phone behind an external endpoint of ours: its packets arrive untranslated (RFC 4787 REQ-9). */
@@ -401,6 +400,22 @@ export class MediaTable {
     });
     return undefined;
   }
+}
+
+/** Whether what was agreed on names anything for one of these media descriptions. */
+function isNamed(
+  agreed: ReadonlyMap<string, readonly RemoteMedia[]> | undefined,
+  indexes: ReadonlySet<number>,
+): boolean {
+  if (agreed === undefined) return false;
+  for (const media of agreed.values())
+    for (const index of indexes) if ((media[index]?.length ?? 0) > 0) return true;
+  return false;
+}
+
+function put(sources: Endpoint[], one: Endpoint): void {
+  for (const known of sources) if (sameEndpoint(known, one)) return;
+  sources.push(one);
 }
 
 export function mappingOf(record: MediaRecord): MediaMapping {
