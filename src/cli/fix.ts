@@ -36,6 +36,7 @@ const OUTCOMES = {
     'The router says that its SIP ALG is off already, and yet SIP is altered: another box on the path does it, or the router does not tell the truth. Nothing was changed.',
   unchanged:
     'With the SIP ALG off it was no better, so everything is as it was: another box on the path does it, perhaps beside this one. `sipalg router off` switches it off whatever the wire says.',
+  interrupted: 'Interrupted before the second check was done, so everything is as it was.',
   undone: 'It was worse with the SIP ALG off, so everything is as it was.',
   switched:
     'The router says that its SIP ALG is off. `sipalg check REFLECTOR` shows whether that is so on the wire.',
@@ -145,10 +146,14 @@ async function judge(
   const known = { handle, ...(before === undefined ? {} : { before }) };
   if (!switching.changed) return { outcome: 'was-off', ...known, change: await trial.keep() };
   if (before === undefined) return { outcome: 'switched', ...known, change: await trial.keep() };
-  tell(
-    `It is off, and not kept yet. The way back, if this is interrupted: sipalg router on ${handle.host} --recipe ${handle.recipe.id}`,
-  );
-  const after = await second();
+  tell('It is off, and not kept yet. Who interrupts this now has it set back.');
+  const interruption = watchInterruption();
+  const after = await Promise.race([second(), interruption.seen]).finally(interruption.release);
+  if (after === 'interrupted') {
+    tell('\nInterrupted, so it is set back');
+    await setBack(trial);
+    return { outcome: 'interrupted', ...known };
+  }
   const seen = { ...known, ...(after === undefined ? {} : { after }) };
   const judgement = compareChecks(before, after);
   if (judgement === 'mended' || judgement === 'better') {
@@ -160,14 +165,26 @@ async function judge(
       ? '\n5. It is worse than before, so it is set back'
       : '\n5. It did not help, so it is set back',
   );
-  const now = await trial.undo();
-  if (now !== switching.before)
-    throw new RouterError(
-      'routers/not-applied',
-      `it was to be set back, and the device says "${now}", not "${switching.before}"`,
-      'the backup says how it was; `sipalg router check` shows what it is',
-    );
+  await setBack(trial);
   return { outcome: judgement === 'worse' ? 'undone' : 'unchanged', ...seen };
+}
+
+async function setBack({ switching, undo }: Trial): Promise<void> {
+  const now = await undo();
+  if (now === switching.before) return;
+  throw new RouterError(
+    'routers/not-applied',
+    `it was to be set back, and the device says "${now}", not "${switching.before}"`,
+    'the backup says how it was; `sipalg router check` shows what it is',
+  );
+}
+
+/** Once: who presses Ctrl-C twice wants out. */
+function watchInterruption(): { readonly seen: Promise<'interrupted'>; readonly release: () => void } {
+  const { promise, resolve } = Promise.withResolvers<'interrupted'>();
+  const end = (): void => resolve('interrupted');
+  process.once('SIGINT', end).once('SIGTERM', end);
+  return { seen: promise, release: () => process.off('SIGINT', end).off('SIGTERM', end) };
 }
 
 /** What a person switches, a person has to set back. */

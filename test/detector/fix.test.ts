@@ -268,6 +268,41 @@ describe('what does not help is not kept', { concurrency: 2 }, () => {
         assert.equal(existsSync(join(keys.directory, file)), false, file);
     });
 
+  test('interrupted before the second look is done', { skip }, async () => {
+    using lab = new BoxLab({ helper: true });
+    using keys = new Keys();
+    await keys.open();
+    await keys.startServer(lab, 'only');
+    const before = lab.box.run('nft', ['list', 'ruleset']);
+    const recipes = wrongRecipe(keys, 'nft add table ip worse', 'nft delete table ip worse');
+    const device = [
+      '--recipes',
+      recipes,
+      '--recipe',
+      'acme-one',
+      '--state-dir',
+      join(keys.directory, 'state'),
+    ];
+    const invitation = await lab.reflector();
+    process.env.SSH_AUTH_SOCK = keys.socket;
+    const child = lab.start(lab.client, ['fix', invitation, ...QUICK, ...device, '--yes']);
+    delete process.env.SSH_AUTH_SOCK;
+    const texts = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name]!.on('data', (chunk: Buffer) => {
+        texts[name] += chunk.toString();
+        if (name === 'stderr' && /4\. Is it gone.*done:/s.test(texts.stderr) && !child.killed) {
+          assert.notEqual(lab.box.run('nft', ['list', 'ruleset']), before);
+          child.kill('SIGINT');
+        }
+      });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    assert.equal(code, 1, texts.stderr);
+    assert.match(texts.stdout, /Interrupted before the second check was done/);
+    assert.equal(lab.box.run('nft', ['list', 'ruleset']), before);
+    assert.equal(existsSync(join(keys.directory, 'off.saved')), false);
+  });
+
   for (const { what, command, outcome, code } of [
     {
       what: 'done, and it helped',
