@@ -34,6 +34,9 @@ export function planText(
     ...valueLines(procedure, kept),
     `Risk: ${procedure.risk.level}. ${procedure.risk.text}`,
     ...(place.includes('telnet') ? ['Telnet carries the password in the clear.'] : []),
+    ...(place.includes('http (')
+      ? ['Where HTTPS does not answer, it goes by HTTP, which whoever is on the way can read.']
+      : []),
     ...recipe.effects.map((effect) => `Side effect: ${effect}`),
     ...(procedure.reboot === 'yes' ? ['It takes effect after a restart, which is left to you.'] : []),
     ...(procedure.firmware === undefined ? [] : [`For ${procedure.firmware}.`]),
