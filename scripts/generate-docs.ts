@@ -122,7 +122,10 @@ function wholeFile(): string {
 function recipePage(): string {
   // A step is the same wherever it stands.
   const repeated = ['off', 'on', 'persist', 'flush'];
-  const shown = recipeFields.filter(({ path }) => !(path.length > 3 && repeated.includes(path[2] ?? '')));
+  const shown = recipeFields.filter(
+    ({ path }) =>
+      !(path.length > 3 && repeated.includes(path[2] ?? '')) && !(path.length > 4 && path[3] === 'requests'),
+  );
   const rows = shown.map(({ path, required, summary, words }) => {
     const name = path.join('.').replaceAll('.[]', '[]');
     // Faults and remedies have pages of their own.

@@ -160,7 +160,7 @@ const procedure = v.strictObject({
       sources: codes,
       requests: list(
         step,
-        'How a program logs in to an HTTP interface: requests, one after another. `{{user}}`, `{{password}}` (in a body as JSON or XML wants it) and what is derived may stand in them.',
+        'How a program logs in to an HTTP interface: requests, one after another, with the fields of a step of `check`. `{{user}}`, `{{password}}` (in a body as JSON or XML wants it) and what is derived may stand in them.',
       ),
       derive: list(
         v.strictObject({
