@@ -36,6 +36,7 @@ export async function checkDns(stand: Stand): Promise<StepResult> {
     ].join('; '),
     observations: done.flatMap(({ observations = [] }) => observations),
     facts: done.flatMap(({ facts = [] }) => facts),
+    addresses: [...getServers(), ...names.flatMap(({ type, values }) => (type === 'A' ? values : []))],
   };
 }
 

@@ -83,7 +83,7 @@ export async function measureNat(stand: Stand): Promise<StepResult> {
     oneAddress: new Set(outside).size === 1 ? 'yes' : 'no',
     carrier: signs.length > 0 ? 'yes' : 'not-checked',
   };
-  return { result: `${mappingText}; ${filteringText}`, facts, natBehaviour: behaviour };
+  return { result: `${mappingText}; ${filteringText}`, facts, natBehaviour: behaviour, addresses: outside };
 }
 
 async function reach(stand: Stand, phone: Phone, place: Place): Promise<Endpoint | undefined> {

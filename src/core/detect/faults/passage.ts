@@ -234,8 +234,9 @@ export const passageFaults = [
     definition:
       'A, SRV or NAPTR answers that come through the box differ from the true ones, or are missing.',
     severity: 3,
-    provoke: 'The same questions through the router and through DNS over HTTPS.',
-    seen: 'The answers differ.',
+    provoke:
+      'A question to a name server outside, and its answer; the same questions to the router’s resolver and to one elsewhere.',
+    seen: 'The octets, or the answers, differ.',
     symptom: 'The phone talks to the wrong server, or has no second one when the first fails.',
     remedies: ['other-resolver', 'replace-router'],
     shownBy: 'behaviour',
