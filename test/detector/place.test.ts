@@ -100,7 +100,8 @@ for (const [what, options, said] of [
     });
     lab.server.run('ip', ['route', 'add', PUBLIC, 'via', BOX_OUTSIDE]);
     await using _ = await startMiniupnpd(lab, [`ext_ip=${PUBLIC}`, ...options]);
-    const { facts, steps } = await check(lab, 'carrier');
+    const { facts, steps, natBehaviour } = await check(lab, 'carrier,nat');
+    assert.equal(natBehaviour?.carrier, 'no');
     const step = steps.find(({ id }) => id === 'carrier');
     assert.match(step?.result ?? '', said);
     assert.ok(

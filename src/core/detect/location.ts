@@ -10,6 +10,7 @@
  */
 import { type Address, isPrivate } from '../net/address.ts';
 import type { Confidence } from './comparison.ts';
+import { isShared } from './nat-behaviour.ts';
 
 /** One message that was to live for so many hops, and what became of it. */
 export interface HopProbe {
@@ -197,10 +198,4 @@ export function carrierSign(routers: readonly Router[]): string | undefined {
   return second === undefined
     ? undefined
     : `The second router on the way has a private address as well (${second.address}): your router may stand behind another one.`;
-}
-
-/** 100.64.0.0/10 (RFC 6598). */
-export function isShared(address: Address): boolean {
-  const [first, second] = address.split('.').map(Number);
-  return first === 100 && second !== undefined && second >= 64 && second < 128;
 }

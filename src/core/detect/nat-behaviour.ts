@@ -62,7 +62,7 @@ export function carrierSigns(inside: Address, outside: readonly Address[]): stri
 }
 
 /** 100.64.0.0/10 (RFC 6598 §7). */
-function isShared(address: Address): boolean {
+export function isShared(address: Address): boolean {
   const [a, b] = address.split('.').map(Number);
   return a === 100 && b !== undefined && b >= 64 && b < 128;
 }

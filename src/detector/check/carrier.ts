@@ -2,7 +2,7 @@
  * Is there a second NAT behind the router's? The router is asked for its external address (UPnP, NAT-PMP, PCP), and that is
  * held against the one that the reflector sees. A router that does not tell leaves the question open.
  */
-import { isShared } from '../../core/detect/location.ts';
+import { isShared } from '../../core/detect/nat-behaviour.ts';
 import { type Address, isPrivate, parseAddress } from '../../core/net/address.ts';
 import { externalAddresses } from '../../routers/identify/external-address.ts';
 import { gatewayAddress } from '../../routers/identify/place.ts';
@@ -14,7 +14,7 @@ const ANSWER_MS = 1_500;
 export async function findCarrier(inside: Address, outside: Address | undefined): Promise<StepResult> {
   if (outside === undefined) throw new NotChecked('the reflector has seen nothing of this machine');
   if (outside.includes(':')) throw new NotChecked('over IPv6 there is none');
-  if (outside === inside) return { result: 'there is no NAT at all' };
+  if (outside === inside) return { result: 'there is no NAT at all', carrier: 'no' };
   const gateway = gatewayAddress();
   if (gateway === undefined) throw new NotChecked('this machine has no default gateway that could be asked');
   const told = (await externalAddresses(gateway, ANSWER_MS)).flatMap(({ address, by }) => {
@@ -33,6 +33,7 @@ export async function findCarrier(inside: Address, outside: Address | undefined)
       result: `no: the external address of the router ${gateway} (by ${own.by}) is the one that the reflector sees`,
       facts: [{ id: 'nat-single', text: 'There is one NAT on the way, that of the router.' }],
       addresses,
+      carrier: 'no',
     };
   const says = `The router ${gateway} says that its external address is ${first.address} (by ${first.by}), and the reflector sees ${outside}`;
   const text = isShared(first.address)
@@ -40,5 +41,7 @@ export async function findCarrier(inside: Address, outside: Address | undefined)
     : isPrivate(first.address)
       ? `${says}: there are two NATs, for the first address is private: another router stands in front of yours.`
       : `${says}: something between the router and the Internet translates once more, or this traffic leaves by another way (a second line, a VPN).`;
-  return { result: 'yes, or another way out', facts: [{ id: 'nat-double', text }], addresses };
+  // A public one may as well be that of a second line.
+  const carrier = isPrivate(first.address) ? 'yes' : 'not-checked';
+  return { result: 'yes, or another way out', facts: [{ id: 'nat-double', text }], addresses, carrier };
 }

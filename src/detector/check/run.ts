@@ -16,6 +16,7 @@ import type { Location } from '../../core/detect/location.ts';
 import { NOT_SIP } from '../../core/detect/losses.ts';
 import type { Passage } from '../../core/detect/passage.ts';
 import { isUnaltered } from '../../core/detect/passage.ts';
+import type { Answer } from '../../core/detect/verdict.ts';
 import { formatEndpoint } from '../../core/net/address.ts';
 import { octetsOf } from '../../core/sip/octets.ts';
 import type { Invitation } from '../control/invitation.ts';
@@ -148,6 +149,7 @@ export class Check {
   readonly #addresses: string[] = [];
   #location: Location | undefined;
   #natBehaviour: NatBehaviour | undefined;
+  #carrier: Answer | undefined;
 
   readonly #pin: string | undefined;
 
@@ -177,7 +179,7 @@ export class Check {
         location: check.#location,
         relays: [...stand.relays],
         answered: new Set(foreign.map(({ request }) => request.id)),
-        natBehaviour: check.#natBehaviour,
+        natBehaviour: check.#nat,
       });
       const routers = check.#location?.routers.map(({ address }) => address) ?? [];
       return { report, passages, addresses: [...routers, ...check.#addresses] };
@@ -185,6 +187,13 @@ export class Check {
       stand.close();
       control.close();
     }
+  }
+
+  /** What the router says of its address is worth more than signs of another NAT. */
+  get #nat(): NatBehaviour | undefined {
+    return this.#natBehaviour === undefined || this.#carrier === undefined
+      ? this.#natBehaviour
+      : { ...this.#natBehaviour, carrier: this.#carrier };
   }
 
   async #sequence(): Promise<void> {
@@ -326,8 +335,17 @@ export class Check {
     try {
       if (only !== undefined && !only.has(id) && id !== 'baseline')
         throw new NotChecked('left out, as was asked for');
-      const { result, observations = [], facts = [], addresses = [], location, natBehaviour } = await work();
+      const {
+        result,
+        observations = [],
+        facts = [],
+        addresses = [],
+        location,
+        natBehaviour,
+        carrier,
+      } = await work();
       this.#natBehaviour ??= natBehaviour;
+      this.#carrier ??= carrier;
       this.#observations.push(...observations);
       this.#facts.push(...facts);
       this.#addresses.push(...addresses);
