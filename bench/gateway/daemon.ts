@@ -48,8 +48,15 @@ export class Daemon {
   readonly #logFile: string;
   readonly #heapFile: string;
   readonly #config: string | undefined;
+  readonly #flags: readonly string[];
 
-  private constructor(network: BenchNetwork, logLevel: 'info' | 'warn', config: string | undefined) {
+  private constructor(
+    network: BenchNetwork,
+    logLevel: 'info' | 'warn',
+    config: string | undefined,
+    flags: readonly string[],
+  ) {
+    this.#flags = flags;
     this.#network = network;
     this.#logLevel = logLevel;
     this.#stateDir = newDirectory('state');
@@ -63,9 +70,14 @@ export class Daemon {
     this.#child = this.#spawn();
   }
 
-  /** `config`: the text of its configuration file. */
-  static async start(network: BenchNetwork, logLevel: 'info' | 'warn', config?: string): Promise<Daemon> {
-    const daemon = new Daemon(network, logLevel, config);
+  /** `config`: the text of its configuration file. `flags`: of Node, besides those that it is installed with. */
+  static async start(
+    network: BenchNetwork,
+    logLevel: 'info' | 'warn',
+    config?: string,
+    flags: readonly string[] = [],
+  ): Promise<Daemon> {
+    const daemon = new Daemon(network, logLevel, config, flags);
     await daemon.#ready(network);
     return daemon;
   }
@@ -101,7 +113,7 @@ export class Daemon {
       [
         // As bin/sipalg calls it.
         ...['--max-semi-space-size=4', '--heap-growing-percent=50'],
-        ...['--import', LIVE_HEAP, bundle()],
+        ...[...this.#flags, '--import', LIVE_HEAP, bundle()],
         ...['gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
         ...['--state-dir', this.#stateDir, '--log-level', this.#logLevel],
         ...(this.#config === undefined ? [] : ['--config', this.#config]),

@@ -33,7 +33,8 @@ labFile('memory', ['sipp'], () => {
     const network = new BenchNetwork(PHONES, 'nat');
     let daemon: Daemon | undefined;
     try {
-      daemon = await Daemon.start(network, 'warn', CONFIG);
+      // Code that does not run for a while would be let go, some MB of it, and hide what is kept.
+      daemon = await Daemon.start(network, 'warn', CONFIG, ['--no-flush-bytecode']);
       const first = await carry(network, CALLS.first);
       const before = await daemon.liveMb();
       const more = await carry(network, CALLS.more);
