@@ -86,6 +86,17 @@ test('a router that writes another address into answers is named, with both', { 
   assert.match(findings[0]!.explanation, /sip\.phones\.test A: here 192\.168\.77\.1, there 203\.0\.113\.20/);
 });
 
+test('other public addresses than the reflector’s resolver has are told, and are no fault', {
+  skip,
+}, async () => {
+  const { verdict, facts } = await check([`--alias=${PROVIDER},198.51.100.20`]);
+  assert.equal(verdict, 'unaltered');
+  assert.match(
+    facts.find(({ id }) => id === 'dns-by-place')?.text ?? '',
+    /here 198\.51\.100\.20, there 203\.0\.113\.20/,
+  );
+});
+
 test('a router that takes over questions to name servers outside is named', { skip }, async () => {
   const lead = `iifname "lan" udp dport 53 dnat to ${BOX_INSIDE}`;
   using lab = new BoxLab({

@@ -10,7 +10,7 @@ import { dnsAnswer, dnsQuestion, isDnsAnswer } from '../../core/detect/dns-messa
 import { evidenceOf } from '../../core/detect/evidence.ts';
 import { faultById } from '../../core/detect/faults.ts';
 import { isUnaltered, type Passage } from '../../core/detect/passage.ts';
-import { isIPv6 } from '../../core/net/address.ts';
+import { isIPv6, isPrivate } from '../../core/net/address.ts';
 import { lookUp, type NameRecords } from '../control/names.ts';
 import type { Place } from '../control/protocol.ts';
 import type { Stand } from './stand.ts';
@@ -110,6 +110,7 @@ async function askDirectly(stand: Stand, place: Place): Promise<StepResult> {
 async function askResolver(names: readonly NameRecords[]): Promise<StepResult> {
   const servers = getServers().join(', ');
   const wrong: string[] = [];
+  const elsewhere: string[] = [];
   let silent = 0;
   await Promise.all(
     names.map(async (truth) => {
@@ -120,26 +121,28 @@ async function askResolver(names: readonly NameRecords[]): Promise<StepResult> {
       if (!differs(found)) return;
       const again = await lookUp(truth.name, truth.type);
       if (!differs(again)) return;
-      wrong.push(
-        `${truth.name} ${truth.type}: here ${again.values.join(', ') || 'nothing'}, there ${truth.values.join(', ')}`,
-      );
+      const text = `${truth.name} ${truth.type}: here ${again.values.join(', ') || 'nothing'}, there ${truth.values.join(', ')}`;
+      (isByPlace(again, truth) ? elsewhere : wrong).push(text);
     }),
   );
   if (silent === names.length) return { result: `the resolver (${servers}) does not answer` };
-  const facts: Fact[] =
-    silent === 0
-      ? []
-      : [
-          {
-            id: 'dns-silent',
-            text: `The resolver (${servers}) did not answer ${silent} of ${names.length} questions.`,
-          },
-        ];
+  const facts: Fact[] = [];
+  if (silent > 0)
+    facts.push({
+      id: 'dns-silent',
+      text: `The resolver (${servers}) did not answer ${silent} of ${names.length} questions.`,
+    });
+  if (elsewhere.length > 0)
+    facts.push({
+      id: 'dns-by-place',
+      text: `Some names have other public addresses here than at the reflector, as large providers have it on purpose: ${elsewhere.join('; ')}.`,
+    });
+  const other = wrong.length + elsewhere.length;
   return {
     result:
-      wrong.length === 0
+      other === 0
         ? `the resolver (${servers}) says of ${names.length} records what the reflector’s says`
-        : `the resolver (${servers}) says something else of ${wrong.length} of ${names.length} records`,
+        : `the resolver (${servers}) says something else of ${other} of ${names.length} records`,
     facts,
     observations:
       wrong.length === 0
@@ -153,6 +156,15 @@ async function askResolver(names: readonly NameRecords[]): Promise<StepResult> {
             },
           ],
   };
+}
+
+/** Other addresses of the Internet: providers answer so by place. A private one, or none at all, is nobody's intention. */
+function isByPlace(here: NameRecords, there: NameRecords): boolean {
+  return (
+    here.type === 'A' &&
+    here.values.length > 0 &&
+    (!here.values.some(isPrivate) || there.values.some(isPrivate))
+  );
 }
 
 function fault(explanation: string): BehaviourObservation {

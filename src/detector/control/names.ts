@@ -18,6 +18,7 @@ const SERVICES = ['_sip._udp', '_sip._tcp', '_sips._tcp'];
 /** Names that SRV records may add. */
 const MOST_TARGETS = 4;
 const MOST_VALUES = 16;
+const MOST_OCTETS = 500;
 const PATIENCE_MS = 3_000;
 
 /** Answers that there is nothing of the kind. Everything else is a failure to answer. */
@@ -28,10 +29,15 @@ export async function lookUp(name: string, type: RecordType): Promise<NameRecord
   const resolver = new dns.Resolver({ timeout: PATIENCE_MS, tries: 2 });
   try {
     const values = await valuesOf(resolver, name, type);
-    return { name, type, values: values.slice(0, MOST_VALUES).sort() };
+    return { name, type, values: values.map(printable).sort().slice(0, MOST_VALUES) };
   } catch (error) {
     return NOTHING.has((error as NodeJS.ErrnoException).code ?? '') ? { name, type, values: [] } : undefined;
   }
+}
+
+/** What a server says may hold anything, and stands in reports. */
+function printable(value: string): string {
+  return value.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, MOST_OCTETS);
 }
 
 async function valuesOf(resolver: dns.Resolver, name: string, type: RecordType): Promise<string[]> {

@@ -63,9 +63,10 @@ const command = v.variant('kind', [
 ]);
 
 const nameRecords = v.strictObject({
-  name: text,
+  name: v.pipe(v.string(), v.regex(/^[\w.-]{1,253}$/)),
   type: v.picklist(recordTypes),
-  values: v.pipe(v.array(text), v.maxLength(16)),
+  // They stand in reports: nothing that steers a terminal.
+  values: v.pipe(v.array(v.pipe(v.string(), v.regex(/^[\x20-\x7e]{1,512}$/))), v.maxLength(16)),
 });
 
 const welcome = v.strictObject({
@@ -78,7 +79,7 @@ const welcome = v.strictObject({
   you: endpoint,
   places: v.pipe(v.array(place), v.maxLength(128)),
   /** What a domain of the operator's has for SIP, as the reflector's resolver tells it. */
-  names: v.pipe(v.array(nameRecords), v.maxLength(32)),
+  names: v.pipe(v.array(nameRecords), v.maxLength(16)),
   /** Longest life of the session in milliseconds. */
   lifetimeMs: time,
 });
