@@ -25,14 +25,15 @@ export function CallsPage() {
     <>
       <Heading note="Every message that crossed, as it came and as it left.">Calls</Heading>
       <Failure error={calls.error} />
-      <div class="tabs" role="tablist" aria-label="What to show">
+      <fieldset class="tabs">
+        <legend class="unseen">What to show</legend>
         {kinds.map(([id, name]) => (
-          <button key={id} type="button" role="tab" aria-selected={kind === id} onClick={() => setKind(id)}>
+          <button key={id} type="button" aria-pressed={kind === id} onClick={() => setKind(id)}>
             {name}
             <span class="number">{(calls.value ?? []).filter((one) => one.kind === id).length}</span>
           </button>
         ))}
-      </div>
+      </fieldset>
       <Card>
         {shown.length === 0 ? (
           <Empty>{calls.value === undefined ? 'Loading…' : 'None is kept at present.'}</Empty>

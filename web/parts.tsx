@@ -1,6 +1,6 @@
 /** What every page is made of. */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
 import { go } from './route.ts';
 
@@ -39,9 +39,15 @@ export function Heading({
   readonly children: ComponentChildren;
   readonly note?: ComponentChildren;
 }) {
+  const place = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${place.current?.textContent ?? ''} – sipalg`;
+  });
   return (
     <header class="heading">
-      <h1 tabIndex={-1}>{children}</h1>
+      <h1 tabIndex={-1} ref={place}>
+        {children}
+      </h1>
       {note === undefined ? null : <p class="muted">{note}</p>}
     </header>
   );

@@ -261,3 +261,26 @@ test('what does not end its request is hung up on', async () => {
   socket.write(`GET /api/v1/overview HTTP/1.1\r\nX: ${'x'.repeat(20_000)}`);
   await closed;
 });
+
+test('where the usual port is taken it is another one, and both gateways have a console', async () => {
+  const gateways = [1, 2].map((n) => {
+    const state = mkdtempSync(join(tmpdir(), 'sipalg-console-'));
+    const args = ['gateway', '--listen', `${HOST}:${16_000 + n}`, '--state-dir', state, '--json'];
+    const program = new Program(
+      'sipalg gateway',
+      spawn(`${root}bin/sipalg`, args, { stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
+    return { program, state };
+  });
+  try {
+    const ready = await Promise.all(gateways.map(({ program }) => program.says(/"msg":"ready"/, 20_000)));
+    const addresses = ready.map((line) => (JSON.parse(line) as { readonly console?: string }).console ?? '');
+    for (const address of addresses) assert.match(address, /^http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{43}$/);
+    assert.notEqual(new URL(addresses[0]!).port, new URL(addresses[1]!).port);
+  } finally {
+    for (const { program, state } of gateways) {
+      await program.stop();
+      rmSync(state, { recursive: true, force: true });
+    }
+  }
+});

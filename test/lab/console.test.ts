@@ -90,6 +90,23 @@ labFile(
             await page.getByText('Both sides heard each other.').waitFor();
           });
 
+          await test('one-way audio is said in words, on the call and on the overview', async () => {
+            const inside = await alice.call(BOB, { talk: false });
+            const outside = await provider.agent.incoming(3_000, 1);
+            await inside.reached('ringing');
+            outside.answer();
+            await outside.reached('confirmed');
+            await inside.media.hear(outside.hertz, 3_000);
+            await look.to('Overview');
+            const words = /One-way audio: the provider sends, but nothing comes from the phone/;
+            await page.getByRole('heading', { name: 'What needs attention' }).waitFor();
+            await page.locator('.attention').getByText(words).waitFor();
+            await page.locator('.attention').getByRole('link', { name: 'Look' }).first().click();
+            await page.locator('.verdict.bad').getByText(words).waitFor();
+            assert.equal(await page.locator('.direction.silent').count(), 1);
+            await inside.hangup();
+          });
+
           await test('header fields full of markup are text', async () => {
             alice.wire
               .request(
@@ -107,7 +124,7 @@ labFile(
               .final(2_000)
               .catch(() => {});
             await look.to('Calls');
-            await page.getByRole('tab', { name: /Other/ }).click();
+            await page.getByRole('button', { name: /^Other/ }).click();
             await page.locator('.call-row').first().click();
             await page.getByText('</div><script>alert(3)</script>').waitFor();
             await page.getByText('<img src=x onerror=alert(1)>').first().waitFor();
