@@ -7,7 +7,7 @@
  * is 5060 (§19.1.2), and stays absent where 5060 is right; a URI with an explicit port is not equal to one without
  * (§19.1.4), so the phone gets back what it wrote, to the octet.
  */
-import { type Address, type Endpoint, formatHost } from '../net/address.ts';
+import { type Address, type Endpoint, formatEndpoint, formatHost } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import type { Span } from '../net/span.ts';
 import type { Edit } from '../sip/edit.ts';
@@ -270,23 +270,30 @@ export function putHostPort(
   rule: RuleId,
   edits: HeaderEdit[],
 ): void {
-  const host = formatHost(to.address);
   const { span, port } = written;
   if (port === undefined) {
-    edits.push({ span, replacement: to.port === SIP_PORT ? host : `${host}:${to.port}`, rule });
+    edits.push({ span, replacement: to.port === SIP_PORT ? formatHost(to.address) : hostPortOf(to), rule });
     return;
   }
   const colon = find(bytes, COLON, written.host.end, span.end);
   const portStart = firstDigit(bytes, colon + 1);
   if (colon === written.host.end && portStart === colon + 1) {
-    edits.push({ span, replacement: `${host}:${to.port}`, rule });
+    edits.push({ span, replacement: hostPortOf(to), rule });
     return;
   }
   // White space and folds around the colon of a sent-by stay where they are.
   edits.push(
-    { span: written.host, replacement: host, rule },
+    { span: written.host, replacement: formatHost(to.address), rule },
     { span: { start: portStart, end: span.end }, replacement: String(to.port), rule },
   );
+}
+
+/** The endpoint written last: Via and Contact of one message name the same one. */
+let lastWritten: { readonly endpoint: Endpoint; readonly text: string } | undefined;
+
+function hostPortOf(to: Endpoint): string {
+  if (lastWritten?.endpoint !== to) lastWritten = { endpoint: to, text: formatEndpoint(to) };
+  return lastWritten.text;
 }
 
 function firstDigit(bytes: Uint8Array, from: number): number {

@@ -48,9 +48,11 @@ export function followSession(
     descriptions.length > 0,
   );
   if (dialog === undefined) {
-    const limit = state.dialogs.limitFor(phone);
-    if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE') && limit)
-      state.event({ kind: 'limit.reached', limit, value: state.dialogs.size, phone });
+    if (message.kind === 'request' && (descriptions.length > 0 || message.method === 'INVITE')) {
+      const limit = state.dialogs.limitFor(phone);
+      if (limit !== undefined)
+        state.event({ kind: 'limit.reached', limit, value: state.dialogs.size, phone });
+    }
     return { edits: [], leave, waitsFor: NOTHING };
   }
   // What is retransmitted after the end belongs to nothing that lives.
