@@ -17,6 +17,8 @@ export interface Binding {
 }
 
 export interface ProviderOptions extends Omit<AgentOptions, 'user' | 'domain'> {
+  /** Who calls from there. Default: gate. */
+  readonly user?: string;
   /** Passwords by user; without them nobody has to prove who he is. */
   readonly passwords?: Readonly<Record<string, string>>;
   /** The longest lifetime that it grants, in seconds. */
@@ -39,7 +41,7 @@ export class Provider {
   static async open(options: ProviderOptions, open: OpenSocket, wire?: Wire): Promise<Provider> {
     return new Provider(
       options,
-      await Agent.open({ ...options, user: 'gate', domain: hostOf(options.address) }, open, wire),
+      await Agent.open({ user: 'gate', ...options, domain: hostOf(options.address) }, open, wire),
     );
   }
 

@@ -46,7 +46,7 @@ export async function namespaceStage(): Promise<Stage> {
         (address, port) => network.socket('phone1', address, port),
       );
       const provider = await Provider.open(
-        { address: addresses.provider, mediaAddress: addresses.media, hertz: PROVIDER_HERTZ },
+        { user: 'bob', address: addresses.provider, mediaAddress: addresses.media, hertz: PROVIDER_HERTZ },
         (address, port) => network.socket('provider', address, port),
       );
       const reflector = await Reflector.open(network);
@@ -93,6 +93,7 @@ export async function loopbackStage(): Promise<Stage> {
   try {
     const provider = await Provider.open(
       {
+        user: 'bob',
         address: loopback(5),
         port: await freePort(loopback(5)),
         mediaAddress: loopback(6),
