@@ -54,7 +54,7 @@ export class Gateway {
     const stateDir = options.stateDir ?? newDirectory('state');
     const args = [
       ...['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'],
-      ...['--console', consoleSocket(stateDir)],
+      ...['--log-level', 'debug', '--console', consoleSocket(stateDir)],
     ];
     if (options.config !== undefined) {
       const file = join(stateDir, 'sipalg.toml');
@@ -74,7 +74,10 @@ export class Gateway {
     const stateDir = newDirectory('state');
     return Gateway.#ready(
       new Gateway(
-        start(SIPALG, ['gateway', '--state-dir', stateDir, '--json', '--console', consoleSocket(stateDir)]),
+        start(SIPALG, [
+          ...['gateway', '--state-dir', stateDir, '--json', '--log-level', 'debug'],
+          ...['--console', consoleSocket(stateDir)],
+        ]),
         stateDir,
       ),
     );

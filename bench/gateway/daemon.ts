@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { newDirectory, noteProcess } from '../../demo/run.ts';
+import { type Endpoint, formatEndpoint } from '../../src/core/net/address.ts';
 import type { StatusReport } from '../../src/gateway/status-report.ts';
 import { askStatus } from '../../src/gateway/status-socket.ts';
 import { LIVE_HEAP_FILE, type LiveHeap } from './live-heap.ts';
@@ -40,45 +41,56 @@ function bundle(): string {
   return file;
 }
 
+export interface DaemonOptions {
+  /** The text of its configuration file. */
+  readonly config?: string;
+  /** It can be asked for its live heap (`liveMb`), which costs it 30 MB of resident size. */
+  readonly liveHeap?: boolean;
+  /** Of Node, besides those that it is installed with. */
+  readonly flags?: readonly string[];
+  /** In explicit mode: where phones reach it. */
+  readonly listen?: Endpoint | undefined;
+}
+
 export class Daemon {
   #child: ChildProcess;
   readonly #network: BenchNetwork;
-  readonly #logLevel: 'info' | 'warn';
+  readonly #nodeArguments: readonly string[];
+  readonly #arguments: readonly string[];
   readonly #stateDir: string;
   readonly #logFile: string;
   readonly #heapFile: string;
-  readonly #config: string | undefined;
-  readonly #flags: readonly string[];
 
   private constructor(
     network: BenchNetwork,
     logLevel: 'info' | 'warn',
-    config: string | undefined,
-    flags: readonly string[],
+    { config, listen, liveHeap = false, flags = [] }: DaemonOptions,
   ) {
-    this.#flags = flags;
     this.#network = network;
-    this.#logLevel = logLevel;
     this.#stateDir = newDirectory('state');
+    this.#nodeArguments = [...flags, ...(liveHeap ? ['--import', LIVE_HEAP] : [])];
+    this.#arguments = [
+      ...(listen === undefined
+        ? ['--internal', 'lan', '--external', 'eth0']
+        : ['--listen', formatEndpoint(listen)]),
+      ...['--json', '--state-dir', this.#stateDir, '--log-level', logLevel],
+      ...(config === undefined ? [] : ['--config', join(this.#stateDir, 'sipalg.toml')]),
+    ];
+    if (config !== undefined) writeFileSync(join(this.#stateDir, 'sipalg.toml'), config);
     this.#logFile = join(this.#stateDir, 'log.json');
     writeFileSync(this.#logFile, '');
     this.#heapFile = join(this.#stateDir, 'live-heap.json');
-    if (config !== undefined) {
-      this.#config = join(this.#stateDir, 'sipalg.toml');
-      writeFileSync(this.#config, config);
-    }
     this.#child = this.#spawn();
   }
 
-  /** `config`: the text of its configuration file. `flags`: of Node, besides those that it is installed with. */
   static async start(
     network: BenchNetwork,
     logLevel: 'info' | 'warn',
-    config?: string,
-    flags: readonly string[] = [],
+    options: DaemonOptions = {},
   ): Promise<Daemon> {
-    const daemon = new Daemon(network, logLevel, config, flags);
-    await daemon.#ready(network);
+    const daemon = new Daemon(network, logLevel, options);
+    if (options.listen === undefined) await daemon.#ready(network);
+    else await daemon.#answers();
     return daemon;
   }
 
@@ -92,6 +104,11 @@ export class Daemon {
   /** Starts it again on the state that is there; until it answers. */
   async startAgain(): Promise<void> {
     this.#child = this.#spawn();
+    await this.#answers();
+  }
+
+  /** Until it says what it does. */
+  async #answers(): Promise<void> {
     const deadline = performance.now() + READY_MS;
     while ((await this.status()) === undefined) {
       if (performance.now() > deadline || this.#child.exitCode !== null)
@@ -113,10 +130,7 @@ export class Daemon {
       [
         // As bin/sipalg calls it.
         ...['--max-semi-space-size=4', '--heap-growing-percent=50'],
-        ...[...this.#flags, '--import', LIVE_HEAP, bundle()],
-        ...['gateway', '--internal', 'lan', '--external', 'eth0', '--json'],
-        ...['--state-dir', this.#stateDir, '--log-level', this.#logLevel],
-        ...(this.#config === undefined ? [] : ['--config', this.#config]),
+        ...[...this.#nodeArguments, bundle(), 'gateway', ...this.#arguments],
       ],
       { stdio: ['ignore', log, log], env: { ...process.env, [LIVE_HEAP_FILE]: this.#heapFile } },
     );

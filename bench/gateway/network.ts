@@ -20,7 +20,7 @@ export const SILENT = '198.51.100.9';
 /** A second provider, for calls that are held while others are measured. */
 export const SPARE = '198.51.100.7';
 export const EXTERNAL = '203.0.113.1';
-const ROUTER = '192.168.0.1';
+export const ROUTER = '192.168.0.1';
 const NEIGHBOUR = '192.168.0.2';
 const PHONES_PER_BLOCK = 250;
 

@@ -1,14 +1,23 @@
 /** The results as a table for people. */
 
+import type { CallStep, MessageRound } from './against.ts';
 import { median } from './machine.ts';
 import type { FloodResult, MediaResult, PacedResult } from './media.ts';
 import type { MemoryRow } from './memory.ts';
+import type { PeerName } from './peers.ts';
+import type { PhonesResult } from './phones.ts';
 import type { CapacityResult, FixedResult, GrowthRow, Variant } from './signalling.ts';
 import { JUDGED_MINUTES, type SoakResult } from './soak.ts';
 
 export interface Results {
   readonly facts: Readonly<Record<string, string | number>>;
   readonly rounds: number;
+  readonly messages: MessageRound[];
+  readonly calls: CallStep[];
+  /** Empty, or one. */
+  readonly phones: PhonesResult[];
+  /** Why a peer was not measured. */
+  readonly missing: Partial<Record<PeerName, string>>;
   readonly fixed: Partial<Record<Variant, { register: FixedResult; call: FixedResult }[]>>;
   readonly capacity: Partial<Record<Variant, CapacityResult>>;
   readonly growth: GrowthRow[];
@@ -21,6 +30,7 @@ export interface Results {
 export function render(results: Results): string {
   return [
     ...Object.entries(results.facts).map(([name, value]) => `${name.padEnd(18)} ${value}`),
+    ...comparisonTables(results),
     ...fixedTable(results),
     ...capacityTable(results),
     ...growthTable(results),
@@ -29,6 +39,57 @@ export function render(results: Results): string {
     ...results.soak.flatMap(soakTable),
     '',
   ].join('\n');
+}
+
+/** In short; the page has all of it. */
+function comparisonTables({ messages, calls }: Results): string[] {
+  const groups = new Map<string, MessageRound[]>();
+  for (const one of messages) {
+    const key = `${one.kind} ${one.rate}/s ${one.peer}`;
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  const each = (all: readonly MessageRound[], pick: (one: MessageRound) => number): number =>
+    median(all.map(pick));
+  return [
+    ...(messages.length === 0
+      ? []
+      : titled('Bare messages: medians', [
+          ['', 'process µs/msg', 'machine µs/msg', 'p50 ms', 'p99 ms', 'unanswered'],
+          ...[...groups].map(([key, all]) => [
+            key,
+            number(
+              each(all, (one) => one.processUs),
+              1,
+            ),
+            number(
+              each(all, (one) => one.machineUs),
+              1,
+            ),
+            number(
+              each(all, (one) => one.load.p50Ms),
+              2,
+            ),
+            number(
+              each(all, (one) => one.load.p99Ms),
+              2,
+            ),
+            number(all.reduce((sum, one) => sum + one.load.requests - one.load.answered, 0)),
+          ]),
+        ])),
+    ...(calls.length === 0
+      ? []
+      : titled('Complete calls', [
+          ['', 'reached', 'failed', 'sent again', 'process µs/msg', 'resident MB'],
+          ...calls.map((one) => [
+            `${one.peer} ${one.rate}/s`,
+            number(one.achieved),
+            number(one.load.failed),
+            number(one.load.retransmissions),
+            number(one.processUs),
+            number(one.residentMb),
+          ]),
+        ])),
+  ];
 }
 
 function fixedTable({ fixed, rounds }: Results): string[] {

@@ -1,11 +1,14 @@
 /**
- * Measures the gateway against plain NAT and against the kernel's own SIP helper, in network namespaces, with real sockets.
+ * Measures the gateway against its peers, in network namespaces, with real sockets: `npm run bench`.
  *
- *     node bench/gateway/run.ts [--rounds 3] [--only signalling,capacity,growth,media,memory,soak] [--minutes N] [--json FILE]
+ *     node bench/gateway/run.ts [--quick] [--rounds 3] [--only SECTION,…] [--peers NAME,…] [--siproxd PATH] [--json FILE]
+ *         [--page]
  *
- * Needs root, SIPp, tcpdump, and the bundle (`npm run build`). About fifteen minutes; `soak`, which
- * is not among the defaults, takes `--minutes` (20) more. Variants take turns within a round, so that a
- * busy machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
+ * Needs root, SIPp, tcpdump, and for the peers a C compiler, Kamailio and rtpengine; what is missing is left out and said.
+ * By default: messages, calls, phones and media, about twelve minutes; `--quick` takes three. `--page` writes
+ * docs/performance.json and docs/performance.md. The other sections look at one thing closely: signalling (delay in the router),
+ * capacity, growth, memory, and soak (`--minutes`, 20 by default). Peers take turns within a round, so that a busy
+ * machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -13,14 +16,24 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { removeStaleDirectories } from '../../demo/run.ts';
+import { measureCalls, measureMessages } from './against.ts';
+import { KINDS, type Kind } from './bare.ts';
 import { facts, median } from './machine.ts';
 import { measureMedia } from './media.ts';
 import { measureMemory } from './memory.ts';
+import { page, ratios } from './page.ts';
+import { PEERS, type PeerName, peerObstacle } from './peers.ts';
+import { measurePhones } from './phones.ts';
 import { type Results, render } from './report.ts';
 import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signalling.ts';
 import { measureSoak } from './soak.ts';
 
-const SECTIONS = ['signalling', 'capacity', 'growth', 'media', 'memory', 'soak'] as const;
+const DEFAULT_SECTIONS = ['messages', 'calls', 'phones', 'media'] as const;
+const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memory', 'soak'] as const;
+/** Messages a second; the lower one only for OPTIONS. */
+const MESSAGE_RATES = { low: 3_000, high: 9_000 };
+const CALL_RATES = [50, 100, 200, 300, 400, 600, 800, 1000, 1200, 1500, 2000];
+const QUICK_CALL_RATES = [50, 200, 600, 1000];
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
 const FLOWS = [0, 5_000, 20_000];
 const HELD = [500, 2_000];
@@ -29,15 +42,20 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
-    only: { type: 'string', default: SECTIONS.filter((section) => section !== 'soak').join(',') },
+    quick: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    only: { type: 'string' },
+    peers: { type: 'string' },
+    siproxd: { type: 'string' },
+    page: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '20' },
     json: { type: 'string' },
   },
 });
-const rounds = Number(values.rounds);
+const { quick } = values;
+const rounds = Number(values.rounds ?? (quick ? 1 : 3));
 const minutes = Number(values.minutes);
-const wanted = new Set(values.only.split(','));
+const wanted = new Set(values.only?.split(',') ?? (quick ? ['messages', 'calls'] : DEFAULT_SECTIONS));
 for (const name of wanted)
   if (!SECTIONS.some((section) => section === name) || !(rounds >= 1) || !(minutes >= 1)) {
     process.stderr.write(
@@ -59,6 +77,10 @@ execFileSync(process.execPath, [`${ROOT}scripts/build.ts`, '--if-stale'], { stdi
 const results: Results = {
   facts: facts(ROOT),
   rounds,
+  messages: [],
+  calls: [],
+  phones: [],
+  missing: {},
   fixed: {},
   capacity: {},
   growth: [],
@@ -67,7 +89,32 @@ const results: Results = {
   soak: [],
 };
 
+const peerOptions = { siproxd: values.siproxd };
+const named = values.peers?.split(',');
+for (const name of named ?? [])
+  if (!PEERS.some((peer) => peer === name)) {
+    process.stderr.write(`--peers takes ${PEERS.join(', ')}\n`);
+    process.exit(2);
+  }
+const peers = PEERS.filter((name) => {
+  if (named !== undefined && !named.includes(name)) return false;
+  const missing = peerObstacle(name, peerOptions);
+  if (missing !== undefined) results.missing[name] = missing;
+  return missing === undefined;
+});
+for (const [name, why] of Object.entries(results.missing)) progress(`without ${name}: ${why}`);
+
 for (let round = 1; round <= rounds; round++) {
+  if (wanted.has('messages'))
+    for (const name of peers) {
+      progress(`messages, round ${round} of ${rounds}: ${name}`);
+      const seconds = quick ? 1.5 : 2.5;
+      const { low, high } = MESSAGE_RATES;
+      const ratesOf = (kind: Kind): number[] => (kind === 'OPTIONS' && !quick ? [low, high] : [high]);
+      await attempt(name, async () =>
+        results.messages.push(...(await measureMessages(name, ratesOf, KINDS, seconds, peerOptions))),
+      );
+    }
   if (wanted.has('signalling'))
     for (const variant of VARIANTS) {
       progress(`signalling, round ${round}: ${variant}`);
@@ -81,6 +128,20 @@ for (let round = 1; round <= rounds; round++) {
       progress(`media, round ${round}: ${variant}`);
       results.media[variant].push(await measureMedia(variant));
     }
+  save();
+}
+if (wanted.has('calls'))
+  for (const name of peers) {
+    progress(`calls: ${name}`);
+    const rates = quick ? QUICK_CALL_RATES : CALL_RATES;
+    await attempt(name, async () =>
+      results.calls.push(...(await measureCalls(name, rates, quick ? 3 : 4, peerOptions))),
+    );
+    save();
+  }
+if (wanted.has('phones')) {
+  progress('phones');
+  results.phones.push(await measurePhones((text) => progress(`  ${text}`)));
   save();
 }
 if (wanted.has('capacity'))
@@ -104,14 +165,35 @@ if (wanted.has('soak')) {
 }
 
 save();
+if (values.page) {
+  writeFileSync(
+    `${ROOT}docs/performance.json`,
+    `${JSON.stringify({ ...results, ratios: ratios(results) }, null, 1)}\n`,
+  );
+  writeFileSync(`${ROOT}docs/performance.md`, page(results));
+}
 process.stdout.write(render(results));
 // What a soak promises is a verdict, not a figure.
 if (results.soak.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
 
+/** A peer that cannot be run leaves the others their figures. */
+async function attempt(name: PeerName, measure: () => Promise<unknown>): Promise<void> {
+  try {
+    await measure();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    results.missing[name] = text.split('\n', 1)[0]!;
+    progress(`  ${name} could not be measured: ${text}`);
+  }
+}
+
 /** Also between the sections: a long run that breaks off has measured something. */
 function save(): void {
   if (values.json !== undefined)
-    writeFileSync(values.json, `${JSON.stringify({ ...results, summary: summary() }, null, 2)}\n`);
+    writeFileSync(
+      values.json,
+      `${JSON.stringify({ ...results, ratios: ratios(results), summary: summary() }, null, 2)}\n`,
+    );
 }
 
 /** The ratios that a claim may be made of. */

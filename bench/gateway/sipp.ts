@@ -26,6 +26,8 @@ export interface LoadOptions {
   readonly firstPhone?: number;
   /** The provider's address. Default: the one of the network. */
   readonly server?: string;
+  /** Where the phones send to, as ADDRESS:PORT. Default: the provider. */
+  readonly target?: string;
   /** The external address may change while a call is up; then the offer is not looked at. */
   readonly renumbered?: boolean;
   /** Whether the offer has to be translated. */
@@ -98,7 +100,7 @@ export class Load {
     ]);
     await sleep(300);
     const uac = new Side(network.phones, 'uac', directory, [
-      `${server}:5060`,
+      options.target ?? `${server}:5060`,
       ...['-sf', join(SCENARIOS, options.kind === 'call' ? 'caller.xml' : 'register.xml')],
       ...['-t', 'ui', '-inf', users, '-ip_field', '0', '-i', phoneAddress(firstPhone), '-p', '5060'],
       ...['-m', String(calls), '-r', String(rate), '-l', String(calls), '-d', String(holdMs)],

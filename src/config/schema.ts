@@ -261,7 +261,7 @@ export const configSchema = v.object({
   log: table({
     level: key(v.picklist(['error', 'warn', 'info', 'debug']), 'info', {
       summary:
-        'How much is logged: info tells every message that was translated, debug also every message that passed untouched.',
+        'How much is logged: info tells of calls, registrations and mappings, and of what had to be left alone in a message; debug also of every message, what was changed in it and why.',
       example: 'level = "info"',
       option: '--log-level LEVEL',
     }),

@@ -338,7 +338,8 @@ class Gateway {
 
   #armTimer(): void {
     const at = this.#engine.nextTimeoutMs ?? Number.POSITIVE_INFINITY;
-    if (at === this.#timerAt && this.#timer !== undefined) return;
+    // One that comes too early finds nothing due, and is cheaper than one set anew with every message.
+    if (this.#timer !== undefined && at >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#timerAt = at;

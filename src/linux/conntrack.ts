@@ -306,12 +306,17 @@ export class Conntrack {
     return entries;
   }
 
-  /** The same, one by one. `seen` must not ask this table for anything: its answers would come among the entries. */
-  each(seen: (entry: ConntrackEntry) => void, filter: ConntrackFilter = {}): void {
+  /** The same, one by one. `among`: a walk of one family costs as much as of the
+   * other. `seen` must not ask this table for anything: its answers would come among the entries. */
+  each(
+    seen: (entry: ConntrackEntry) => void,
+    filter: ConntrackFilter = {},
+    among: Iterable<Family> = FAMILIES,
+  ): void {
     const named = [filter.original, filter.reply]
       .flatMap((tuple) => [tuple?.sourceAddress, tuple?.destinationAddress])
       .find((address) => address !== undefined);
-    const families = named === undefined ? FAMILIES : [familyOf(named)];
+    const families = named === undefined ? among : [familyOf(named)];
     for (const family of families) this.#eachOf(family, seen, filter);
   }
 

@@ -13,7 +13,7 @@ const IOVEC_SIZE = 16;
 const NAME_SIZE = 32;
 
 export class DatagramArena {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly view: DataView;
   readonly #address: bigint;
   readonly #vectors: number;
@@ -32,7 +32,7 @@ export class DatagramArena {
     this.#data = this.#controls + count * controlSize;
     this.#dataSize = dataSize;
     const { bytes, view, address } = sys.allocate(this.#data + count * dataSize);
-    this.bytes = bytes;
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = view;
     this.#address = address;
     for (let i = 0; i < count; i++) {

@@ -139,7 +139,12 @@ export class ElementStore {
   }
 
   #wantedBy(owner: string): WantedElement[] {
-    return (this.#owners.get(owner) ?? []).flatMap((id) => this.#rows.get(id)?.owners.get(owner) ?? []);
+    const wanted: WantedElement[] = [];
+    for (const id of this.#owners.get(owner) ?? []) {
+      const element = this.#rows.get(id)?.owners.get(owner);
+      if (element !== undefined) wanted.push(element);
+    }
+    return wanted;
   }
 
   #note(owner: string, wanted: readonly WantedElement[]): void {

@@ -7,15 +7,13 @@
  */
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import { type Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
+import { FAMILIES, type Family, familyOf } from './family.ts';
 
 /** Whether a flow has to go. */
 export type FlowJudgement = (entry: ConntrackEntry) => boolean;
 
-/** From the first request to the walk; so a hole is shut well within a second. */
-const DELAY_MS = 200;
-/** On a large table walks rest this many times as long as they take, but never so long that a hole is open for a second. */
-const REST = 20;
-const MAX_DELAY_MS = 450;
+/** From the first request to the walk: as long as a hole is surely shut within a second, because a walk costs its time however few ask. */
+const DELAY_MS = 450;
 /** A list that is this new is new enough for somebody who opens something. */
 const RECENT_MS = 1_000;
 
@@ -27,9 +25,10 @@ export class FlowSweep {
   readonly #byPlace = new Map<string, Map<string, FlowJudgement>>();
   /** Our endpoints that are closed: a set, because thousands may close at once. */
   readonly #closed = new Set<string>();
+  /** Of all that is looked for. */
+  readonly #families = new Set<Family>();
   #timer: NodeJS.Timeout | undefined;
   #forgetting: NodeJS.Timeout | undefined;
-  #delayMs = DELAY_MS;
   #recent: readonly ConntrackEntry[] = [];
   #recentAtMs = Number.NEGATIVE_INFINITY;
   /** The recent list by each end of its entries; made when it is asked for. */
@@ -43,12 +42,14 @@ export class FlowSweep {
   /** Removes what the judgement says, soon. A later one of the same owner takes its place. */
   later(owner: string, judge: FlowJudgement): void {
     this.#judgements.set(owner, judge);
+    for (const family of FAMILIES) this.#families.add(family);
     this.#arm();
   }
 
   /** The same of flows that have one of these ends, in either direction: so that thousands who ask cost no more than one. */
   laterOf(owner: string, ends: readonly Endpoint[], judge: FlowJudgement): void {
     for (const end of ends) {
+      this.#families.add(familyOf(end.address));
       const key = endpointKey(end);
       const judges = this.#byPlace.get(key);
       if (judges === undefined) this.#byPlace.set(key, new Map([[owner, judge]]));
@@ -60,6 +61,7 @@ export class FlowSweep {
   /** Removes the flows of an endpoint of ours that is closed, started from either end, soon. */
   laterAt(closed: Endpoint): void {
     this.#closed.add(endpointKey(closed));
+    this.#families.add(familyOf(closed.address));
     this.#arm();
   }
 
@@ -70,7 +72,7 @@ export class FlowSweep {
       } catch (error) {
         this.#fault(error);
       }
-    }, this.#delayMs);
+    }, DELAY_MS);
   }
 
   /** Removes what has been asked for so far, now. */
@@ -81,6 +83,8 @@ export class FlowSweep {
     const judgements = [...this.#judgements.values()];
     const byPlace = new Map(this.#byPlace);
     const closed = new Set(this.#closed);
+    const families = [...this.#families];
+    this.#families.clear();
     this.#judgements.clear();
     this.#byPlace.clear();
     this.#closed.clear();
@@ -94,15 +98,16 @@ export class FlowSweep {
           for (const judge of byPlace.get(place)?.values() ?? []) if (judge(entry)) return true;
       return judgements.some((judge) => judge(entry));
     };
-    const before = performance.now();
     const condemned: ConntrackEntry[] = [];
     // Nothing else of the walk is kept: with some walks a second, what is kept for a moment is most of what Node has to collect.
-    this.#conntrack.each((entry) => {
-      if (isGone(entry)) condemned.push(entry);
-    });
+    this.#conntrack.each(
+      (entry) => {
+        if (isGone(entry)) condemned.push(entry);
+      },
+      {},
+      families,
+    );
     this.#conntrack.carryOut(condemned.map((entry) => ({ kind: 'remove', entry })));
-    const tookMs = performance.now() - before;
-    this.#delayMs = Math.min(Math.max(DELAY_MS, tookMs * REST), MAX_DELAY_MS);
   }
 
   /**

@@ -27,6 +27,10 @@ import { isFree } from './udp-socket.ts';
 export const MEDIA_TIMEOUT_MS = 3_600_000;
 const MAX_PORTS = 16;
 const MAX_SOURCES = 32;
+/** A port that no program held so short a time ago is not looked at again: calls take the same ports in turn. */
+const FREE_MS = 30_000;
+/** Ports that are remembered to be free. */
+const MAX_FREE = 8_192;
 /** How often is looked whether media passes. */
 const MEDIA_LOOK_MS = 30_000;
 
@@ -41,6 +45,8 @@ export class KernelMedia {
   /** Those whose external address is not there. */
   readonly #resting = new Set<MappingId>();
   #present: ReadonlySet<Address> | undefined;
+  /** External ports that no program of this machine held, and when that was. */
+  readonly #free = new Map<string, number>();
 
   constructor(store: ElementStore, flows: FlowChanges, sweep: FlowSweep) {
     this.#store = store;
@@ -82,11 +88,21 @@ export class KernelMedia {
     if (mapping.ports > MAX_PORTS) return `${mapping.ports} ports in one mapping, ${MAX_PORTS} are allowed`;
     for (let k = 0; k < mapping.ports; k++) {
       const local = shift(mapping.external, k);
-      if (!isRouted({ ...mapping, internal }) && !isFree(local))
+      if (!isRouted({ ...mapping, internal }) && !this.#isFree(local))
         return `a program on this machine holds UDP ${local.address}:${local.port}`;
     }
     this.#set({ ...mapping, internal });
     return undefined;
+  }
+
+  #isFree(local: Endpoint): boolean {
+    const key = endpointKey(local);
+    const now = performance.now();
+    if (now - (this.#free.get(key) ?? Number.NEGATIVE_INFINITY) < FREE_MS) return true;
+    if (!isFree(local)) return false;
+    if (this.#free.size >= MAX_FREE) this.#free.clear();
+    this.#free.set(key, now);
+    return true;
   }
 
   update(mapping: MediaMapping): void {
@@ -256,25 +272,29 @@ function isRouted({ internal, external }: InternalMapping): boolean {
 function elements(mapping: InternalMapping): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
   const { address } = mapping.external;
-  return ports(mapping).flatMap((k) => {
+  const routed = isRouted(mapping);
+  const sources = sourcesOf(mapping);
+  const wanted: WantedElement[] = [];
+  for (let k = 0; k < mapping.ports; k++) {
     const external = shift(mapping.external, k);
     const inner = endpointElement(shift(mapping.internal, k));
+    if (!routed) {
+      const value = endpointElement(external);
+      wanted.push({ set: named(SETS.mediaOut, address), key: inner, value, timeoutMs });
+      wanted.push({ set: named(SETS.mediaInternal, address), key: inner, timeoutMs });
+    }
     // For ever, because to renew it would begin its count anew.
-    const counts =
-      k > 0 ? [] : [SETS.mediaFrom, SETS.mediaTo].map((set) => ({ set: named(set, address), key: inner }));
-    const sources = sourcesOf(mapping).map((source) => sourceElement(source, external));
-    if (isRouted(mapping))
-      return [
-        ...counts,
-        ...sources.map((key) => ({ set: named(SETS.routedMedia, address), key, timeoutMs })),
-      ];
-    return [
-      { set: named(SETS.mediaOut, address), key: inner, value: endpointElement(external), timeoutMs },
-      { set: named(SETS.mediaInternal, address), key: inner, timeoutMs },
-      ...counts,
-      ...sources.map((key) => ({ set: named(SETS.mediaIn, address), key, value: inner, timeoutMs })),
-    ];
-  });
+    if (k === 0) {
+      wanted.push({ set: named(SETS.mediaFrom, address), key: inner });
+      wanted.push({ set: named(SETS.mediaTo, address), key: inner });
+    }
+    for (const source of sources) {
+      const key = sourceElement(source, external);
+      if (routed) wanted.push({ set: named(SETS.routedMedia, address), key, timeoutMs });
+      else wanted.push({ set: named(SETS.mediaIn, address), key, value: inner, timeoutMs });
+    }
+  }
+  return wanted;
 }
 
 /** Whether a flow is one of the mapping: made from outside to it, or made by the phone and leaving by it. */

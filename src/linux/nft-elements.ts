@@ -60,23 +60,23 @@ export interface ElementChange {
 
 /** `ipv4_addr . inet_service`, or the same of IPv6. */
 export function endpointElement(e: Endpoint): Uint8Array {
-  return concatenation([octetsOf(e.address)], e.port);
+  return concatenation(octetsOf(e.address), NONE, e.port);
 }
 
 /** `ipv4_addr . ipv4_addr . inet_service`, or the same of IPv6. */
 export function sourceElement(source: Address, e: Endpoint): Uint8Array {
-  return concatenation([octetsOf(source), octetsOf(e.address)], e.port);
+  return concatenation(octetsOf(source), octetsOf(e.address), e.port);
 }
 
-function concatenation(addresses: readonly Uint8Array[], port: number): Uint8Array {
-  const length = addresses.reduce((sum, octets) => sum + octets.length, 0);
-  const bytes = new Uint8Array(length + 4);
-  let at = 0;
-  for (const octets of addresses) {
-    bytes.set(octets, at);
-    at += octets.length;
-  }
-  new DataView(bytes.buffer).setUint16(at, port);
+const NONE = new Uint8Array(0);
+
+function concatenation(first: Uint8Array, second: Uint8Array, port: number): Uint8Array {
+  const at = first.length + second.length;
+  const bytes = new Uint8Array(at + 4);
+  bytes.set(first);
+  if (second.length > 0) bytes.set(second, first.length);
+  bytes[at] = port >> 8;
+  bytes[at + 1] = port & 255;
   return bytes;
 }
 

@@ -252,7 +252,7 @@ class Plane implements LinuxPlane {
       const opening = answered.find(([one]) => one === owner)?.[1];
       if (opening === undefined) this.#tell('linux.elements', error);
       const id = Number(owner.split(' ')[1]);
-      if (opening === undefined && owner.startsWith('signalling')) this.#udp.refused(id);
+      if (opening === undefined && owner.startsWith('signalling')) this.#udp.lost(id);
     }
     for (const [owner, { id, kind }] of answered) {
       const error = refused.get(owner);
@@ -430,6 +430,7 @@ class Plane implements LinuxPlane {
     const { media, sweep } = this.#running();
     // Also where none is gone any more: what an address that is back has now, must not go.
     sweep.later('gone addresses', isFlowAt(...this.#udp.without(present)));
+    this.#udp.lostWithout(present);
     this.#attempt('linux.media', () => media.follow(present));
     this.#handler.externalAddresses([...present]);
   }

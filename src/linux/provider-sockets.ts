@@ -2,7 +2,8 @@
  * The sockets with which we are the providers: a wildcard socket of each family for the first packet to a provider not met
  * before, and one transparent socket for each provider endpoint, bound to its own address and port.
  */
-import { type Endpoint, endpointKey } from '../core/net/address.ts';
+import { EndpointMap } from '../core/nat/endpoint-map.ts';
+import type { Endpoint } from '../core/net/address.ts';
 
 import { type Family, familyOf, IPV4 } from './family.ts';
 import type { Overload } from './overload.ts';
@@ -28,12 +29,20 @@ export interface ProviderSocketsHandler {
   fault(code: string, error: unknown): void;
 }
 
+interface ProviderSocket {
+  readonly local: Endpoint;
+  readonly socket: UdpSocket;
+  /** Grows with every use. */
+  used: number;
+}
+
 export class ProviderSockets {
   readonly #options: ProviderSocketsOptions;
   readonly #handler: ProviderSocketsHandler;
   readonly #wildcards = new Map<Family, UdpSocket>();
-  /** What was used last stands last. */
-  readonly #sockets = new Map<string, UdpSocket>();
+  readonly #sockets = new Set<ProviderSocket>();
+  readonly #byEndpoint = new EndpointMap<ProviderSocket>();
+  #uses = 0;
 
   constructor(options: ProviderSocketsOptions, handler: ProviderSocketsHandler) {
     this.#options = options;
@@ -68,27 +77,23 @@ export class ProviderSockets {
   }
 
   close(): void {
-    for (const socket of [...this.#sockets.values(), ...this.#wildcards.values()]) socket.close();
+    for (const socket of [...[...this.#sockets].map(({ socket: one }) => one), ...this.#wildcards.values()])
+      socket.close();
+    for (const one of this.#sockets) this.#byEndpoint.delete(one.local.address, one.local.port);
     this.#sockets.clear();
     this.#wildcards.clear();
   }
 
   /** The socket of a provider endpoint, a new one where there is none; undefined where none can be had. */
   at(local: Endpoint): UdpSocket | undefined {
-    const key = endpointKey(local);
-    const known = this.#sockets.get(key);
+    const known = this.#byEndpoint.get(local);
     if (known !== undefined) {
-      this.#sockets.delete(key);
-      this.#sockets.set(key, known);
-      return known;
+      known.used = ++this.#uses;
+      return known.socket;
     }
     if (this.#wildcards.size === 0) return undefined;
-    const limit = this.#options.maxProviderSockets ?? DEFAULT_PROVIDER_SOCKETS;
-    for (const [oldKey, old] of this.#sockets) {
-      if (this.#sockets.size < limit) break;
-      this.#sockets.delete(oldKey);
-      old.close();
-    }
+    const limit = Math.max(1, this.#options.maxProviderSockets ?? DEFAULT_PROVIDER_SOCKETS);
+    while (this.#sockets.size >= limit) this.#closeOldest();
     try {
       const socket: UdpSocket = new UdpSocket(
         {
@@ -99,19 +104,29 @@ export class ProviderSockets {
         },
         {
           datagram: (bytes, remote) => {
-            this.#sockets.delete(key);
-            this.#sockets.set(key, socket);
+            one.used = ++this.#uses;
             this.#handler.packet(bytes, remote, local);
           },
           fault: (error) => this.#handler.fault('linux.receive', error),
         },
       );
-      this.#sockets.set(key, socket);
+      const one: ProviderSocket = { local, socket, used: ++this.#uses };
+      this.#sockets.add(one);
+      this.#byEndpoint.set(local.address, local.port, one);
       return socket;
     } catch (error) {
       this.#handler.fault('linux.provider-socket', error);
       return undefined;
     }
+  }
+
+  #closeOldest(): void {
+    let oldest: ProviderSocket | undefined;
+    for (const one of this.#sockets) if (oldest === undefined || one.used < oldest.used) oldest = one;
+    if (oldest === undefined) return;
+    this.#sockets.delete(oldest);
+    this.#byEndpoint.delete(oldest.local.address, oldest.local.port);
+    oldest.socket.close();
   }
 
   #openWildcard(family: Family): UdpSocket {

@@ -3,6 +3,7 @@
  * The phone that is routed without NAT has a mapping too, and no socket: its packets pass by us.
  */
 import type { MappingId, SignallingCommand } from '../core/alg/io.ts';
+import { EndpointMap } from '../core/nat/endpoint-map.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
 import type { Transport } from '../core/net/flow.ts';
 import { signallingOwner as owner, type WantedElement } from './element-store.ts';
@@ -46,7 +47,8 @@ const RENEW_BEFORE_MS = 10_000;
 export class UdpSignalling {
   readonly #options: UdpSignallingOptions;
   readonly #mappings = new Map<MappingId, Mapping>();
-  readonly #sockets = new Map<string, UdpSocket>();
+  readonly #sockets = new EndpointMap<UdpSocket>();
+  #size = 0;
   /** Those of which the kernel's time is shorter than what the engine wants. */
   readonly #owed = new Set<MappingId>();
 
@@ -56,7 +58,7 @@ export class UdpSignalling {
 
   /** Open sockets. */
   get size(): number {
-    return this.#sockets.size;
+    return this.#size;
   }
 
   has(id: MappingId): boolean {
@@ -65,7 +67,7 @@ export class UdpSignalling {
 
   /** The socket of an external endpoint. */
   at(external: Endpoint): UdpSocket | undefined {
-    return this.#sockets.get(endpointKey(external));
+    return this.#sockets.get(external);
   }
 
   /** The endpoints whose address is not among these; those of routed phones are no addresses of ours. */
@@ -100,7 +102,8 @@ export class UdpSignalling {
       throw error;
     }
     this.#mappings.set(id, mapping);
-    this.#sockets.set(endpointKey(external), socket);
+    this.#sockets.set(external.address, external.port, socket);
+    this.#size++;
   }
 
   /**
@@ -123,7 +126,7 @@ export class UdpSignalling {
       this.#owed.add(id);
       return;
     }
-    for (const [other, { heldMs }] of mapping.peers) if (heldMs <= now) mapping.peers.delete(other);
+    for (const [other, { untilMs: end }] of mapping.peers) if (end <= now) mapping.peers.delete(other);
     const { external, transport } = mapping;
     const isNew = mapping.peers.size === 0 && !kernel.sweep.knows(external, peer);
     mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
@@ -150,10 +153,16 @@ export class UdpSignalling {
     }
   }
 
-  /** The kernel has refused what a hold asked for: the next one asks again, however little has changed. */
-  refused(id: MappingId): void {
+  /** The kernel does not hold, or will soon hold no more, what a hold asked for: the next one asks again, however little has changed. */
+  lost(id: MappingId): void {
+    this.#owed.delete(id);
     const peers = this.#mappings.get(id)?.peers;
     for (const [key, { peer, untilMs }] of peers ?? []) peers!.set(key, { peer, untilMs, heldMs: 0 });
+  }
+
+  /** The same of all whose address is not among these: their flows are removed. */
+  lostWithout(present: ReadonlySet<Address>): void {
+    for (const [id, { external }] of this.#mappings) if (!present.has(external.address)) this.lost(id);
   }
 
   #put(id: MappingId, mapping: Mapping, { store }: Kernel): void {
@@ -162,6 +171,7 @@ export class UdpSignalling {
       endpointOf(mapping),
       // Of two ports at one address the longer one decides: the later element of a key replaces the earlier.
       ...[...peers.values()]
+        .filter(({ heldMs }) => heldMs > 0)
         .sort((a, b) => a.heldMs - b.heldMs)
         .map(({ peer, heldMs }) => ({
           set: named(transport === 'tcp' ? SETS.peersTcp : SETS.peers, external.address),
@@ -176,8 +186,11 @@ export class UdpSignalling {
     if (mapping === undefined) return;
     const { external, transport, socket, peers } = mapping;
     this.#mappings.delete(id);
-    this.#sockets.delete(endpointKey(external));
-    socket?.close();
+    if (socket !== undefined) {
+      this.#sockets.delete(external.address, external.port);
+      this.#size--;
+      socket.close();
+    }
     this.#owed.delete(id);
     store.drop(owner(id));
     if (transport === 'tcp') return;
@@ -189,11 +202,12 @@ export class UdpSignalling {
   stop(kernel: Kernel | undefined): void {
     for (const { socket, external } of this.#mappings.values()) {
       if (socket === undefined) continue;
+      this.#sockets.delete(external.address, external.port);
       socket.close();
       kernel?.sweep.laterAt(external);
     }
     this.#mappings.clear();
-    this.#sockets.clear();
+    this.#size = 0;
   }
 }
 

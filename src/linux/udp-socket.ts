@@ -88,15 +88,15 @@ let block = new Uint8Array(0);
 let blockUsed = 0;
 
 /** Octets that are the receiver's own for as long as it likes. */
-function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+function copyOf(bytes: Buffer, start: number, end: number): Uint8Array {
   const length = end - start;
-  if (length > BLOCK_SIZE / 8) return bytes.slice(start, end);
+  if (length > BLOCK_SIZE / 8) return new Uint8Array(bytes.subarray(start, end));
   if (blockUsed + length > block.byteLength) {
     block = new Uint8Array(BLOCK_SIZE);
     blockUsed = 0;
   }
   const copy = block.subarray(blockUsed, blockUsed + length);
-  copy.set(bytes.subarray(start, end));
+  bytes.copy(copy, 0, start, end);
   blockUsed += length;
   return copy;
 }
@@ -179,11 +179,11 @@ export class UdpSocket {
         if (remote === undefined) continue;
         const start = arena.dataOf(i);
         const end = start + arena.lengthOf(i);
+        const datagram = copyOf(bytes, start, end);
         if (this.#arrivals !== undefined) {
           const ageMs = readAge(view, arena.controlOf(i), arena.controlLengthOf(i));
-          if (this.#arrivals.drops(bytes.subarray(start, end), ageMs, performance.now())) continue;
+          if (this.#arrivals.drops(datagram, ageMs, performance.now())) continue;
         }
-        const datagram = copyOf(bytes, start, end);
         const destination = this.#originalDestination
           ? readDestination(view, arena.controlOf(i), arena.controlLengthOf(i))
           : this.local;

@@ -49,8 +49,9 @@ export class Uplinks {
     addresses: readonly ExternalAddress[],
     nowMs: number,
   ): UplinkChoice | undefined {
+    if (preferred === undefined || addresses.length < 2) return undefined;
     const family = addresses.filter((one) => one.running && isIPv6(one.address) === isIPv6(provider));
-    if (preferred === undefined || family.length < 2) return undefined;
+    if (family.length < 2) return undefined;
     const key = `${phone} ${provider} ${preferred}`;
     const known = this.#known.get(key);
     if (known !== undefined && known.untilMs > nowMs) return known.choice;

@@ -53,6 +53,24 @@ test('ready is a line of its own kind', () => {
   assert.deepEqual(JSON.parse(lines[0]!), { level: 'info', time: now(), mode: 'explicit', msg: 'ready' });
 });
 
+test('a message that was translated is told at debug; where a part of it was left alone, at info', () => {
+  const translated: AlgEvent = {
+    kind: 'message.translated',
+    flow: { transport: 'udp', side: 'internal', local: external, remote: internal },
+    summary: 'INVITE sip:bob@example.com',
+    callId: 'a',
+    edits: [],
+  };
+  const { lines, log } = collect({ json: false });
+  log.event(translated);
+  assert.deepEqual(lines, []);
+  log.event({ ...translated, left: 'its description cannot be read' });
+  assert.match(lines[0] ?? '', /left alone: its description cannot be read/);
+  const detailed = collect({ json: false, level: 'debug' });
+  detailed.log.event(translated);
+  assert.equal(detailed.lines.length, 1);
+});
+
 test('a message that passed is told at debug only', () => {
   const passed: AlgEvent = {
     kind: 'message.passed',

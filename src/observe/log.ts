@@ -41,8 +41,9 @@ export interface Log {
 
 const severity: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info: 30, debug: 20 };
 
-/** What is not named here is info. */
+/** What is not named here is info. What happens to every message is for who looks for something: calls and registrations tell the story. */
 const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
+  'message.translated': 'debug',
   'message.passed': 'debug',
   'keepalive.sent': 'debug',
   'keepalive.answered': 'debug',
@@ -55,6 +56,12 @@ const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
   'engine.fault': 'error',
 };
 
+function levelOf(event: AlgEvent): LogLevel {
+  // A part that had to be left alone costs somebody something.
+  if (event.kind === 'message.translated' && event.left !== undefined) return 'info';
+  return eventLevels[event.kind] ?? 'info';
+}
+
 export function createLog(options: LogOptions): Log {
   const level = options.level ?? 'info';
   const write = options.write ?? writeStandardOutput;
@@ -63,7 +70,7 @@ export function createLog(options: LogOptions): Log {
   const record = options.json ? jsonRecord(level, write, now) : textRecord(level, write, now);
   return {
     event(event) {
-      const at = eventLevels[event.kind] ?? 'info';
+      const at = levelOf(event);
       if (severity[at] < severity[level]) return;
       const shown = hide(event);
       record(at, shown.kind, shown as unknown as LogFields, eventSentence(shown));
@@ -115,8 +122,13 @@ function plain(value: unknown): string {
 
 /** Lines that wait for a slow reader; what comes on top of them is lost. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+/** Lines of so short a time are written together: a write for each costs more than to make the line. */
+const TOGETHER_MS = 10;
+const TOGETHER_LENGTH = 65_536;
 
 let standardOutput: ReturnType<typeof pino.destination> | undefined;
+let together = '';
+let timer: NodeJS.Timeout | undefined;
 
 /**
  * Off the main loop: a reader that has stopped reading, or gone away, costs lines and never a packet. What is waiting
@@ -130,6 +142,7 @@ function writeStandardOutput(line: string): void {
     });
     process.once('exit', () => {
       try {
+        handOver(output);
         output.flushSync();
       } catch {
         // As above; or the process ends before the destination was ready.
@@ -137,5 +150,17 @@ function writeStandardOutput(line: string): void {
     });
     standardOutput = output;
   }
-  standardOutput.write(line);
+  const output = standardOutput;
+  together += line;
+  if (together.length >= TOGETHER_LENGTH) handOver(output);
+  else timer ??= setTimeout(() => handOver(output), TOGETHER_MS);
+}
+
+function handOver(output: NonNullable<typeof standardOutput>): void {
+  clearTimeout(timer);
+  timer = undefined;
+  if (together === '') return;
+  const lines = together;
+  together = '';
+  output.write(lines);
 }

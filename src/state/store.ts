@@ -20,7 +20,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 
 export interface Store {
-  /** Notes a row: written within 100 ms. Undefined takes the row away. The value has to be JSON. */
+  /** Notes a row: written within 100 ms, until when nobody may change the value. Undefined takes the row away. The value has to be JSON. */
   put(table: string, key: string, value: unknown): void;
   /** All rows of a table, those included that are only noted. */
   load(table: string): Map<string, unknown>;
@@ -79,8 +79,8 @@ class SqliteStore implements Store {
   readonly #notice: (code: string, text: string) => void;
   readonly #flushAfterMs: number;
   readonly #maxNoted: number;
-  /** By table and key, so that a row that changes often is noted once. Undefined: to be taken away. */
-  readonly #noted = new Map<string, Map<string, string | undefined>>();
+  /** By table and key, so that a row that changes often is noted once, and written as text once. Undefined: to be taken away. */
+  readonly #noted = new Map<string, Map<string, unknown>>();
   #notedRows = 0;
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
@@ -104,7 +104,6 @@ class SqliteStore implements Store {
 
   put(table: string, key: string, value: unknown): void {
     if (this.#closed) return;
-    const json = value === undefined ? undefined : JSON.stringify(value);
     let rows = this.#noted.get(table);
     if (rows === undefined) {
       rows = new Map();
@@ -122,7 +121,7 @@ class SqliteStore implements Store {
       }
       this.#notedRows++;
     }
-    rows.set(key, json);
+    rows.set(key, value);
     this.#schedule(this.#flushAfterMs);
   }
 
@@ -138,9 +137,9 @@ class SqliteStore implements Store {
       this.#recover(error, `The table ${table} cannot be read`);
     }
     // What the disk refused is not lost as long as we run.
-    for (const [key, json] of this.#noted.get(table) ?? [])
-      if (json === undefined) rows.delete(key);
-      else rows.set(key, JSON.parse(json));
+    for (const [key, value] of this.#noted.get(table) ?? [])
+      if (value === undefined) rows.delete(key);
+      else rows.set(key, JSON.parse(JSON.stringify(value)));
     return rows;
   }
 
@@ -218,13 +217,13 @@ class Database {
     this.#delete = db.prepare('DELETE FROM record WHERE tbl = ? AND key = ?');
   }
 
-  write(tables: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>): void {
+  write(tables: ReadonlyMap<string, ReadonlyMap<string, unknown>>): void {
     this.#db.exec('BEGIN');
     try {
       for (const [table, rows] of tables)
         for (const [key, value] of rows)
           if (value === undefined) this.#delete.run(table, key);
-          else this.#insert.run(table, key, value);
+          else this.#insert.run(table, key, JSON.stringify(value));
       this.#db.exec('COMMIT');
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');

@@ -16,7 +16,10 @@ import { labFile } from './lab.ts';
 
 const PHONES = 20;
 /** So many are never at work at a time, also where the machine stands still for a second. */
-const CONFIG = '[limits]\ndialogs = 600\ntransactions = 800\n[observe]\nmessages = 500\n';
+const CONFIG = {
+  config: '[limits]\ndialogs = 600\ntransactions = 800\n[observe]\nmessages = 500\n',
+  liveHeap: true,
+};
 /** The compiler's tables grow with what it has seen. 1 MB is 640 octets a call: less than the text of one of its messages. */
 const NOISE_MB = 1;
 const LOST = 0.05;
@@ -34,7 +37,7 @@ labFile('memory', ['sipp'], () => {
     let daemon: Daemon | undefined;
     try {
       // Code that does not run for a while would be let go, some MB of it, and hide what is kept.
-      daemon = await Daemon.start(network, 'warn', CONFIG, ['--no-flush-bytecode']);
+      daemon = await Daemon.start(network, 'warn', { ...CONFIG, flags: ['--no-flush-bytecode'] });
       const first = await carry(network, CALLS.first);
       const before = await daemon.liveMb();
       const more = await carry(network, CALLS.more);
