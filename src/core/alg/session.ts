@@ -8,7 +8,8 @@
  *
  * A relay may have IPv4 on one side and IPv6 on the other. Then nothing of the one side's addresses is of use to the other, and
  * ICE cannot find a way past the relay: such a description is translated also where it has candidates. Its default is then no
- * candidate, so that both sides do without ICE (RFC 8839 §4.2.5).
+ * candidate, and whoever reads it does without ICE or takes the default for one more candidate (RFC 8839 §4.2.5): both ways
+ * lead to the relay.
  */
 import { type Address, type Endpoint, isIPv6, isUnspecified } from '../net/address.ts';
 import type { ConnectionData, Description, MediaDescription } from '../sdp/description.ts';
