@@ -285,9 +285,14 @@ function headlineOf(
       return 'An ALG edits SIP, and what it writes is right: every address that it puts in is a real one, and nothing else is touched.';
     case 'faulty':
       return altered > 0
-        ? `Something on the way alters SIP, and it does harm: ${inSentence(findings[0]!.title)}.`
+        ? `Something on the way alters SIP, and it does harm: ${inSentence(gravestAlteration(findings).title)}.`
         : `Nothing alters SIP, but it does not get through as it should: ${inSentence(findings[0]!.title)}.`;
   }
+}
+
+/** Of what was altered, where that is serious; what else is wrong stands below it. */
+function gravestAlteration(findings: readonly CheckFinding[]): CheckFinding {
+  return findings.find(({ places, severity }) => places.length > 0 && severity >= 3) ?? findings[0]!;
 }
 
 /** As the rest of a sentence: without its full stop, and small where it does not begin with a name (TLS, RTCP). */
