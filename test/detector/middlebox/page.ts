@@ -19,10 +19,10 @@ export interface Figures {
 export function detectionPage({ faults, weather }: Figures): string {
   const found = faults.filter(({ as }) => as !== undefined).length;
   const rows = faults.map(({ fault, as, named, confidence, seconds }) => {
-    const { step, fact } = faultyBoxes.find((row) => row.fault === fault)!;
+    const { step, fact, everyMethod } = faultyBoxes.find((row) => row.fault === fault)!;
     const others = named.filter((name) => name !== as);
     const name = as === undefined ? '**missed**' : fact === undefined ? as : 'told as a fact';
-    return `| ${fault} | ${faultById(fault).title} | ${step} | ${name} | ${confidence} | ${others.join(', ')} | ${seconds.toFixed(1)} |`;
+    return `| ${fault} | ${faultById(fault).title} | ${step}${everyMethod === true ? '*' : ''} | ${name} | ${confidence} | ${others.join(', ')} | ${seconds.toFixed(1)} |`;
   });
   return `${[
     '# What a check finds',
@@ -30,8 +30,9 @@ export function detectionPage({ faults, weather }: Figures): string {
     '<!-- Written by scripts/detection.ts; do not edit. -->',
     '',
     'A simulated box (`test/detector/middlebox/`) stands between `sipalg check` and `sipalg reflector`, in a network namespace of its',
-    'own, with one fault at a time. Every packet goes through it. Each fault had one whole quick check (`--quick`), and with all faults',
-    `off the box is plain NAT. ${found} of ${faults.length} were found and named.`,
+    'own, with one fault at a time. Every packet goes through it. Each fault had one whole check: a quick one (`--quick`), or a standard one',
+    'with a short pause where the quick one leaves the step out (*). With all faults off the box is plain NAT.',
+    `${found} of ${faults.length} were found and named.`,
     '',
     'Confidence A: the octets of both ends show it. B: behaviour shows it. "Named as well" is what the same box also does, or what comes of',
     'it: a box that replaces an address everywhere edits Call-ID and From, too.',
