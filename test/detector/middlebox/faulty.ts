@@ -3,7 +3,9 @@
  * step of a check shows it, and under which name. Where a check has no probe for a fault, the row says why.
  */
 import type { FaultId } from '../../../src/core/detect/faults.ts';
+import type { Endpoint } from '../../../src/core/net/address.ts';
 import { addressOctets } from '../../../src/core/net/address.ts';
+import { SERVER } from '../lab.ts';
 import type { Behaviour, Passing } from './box.ts';
 import {
   addressIn,
@@ -32,6 +34,7 @@ export type Step =
   | 'tcp'
   | 'workaround'
   | 'carrier'
+  | 'incoming'
   | 'nat'
   | 'stun'
   | 'dns'
@@ -62,14 +65,6 @@ export const notProbed: readonly { readonly fault: FaultId; readonly why: string
   { fault: 'LEN-MULTIPART', why: 'no probe has a body of several parts; bytes of both sides show it (diff)' },
   { fault: 'BODY-GZIP-PGP', why: 'no probe has a signed body; bytes of both sides show it (diff)' },
   { fault: 'DROP-ICMP', why: 'no probe sends with DF' },
-  {
-    fault: 'DROP-SPI',
-    why: 'an answer from elsewhere is dropped by every NAT that filters by address and port',
-  },
-  {
-    fault: 'DROP-STRICTREG',
-    why: 'a call from another server is dropped by every NAT that filters by address',
-  },
   { fault: 'MULTI-LIMIT', why: 'it takes as many phones as the box has room for' },
   { fault: 'STATE-WANIP', why: 'it takes a new address of the line during the check' },
   { fault: 'STATE-TOGGLE', why: 'it takes a change of the box during the check' },
@@ -319,7 +314,21 @@ const passage: readonly FaultyBox[] = [
   },
 ];
 
+/** Behind a NAT that lets in anybody, a box that lets SIP in from where the phone has sent to alone. */
+const strangers = (isStranger: (remote: Endpoint) => boolean): Behaviour => ({
+  nat: { openFiltering: true },
+  everyPort: true,
+  message: (text, { direction, remote }) =>
+    direction === 'to-client' && isRequest(text) && isStranger(remote) ? undefined : text,
+});
+
 const nats: readonly FaultyBox[] = [
+  { fault: 'DROP-SPI', step: 'incoming', make: () => strangers(({ port }) => port !== 5060) },
+  {
+    fault: 'DROP-STRICTREG',
+    step: 'incoming',
+    make: () => strangers(({ address }) => address !== SERVER),
+  },
   {
     fault: 'NAT-DOUBLE/CGN',
     step: 'carrier',
