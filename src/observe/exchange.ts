@@ -8,6 +8,7 @@
 import type { AlgEvent, ExplainedEdit } from '../core/alg/event.ts';
 import { type RuleId, ruleById, rules } from '../core/alg/rules.ts';
 import { sizeOf, summaryOf } from '../core/alg/summary.ts';
+import type { Endpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
 import { applyEdits } from '../core/sip/edit.ts';
@@ -46,21 +47,13 @@ export interface Exchange {
   readonly callId: string | undefined;
 }
 
-/** An exchange as the recorder keeps it. */
-export interface KeptExchange extends Exchange {
-  id: number;
-  /** Octets that it takes, about. */
-  readonly held: number;
-  /** What belongs to it as well, and came after it. */
-  extend(sent: readonly SentMessage[], events: readonly AlgEvent[]): void;
-}
-
 /** Objects of one exchange besides its octets. */
-const OVERHEAD = 600;
+const OVERHEAD = 100;
+const PLAIN_OVERHEAD = 1_200;
 const NOTHING: readonly never[] = [];
 
 /** Any exchange, as it is. */
-export class PlainExchange implements KeptExchange {
+export class PlainExchange implements Exchange {
   id = 0;
   readonly held: number;
   readonly atMs: TimeMs;
@@ -85,7 +78,7 @@ export class PlainExchange implements KeptExchange {
     this.sent = sent;
     this.events = events;
     // The text of what was edited is held beside its octets: the edits are cut from it.
-    let held = 2 * OVERHEAD + 2 * (received?.length ?? 0);
+    let held = PLAIN_OVERHEAD + 2 * (received?.length ?? 0);
     for (const { bytes } of sent) held += bytes.length;
     this.held = held;
   }
@@ -110,7 +103,7 @@ export class PlainExchange implements KeptExchange {
   }
 }
 
-type MessageEvent = Extract<
+export type MessageEvent = Extract<
   AlgEvent,
   { readonly kind: 'message.translated' | 'message.passed' | 'message.dropped' }
 >;
@@ -121,159 +114,167 @@ const ruleNumbers: ReadonlyMap<RuleId, number> = new Map(rules.map(({ id }, i) =
 const EDIT_HEAD = 7;
 const MOST_OCTETS = 65_535;
 
-/** One message that came, at most one that left, and one event about it. */
-export class PackedExchange implements KeptExchange {
-  id = 0;
+/** What happened besides: only few messages have any of it. */
+export interface Besides {
+  readonly before: readonly AlgEvent[];
+  readonly defects: readonly string[];
+  after: PlainExchange | undefined;
+}
+
+/** An exchange as it is kept: numbers and octets, and nothing that the collector would have to carry about. */
+export interface PackedRow {
   readonly atMs: TimeMs;
   readonly handledMs: TimeMs;
-  readonly flow: Flow;
+  /** From `start`: the octets as they came, the edits, the flow that they came by, and the one that they left by. */
+  readonly octets: Uint8Array;
+  readonly start: number;
+  readonly length: number;
+  readonly edits: number;
+  readonly isSent: boolean;
+  readonly kind: MessageEvent['kind'];
+  readonly why: string | undefined;
+  readonly besides: Besides | undefined;
   readonly held: number;
-  readonly #octets: Uint8Array;
-  readonly #start: number;
-  readonly #length: number;
-  readonly #edits: number;
-  readonly #to: Flow | undefined;
-  readonly #kind: MessageEvent['kind'];
-  readonly #why: string | undefined;
-  readonly #defects: readonly string[];
-  /** What happened before it was sent, and after. */
-  readonly #before: readonly AlgEvent[];
-  #after: PlainExchange | undefined;
+}
 
-  /** Undefined where it does not fit this form; then it has to be kept plainly. */
-  static pack(
-    slabs: Slabs,
-    atMs: TimeMs,
-    handledMs: TimeMs,
-    received: Uint8Array,
-    sent: readonly SentMessage[],
-    before: readonly AlgEvent[],
-    event: MessageEvent,
-  ): PackedExchange | undefined {
-    if (sent.length > 1 || received.length > MOST_OCTETS) return undefined;
-    const edits = event.kind === 'message.translated' ? event.edits : NOTHING;
-    let need = received.length;
-    let growth = 0;
-    for (const { length, after } of edits) {
-      need += EDIT_HEAD + after.length;
-      growth += after.length - length;
-    }
-    const left = sent[0];
-    if (left === undefined ? edits.length > 0 : left.bytes.length !== received.length + growth)
-      return undefined;
-    const { octets, start } = slabs.cut(need);
-    octets.set(received, start);
-    let at = start + received.length;
-    for (const { offset, length, after, rule } of edits) {
-      octets[at++] = offset >> 8;
-      octets[at++] = offset;
-      octets[at++] = length >> 8;
-      octets[at++] = length;
-      octets[at++] = after.length >> 8;
-      octets[at++] = after.length;
-      octets[at++] = ruleNumbers.get(rule)!;
-      for (let i = 0; i < after.length; i++) octets[at++] = after.charCodeAt(i);
-    }
-    return new PackedExchange(
-      atMs,
-      handledMs,
-      octets,
-      start,
-      received.length,
-      edits.length,
-      left?.flow,
-      before,
-      event,
-      need,
-    );
+/** One message that came, at most one that left, and one event about it; undefined where it does not fit this form. */
+export function packed(
+  slabs: Slabs,
+  atMs: TimeMs,
+  handledMs: TimeMs,
+  received: Uint8Array,
+  sent: readonly SentMessage[],
+  before: readonly AlgEvent[],
+  event: MessageEvent,
+): PackedRow | undefined {
+  if (sent.length > 1 || received.length > MOST_OCTETS) return undefined;
+  const edits = event.kind === 'message.translated' ? event.edits : NOTHING;
+  const left = sent[0];
+  let need = received.length + flowLength(event.flow) + (left === undefined ? 0 : flowLength(left.flow));
+  let growth = 0;
+  for (const { length, after } of edits) {
+    need += EDIT_HEAD + after.length;
+    growth += after.length - length;
+  }
+  if (left === undefined ? edits.length > 0 : left.bytes.length !== received.length + growth)
+    return undefined;
+  const { octets, start } = slabs.cut(need);
+  octets.set(received, start);
+  let at = start + received.length;
+  for (const { offset, length, after, rule } of edits) {
+    octets[at++] = offset >> 8;
+    octets[at++] = offset;
+    octets[at++] = length >> 8;
+    octets[at++] = length;
+    octets[at++] = after.length >> 8;
+    octets[at++] = after.length;
+    octets[at++] = ruleNumbers.get(rule)!;
+    for (let i = 0; i < after.length; i++) octets[at++] = after.charCodeAt(i);
+  }
+  at = writeFlow(octets, at, event.flow);
+  if (left !== undefined) writeFlow(octets, at, left.flow);
+  const defects = event.kind === 'message.passed' ? event.defects : NOTHING;
+  return {
+    atMs,
+    handledMs,
+    octets,
+    start,
+    length: received.length,
+    edits: edits.length,
+    isSent: left !== undefined,
+    kind: event.kind,
+    why: event.kind === 'message.translated' ? event.left : event.why,
+    besides: before.length === 0 && defects.length === 0 ? undefined : { before, defects, after: undefined },
+    held: OVERHEAD + need,
+  };
+}
+
+/** A packed exchange, told when somebody looks. */
+export class PackedExchange implements Exchange {
+  readonly id: number;
+  readonly row: PackedRow;
+
+  constructor(id: number, row: PackedRow) {
+    this.id = id;
+    this.row = row;
   }
 
-  private constructor(
-    atMs: TimeMs,
-    handledMs: TimeMs,
-    octets: Uint8Array,
-    start: number,
-    length: number,
-    edits: number,
-    to: Flow | undefined,
-    before: readonly AlgEvent[],
-    event: MessageEvent,
-    need: number,
-  ) {
-    this.atMs = atMs;
-    this.handledMs = handledMs;
-    this.flow = event.flow;
-    this.#octets = octets;
-    this.#start = start;
-    this.#length = length;
-    this.#edits = edits;
-    this.#to = to;
-    this.#kind = event.kind;
-    this.#why = event.kind === 'message.translated' ? event.left : event.why;
-    this.#defects = event.kind === 'message.passed' && event.defects.length > 0 ? event.defects : NOTHING;
-    this.#before = before;
-    this.held = OVERHEAD + need;
+  get atMs(): TimeMs {
+    return this.row.atMs;
+  }
+
+  get handledMs(): TimeMs {
+    return this.row.handledMs;
+  }
+
+  get flow(): Flow {
+    return this.#flows().came;
   }
 
   get received(): Uint8Array {
-    return this.#octets.subarray(this.#start, this.#start + this.#length);
+    const { octets, start, length } = this.row;
+    return octets.subarray(start, start + length);
   }
 
   get sent(): readonly SentMessage[] {
-    const more = this.#after?.sent ?? NOTHING;
-    if (this.#to === undefined) return more;
-    const edits = this.#explained().map(({ offset, length, after, rule }) => ({
+    const more = this.row.besides?.after?.sent ?? NOTHING;
+    const { left } = this.#flows();
+    if (left === undefined) return more;
+    const edits = this.#explained().edits.map(({ offset, length, after, rule }) => ({
       span: { start: offset, end: offset + length },
       replacement: after,
       rule,
     }));
-    return [{ flow: this.#to, bytes: applyEdits(this.received, edits) }, ...more];
+    return [{ flow: left, bytes: applyEdits(this.received, edits) }, ...more];
   }
 
   get events(): readonly AlgEvent[] {
-    return [...this.#before, this.#event(), ...(this.#after?.events ?? NOTHING)];
+    const { besides } = this.row;
+    return [...(besides?.before ?? NOTHING), this.#event(), ...(besides?.after?.events ?? NOTHING)];
   }
 
   get verdict(): MessageEvent['kind'] {
-    return this.#kind;
+    return this.row.kind;
   }
 
   get callId(): string | undefined {
     return callIdOf(this.received);
   }
 
-  extend(sent: readonly SentMessage[], events: readonly AlgEvent[]): void {
-    this.#after ??= new PlainExchange(this.atMs, this.handledMs, undefined, undefined, NOTHING, NOTHING);
-    this.#after.extend(sent, events);
-  }
-
   #event(): MessageEvent {
     const { flow, received } = this;
-    const why = this.#why ?? '';
-    switch (this.#kind) {
+    const { kind, why, besides } = this.row;
+    switch (kind) {
       case 'message.dropped':
-        return { kind: 'message.dropped', flow, why };
+        return { kind, flow, why: why ?? '' };
       case 'message.passed':
-        return { kind: 'message.passed', flow, summary: sizeOf(received), why, defects: this.#defects };
+        return {
+          kind,
+          flow,
+          summary: sizeOf(received),
+          why: why ?? '',
+          defects: besides?.defects ?? NOTHING,
+        };
       case 'message.translated': {
         const scan = scanMessage(received);
         return {
-          kind: 'message.translated',
+          kind,
           flow,
           summary: scan.ok ? summaryOf(scan.message) : sizeOf(received),
           callId: scan.ok ? scan.message.callId : '',
-          edits: this.#explained(),
-          ...(this.#why === undefined ? {} : { left: this.#why }),
+          edits: this.#explained().edits,
+          ...(why === undefined ? {} : { left: why }),
         };
       }
     }
   }
 
-  #explained(): ExplainedEdit[] {
-    const octets = this.#octets;
+  /** The edits, and where the octets go on behind them. */
+  #explained(): { readonly edits: ExplainedEdit[]; readonly end: number } {
+    const { octets, start, length: received, edits: count } = this.row;
     const edits: ExplainedEdit[] = [];
-    let at = this.#start + this.#length;
-    for (let i = 0; i < this.#edits; i++) {
+    let at = start + received;
+    for (let i = 0; i < count; i++) {
       const offset = octets[at]! * 256 + octets[at + 1]!;
       const length = octets[at + 2]! * 256 + octets[at + 3]!;
       const written = octets[at + 4]! * 256 + octets[at + 5]!;
@@ -282,15 +283,79 @@ export class PackedExchange implements KeptExchange {
       edits.push({
         offset,
         length,
-        before: textOf(octets, this.#start + offset, this.#start + offset + length),
+        before: textOf(octets, start + offset, start + offset + length),
         after: textOf(octets, at, at + written),
         rule,
         source: ruleById(rule).source,
       });
       at += written;
     }
-    return edits;
+    return { edits, end: at };
   }
+
+  #flows(): { readonly came: Flow; readonly left: Flow | undefined } {
+    const { octets, isSent } = this.row;
+    const came = readFlow(octets, this.#explained().end);
+    return { came: came.flow, left: isSent ? readFlow(octets, came.end).flow : undefined };
+  }
+}
+
+const IS_TCP = 1;
+const IS_EXTERNAL = 2;
+const HAS_CONNECTION = 4;
+
+/** Flags, two endpoints (length of the address, address, port), and where there is one the connection in four octets. */
+function flowLength({ local, remote, connection }: Flow): number {
+  return 7 + local.address.length + remote.address.length + (connection === undefined ? 0 : 4);
+}
+
+function writeFlow(octets: Uint8Array, start: number, flow: Flow): number {
+  const { transport, side, local, remote, connection } = flow;
+  let at = start;
+  octets[at++] =
+    (transport === 'tcp' ? IS_TCP : 0) |
+    (side === 'external' ? IS_EXTERNAL : 0) |
+    (connection === undefined ? 0 : HAS_CONNECTION);
+  at = writeEndpoint(octets, at, local);
+  at = writeEndpoint(octets, at, remote);
+  if (connection === undefined) return at;
+  for (let shift = 24; shift >= 0; shift -= 8) octets[at++] = connection >>> shift;
+  return at;
+}
+
+function writeEndpoint(octets: Uint8Array, start: number, { address, port }: Endpoint): number {
+  let at = start;
+  octets[at++] = address.length;
+  for (let i = 0; i < address.length; i++) octets[at++] = address.charCodeAt(i);
+  octets[at++] = port >> 8;
+  octets[at++] = port;
+  return at;
+}
+
+function readFlow(octets: Uint8Array, start: number): { readonly flow: Flow; readonly end: number } {
+  const flags = octets[start]!;
+  const local = readEndpoint(octets, start + 1);
+  const remote = readEndpoint(octets, local.end);
+  const flow: Flow = {
+    transport: (flags & IS_TCP) === 0 ? 'udp' : 'tcp',
+    side: (flags & IS_EXTERNAL) === 0 ? 'internal' : 'external',
+    local: local.endpoint,
+    remote: remote.endpoint,
+  };
+  const at = remote.end;
+  if ((flags & HAS_CONNECTION) === 0) return { flow, end: at };
+  const connection =
+    octets[at]! * 0x100_0000 + octets[at + 1]! * 0x1_0000 + octets[at + 2]! * 0x100 + octets[at + 3]!;
+  return { flow: { ...flow, connection }, end: at + 4 };
+}
+
+function readEndpoint(
+  octets: Uint8Array,
+  start: number,
+): { readonly endpoint: Endpoint; readonly end: number } {
+  const end = start + 1 + octets[start]!;
+  const address = textOf(octets, start + 1, end);
+  return { endpoint: { address, port: octets[end]! * 256 + octets[end + 1]! }, end: end + 2 };
 }
 
 const SLAB = 65_536;

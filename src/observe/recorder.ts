@@ -9,14 +9,8 @@ import type { AlgEvent } from '../core/alg/event.ts';
 import type { Input, Output } from '../core/alg/io.ts';
 import type { Flow } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
-import {
-  type Exchange,
-  type KeptExchange,
-  PackedExchange,
-  PlainExchange,
-  type SentMessage,
-  Slabs,
-} from './exchange.ts';
+import { type Exchange, type PackedRow, PlainExchange, packed, type SentMessage, Slabs } from './exchange.ts';
+import { ExchangeRing } from './exchange-ring.ts';
 
 export interface ExchangeFilter {
   readonly callId?: string;
@@ -52,49 +46,47 @@ const NOTHING: readonly never[] = [];
 
 export class Recorder {
   #limits: RecorderLimits;
-  /** A ring: the oldest is at `#first`. */
-  #ring: (KeptExchange | undefined)[] = [];
-  #first = 0;
-  #count = 0;
-  #octets = 0;
-  #lastId = 0;
+  #ring: ExchangeRing;
   readonly #waiting = new Map<Flow, Waiting>();
   readonly #slabs = new Slabs();
   readonly #listeners = new Set<(exchange: Exchange) => void>();
   /** One is complete only when the whole input has been looked at, and told then. */
-  readonly #untold: KeptExchange[] = [];
+  readonly #untold: number[] = [];
 
   constructor(limits: RecorderLimits = defaultRecorderLimits) {
     this.#limits = limits;
+    this.#ring = new ExchangeRing(limits.messages, 0);
   }
 
   /** Exchanges and octets that are held. */
   get size(): { readonly messages: number; readonly octets: number } {
-    return { messages: this.#count, octets: this.#octets };
+    return { messages: this.#ring.count, octets: this.#ring.octets };
   }
 
   get lastId(): number {
-    return this.#lastId;
+    return this.#ring.lastId;
   }
 
   /** Takes other limits; the oldest go first. */
   limit(limits: RecorderLimits): void {
-    const kept = this.exchanges() as KeptExchange[];
+    const { firstId, lastId } = this.#ring;
+    const old = this.#ring;
     this.#limits = limits;
-    this.#ring = [];
-    this.#first = 0;
-    this.#count = 0;
-    this.#octets = 0;
-    if (limits.messages > 0) for (const one of kept) this.#keep(one);
+    this.#ring = new ExchangeRing(limits.messages, limits.messages === 0 ? lastId : firstId - 1);
+    if (limits.messages === 0) return;
+    for (let id = firstId; id <= lastId; id++) {
+      const one = old.get(id)!;
+      this.#keep('row' in one ? one.row : one);
+    }
   }
 
   /** The oldest first. */
   exchanges(filter: ExchangeFilter = {}): readonly Exchange[] {
     const { callId, since = 0, limit = Number.POSITIVE_INFINITY } = filter;
+    const { firstId, lastId } = this.#ring;
     const found: Exchange[] = [];
-    for (let i = this.#count - 1; i >= 0 && found.length < limit; i--) {
-      const one = this.#at(i);
-      if (one.id <= since) break;
+    for (let id = lastId; id >= firstId && id > since && found.length < limit; id--) {
+      const one = this.#ring.get(id)!;
       if (callId === undefined || one.callId === callId) found.push(one);
     }
     return found.reverse();
@@ -102,10 +94,10 @@ export class Recorder {
 
   /** The oldest after this id that is still there, and those that follow, at most so many. */
   next(since: number, limit: number): readonly Exchange[] {
-    if (this.#count === 0) return NOTHING;
-    const first = Math.max(0, since + 1 - this.#at(0).id);
+    const { firstId, lastId } = this.#ring;
     const found: Exchange[] = [];
-    for (let i = first; i < this.#count && found.length < limit; i++) found.push(this.#at(i));
+    for (let id = Math.max(firstId, since + 1); id <= lastId && found.length < limit; id++)
+      found.push(this.#ring.get(id)!);
     return found;
   }
 
@@ -130,7 +122,7 @@ export class Recorder {
     if (this.#limits.messages === 0) return;
     let sent: SentMessage[] | undefined;
     let events: AlgEvent[] | undefined;
-    let last: KeptExchange | undefined;
+    let last: number | undefined;
     let isAnswered = false;
     for (const output of outputs) {
       if (output.kind === 'send') {
@@ -153,19 +145,19 @@ export class Recorder {
           const waited = this.#waiting.size === 0 ? undefined : this.#waiting.get(flow);
           if (input.kind === 'packet' && input.flow === flow) {
             isAnswered = true;
-            last = this.#exchange(atMs, handledMs, input.bytes, sent ?? NOTHING, events);
+            last = this.#message(atMs, handledMs, input.bytes, sent ?? NOTHING, events);
           } else if (waited !== undefined) {
             this.#waiting.delete(flow);
             const all = waited.events.length === 0 ? events : [...waited.events, ...events];
-            last = this.#exchange(waited.atMs, handledMs, waited.packet.bytes, sent ?? NOTHING, all);
+            last = this.#message(waited.atMs, handledMs, waited.packet.bytes, sent ?? NOTHING, all);
           } else if (last !== undefined) {
             // From one phone of ours to another: the second half of the same message's way.
-            last.extend(sent ?? NOTHING, events);
+            this.#extend(last, handledMs, sent, events);
             sent = undefined;
             events = undefined;
             continue;
-          } else last = new PlainExchange(atMs, handledMs, flow, undefined, sent ?? NOTHING, events);
-          this.#add(last);
+          } else
+            last = this.#add(new PlainExchange(atMs, handledMs, flow, undefined, sent ?? NOTHING, events));
         } else continue;
         sent = undefined;
         events = undefined;
@@ -176,7 +168,7 @@ export class Recorder {
       if (sent === undefined) this.#wait(atMs, input, events ?? NOTHING);
       else this.#add(new PlainExchange(atMs, handledMs, input.flow, input.bytes, sent, events ?? NOTHING));
     } else if (events !== undefined || sent !== undefined) {
-      if (last !== undefined) last.extend(sent ?? NOTHING, events ?? NOTHING);
+      if (last !== undefined) this.#extend(last, handledMs, sent, events);
       else
         this.#add(
           new PlainExchange(atMs, handledMs, sent?.[0]?.flow, undefined, sent ?? NOTHING, events ?? NOTHING),
@@ -190,14 +182,14 @@ export class Recorder {
     this.#waiting.clear();
   }
 
-  /** The last of `events` is the one about the message. */
-  #exchange(
+  /** The last of `events` is the one about the message. Returns the id. */
+  #message(
     atMs: TimeMs,
     handledMs: TimeMs,
     received: Uint8Array,
     sent: readonly SentMessage[],
     events: AlgEvent[],
-  ): KeptExchange {
+  ): number {
     const event = events.at(-1)!;
     if (
       event.kind === 'message.translated' ||
@@ -205,11 +197,28 @@ export class Recorder {
       event.kind === 'message.dropped'
     ) {
       const before = events.length === 1 ? NOTHING : events.slice(0, -1);
-      const packed = PackedExchange.pack(this.#slabs, atMs, handledMs, received, sent, before, event);
-      if (packed !== undefined) return packed;
+      const row = packed(this.#slabs, atMs, handledMs, received, sent, before, event);
+      if (row !== undefined) return this.#add(row);
     }
     const flow = 'flow' in event ? event.flow : undefined;
-    return new PlainExchange(atMs, handledMs, flow, received, sent, events);
+    return this.#add(new PlainExchange(atMs, handledMs, flow, received, sent, events));
+  }
+
+  #extend(
+    id: number,
+    handledMs: TimeMs,
+    sent: readonly SentMessage[] | undefined,
+    events: readonly AlgEvent[] | undefined,
+  ): void {
+    const more = new PlainExchange(
+      handledMs,
+      handledMs,
+      undefined,
+      undefined,
+      sent ?? NOTHING,
+      events ?? NOTHING,
+    );
+    this.#ring.extend(id, more);
   }
 
   #wait(atMs: TimeMs, packet: Packet, events: readonly AlgEvent[]): void {
@@ -220,32 +229,22 @@ export class Recorder {
     this.#waiting.set(packet.flow, { atMs, packet, events });
   }
 
-  #add(one: KeptExchange): void {
-    one.id = ++this.#lastId;
-    this.#keep(one);
-    if (this.#listeners.size > 0) this.#untold.push(one);
+  #add(one: PackedRow | PlainExchange): number {
+    const id = this.#keep(one);
+    if (this.#listeners.size > 0) this.#untold.push(id);
+    return id;
   }
 
-  #keep(one: KeptExchange): void {
-    const { messages, octets } = this.#limits;
-    this.#octets += one.held;
-    while (this.#count > 0 && (this.#count >= messages || this.#octets > octets)) {
-      const oldest = this.#at(0);
-      this.#octets -= oldest.held;
-      this.#ring[this.#first] = undefined;
-      this.#first = (this.#first + 1) % messages;
-      this.#count--;
-    }
-    this.#ring[(this.#first + this.#count) % messages] = one;
-    this.#count++;
-  }
-
-  #at(i: number): KeptExchange {
-    return this.#ring[(this.#first + i) % this.#limits.messages]!;
+  #keep(one: PackedRow | PlainExchange): number {
+    const id = this.#ring.put(one);
+    while (this.#ring.octets > this.#limits.octets && this.#ring.count > 1) this.#ring.drop();
+    return id;
   }
 
   #tell(): void {
-    for (const one of this.#untold)
+    for (const id of this.#untold) {
+      const one = this.#ring.get(id);
+      if (one === undefined) continue;
       for (const listener of this.#listeners) {
         try {
           listener(one);
@@ -254,6 +253,7 @@ export class Recorder {
           this.#listeners.delete(listener);
         }
       }
+    }
     this.#untold.length = 0;
   }
 }
