@@ -3,8 +3,7 @@
  * step of a check shows it, and under which name. Where a check has no probe for a fault, the row says why.
  */
 import type { FaultId } from '../../../src/core/detect/faults.ts';
-import type { Endpoint } from '../../../src/core/net/address.ts';
-import { addressOctets } from '../../../src/core/net/address.ts';
+import { addressOctets, type Endpoint } from '../../../src/core/net/address.ts';
 import { SERVER } from '../lab.ts';
 import type { Behaviour, Passing } from './box.ts';
 import {
@@ -324,11 +323,7 @@ const strangers = (isStranger: (remote: Endpoint) => boolean): Behaviour => ({
 
 const nats: readonly FaultyBox[] = [
   { fault: 'DROP-SPI', step: 'incoming', make: () => strangers(({ port }) => port !== 5060) },
-  {
-    fault: 'DROP-STRICTREG',
-    step: 'incoming',
-    make: () => strangers(({ address }) => address !== SERVER),
-  },
+  { fault: 'DROP-STRICTREG', step: 'incoming', make: () => strangers((one) => one.address !== SERVER) },
   {
     fault: 'NAT-DOUBLE/CGN',
     step: 'carrier',
