@@ -242,7 +242,11 @@ export function otherAddress(own: Address, interfaces = networkInterfaces()): Ad
     if (mine !== undefined)
       return infos!.find(
         ({ address, family, netmask }) =>
-          family === mine.family && address !== own && netmask === mine.netmask,
+          family === mine.family &&
+          address !== own &&
+          netmask === mine.netmask &&
+          // Of one link alone (RFC 4291 §2.5.6): nobody registers from it.
+          !address.startsWith('fe80'),
       )?.address;
   }
   return undefined;

@@ -193,11 +193,15 @@ async function deafness(
   );
   if (options.received === undefined) return [];
   return [
-    observe(
-      'DROP-MALFORMED',
-      `STUN to port ${place.port} does not arrive, however often it is sent, while SIP does, and while STUN arrives on other ports: phones that keep their flow alive by STUN (RFC 5626 §3.5.2) lose it.`,
-      asked.request,
-    ),
+    {
+      // Few phones do so; what else is wrong on that port matters more.
+      ...observe(
+        'DROP-MALFORMED',
+        `STUN to port ${place.port} does not arrive, however often it is sent, while SIP does, and while STUN arrives on other ports: phones that keep their flow alive by STUN (RFC 5626 §3.5.2) lose it.`,
+        asked.request,
+      ),
+      severity: 2,
+    },
   ];
 }
 
