@@ -23,7 +23,11 @@ interface Report {
   readonly headline: string;
   readonly findings: readonly Finding[];
   readonly edits: readonly Finding[];
-  readonly advice: readonly { readonly what: string; readonly why: string }[];
+  readonly advice: readonly {
+    readonly what: string;
+    readonly why: string;
+    readonly recipes?: readonly { readonly id: string; readonly name: string }[];
+  }[];
   readonly engine?: { readonly kind: string; readonly evidence: readonly string[] };
   readonly facts: readonly { readonly id: string; readonly text: string }[];
 }
@@ -186,9 +190,15 @@ function ReportCard({ report }: { readonly report: Report }) {
         <>
           <h3>What to do, most promising first</h3>
           <ol class="advice">
-            {report.advice.map(({ what, why }) => (
+            {report.advice.map(({ what, why, recipes = [] }) => (
               <li key={what}>
                 <strong>{what}</strong> {why}
+                {recipes.map(({ id, name }) => (
+                  <span key={id}>
+                    {' '}
+                    <Link to={`/routers/${id}`}>{name}</Link>
+                  </span>
+                ))}
               </li>
             ))}
           </ol>

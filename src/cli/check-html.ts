@@ -22,7 +22,7 @@ export function reportHtml(report: CheckReport, shown: (text: string) => string,
 <h1>${text(report.headline)}</h1>
 <p class="about">sipalg check, ${escapeHtml(at.toISOString())}; ${report.figures.messages} messages, ${report.figures.altered} altered.</p>
 ${report.findings.map((finding) => findingHtml(finding, text)).join('\n')}
-${section('What to do, most promising first', report.advice.length === 0 ? '' : `<ol>${report.advice.map(({ what, why }) => `<li><strong>${text(what)}</strong> ${text(why)}</li>`).join('')}</ol>`)}
+${section('What to do, most promising first', report.advice.length === 0 ? '' : `<ol>${report.advice.map(({ what, why, recipes = [] }) => `<li><strong>${text(what)}</strong> ${text(why)}${recipes.map(({ id, name }) => `<br>${text(name)}: <code>sipalg router show ${text(id)}</code>`).join('')}</li>`).join('')}</ol>`)}
 ${section('What gets through here', list(report.workarounds.map(({ what, works, result }) => `<strong>${working[works]}</strong>: ${text(what)}: ${text(result)}`)))}
 ${section('Edits that an ALG without fault makes as well', list(report.edits.map((edit) => `${text(edit.fault)}: ${text(edit.title)} ${text(wayOf(edit))}`)))}
 ${section('What does it', report.engine === undefined ? '' : list([text(report.engine.kind), ...report.engine.evidence.map(text)]))}

@@ -27,8 +27,10 @@ export function reportText(report: CheckReport, shown: (text: string) => string,
   if (place !== undefined) lines.push(paint('bold', 'Where it sits'), `  ${place}`, '');
   if (report.advice.length > 0) {
     lines.push(paint('bold', 'What to do, most promising first'));
-    for (const [i, { what, why }] of report.advice.slice(0, MOST_ADVICE).entries())
+    for (const [i, { what, why, recipes = [] }] of report.advice.slice(0, MOST_ADVICE).entries()) {
       lines.push(`  ${i + 1}. ${what}`, `     ${why}`);
+      for (const { id, name } of recipes) lines.push(`     ${name}: sipalg router show ${id}`);
+    }
     lines.push('');
   }
   if (report.workarounds.length > 0) {

@@ -7,6 +7,7 @@ import { shareResult } from '../detector/check/share.ts';
 import { type Invitation, parseInvitation } from '../detector/control/invitation.ts';
 import { reportHtml } from './check-html.ts';
 import { passagesJson, reportJson } from './check-json.ts';
+import { askRouter, asksForRouter, withRouter } from './check-router.ts';
 import { reportText } from './check-text.ts';
 import { exitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
@@ -45,7 +46,9 @@ export async function check(target: string | undefined, raw: RawCheckOptions): P
     raw,
     raw.json !== true ? tellStep : raw.progress === true ? tellStepAsJson : () => {},
   );
-  const { report, passages, addresses } = await Check.run(invitation, options);
+  const { report: found, passages, addresses } = await Check.run(invitation, options);
+  const report =
+    options.only === undefined && asksForRouter(found) ? await namingRecipes(found, options.tell) : found;
   if (raw.trace !== undefined) writeFileSync(raw.trace, passagesJson(passages));
   const hide = raw.redact === true ? redactor(passages, addresses) : undefined;
   const shown = hide ?? ((text: string): string => text);
@@ -55,6 +58,12 @@ export async function check(target: string | undefined, raw: RawCheckOptions): P
     raw.json === true ? reportJson(report, hide) : `\n${reportText(report, shown, wantsColour())}`,
   );
   return exitCodeOf(report);
+}
+
+async function namingRecipes(report: CheckReport, tell: CheckOptions['tell']): Promise<CheckReport> {
+  const answer = await askRouter(report.engine?.kind);
+  tell(answer.step);
+  return withRouter(report, answer);
 }
 
 /** Beside the report: where it can be seen, or why not. */

@@ -56,6 +56,14 @@ export function verdictOf(observations: readonly Observation[]): VerdictKind {
 export interface Advice extends Remedy {
   /** Against which of the faults that were seen. */
   readonly against: readonly FaultId[];
+  /** What the catalogue has for the router in front, best first; undefined where it was not asked who it is. */
+  readonly recipes?: readonly RecipeLink[];
+}
+
+/** A router of the catalogue. */
+export interface RecipeLink {
+  readonly id: string;
+  readonly name: string;
 }
 
 /**

@@ -48,6 +48,12 @@ export function toldApart(candidates: readonly Candidate[]): Candidate | undefin
   return second !== undefined && second.score >= first.score ? undefined : first;
 }
 
+/** Those that are more than a hint; the one that stands out alone, where one does. */
+export function plausible(candidates: readonly Candidate[]): readonly Candidate[] {
+  const best = toldApart(candidates);
+  return best === undefined ? candidates.filter(({ score }) => score >= TOLD) : [best];
+}
+
 function candidateOf(recipe: Recipe, seen: readonly Evidence[]): Candidate {
   const best = new Map<FingerprintKind, number>();
   const matching = new Set<Evidence>();
