@@ -99,7 +99,7 @@ export interface MediaMapping {
   /** Consecutive ports, at least 1. */
   readonly ports: number;
   /**
-   * Who may send to the phone: addresses that the other side's SDP names (RFC 7362 §5 restricted latching), and before
+   * Who may send to the phone: addresses that the other side's SDP names (RFC 7362 restricted latching), and before
    * the answer the signalling peer. The kernel filters by address; the relay sends to the endpoint until it latches.
    * The preferred one stands first; port 0 may send and is not sent to.
    * Where the other side is a phone behind this same gateway, its internal endpoint stands here (hairpin).

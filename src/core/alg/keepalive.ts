@@ -6,7 +6,7 @@
  *
  * Facts: double CRLF is for streams, every 95 to 120 s, and is answered by one CRLF within 10 s (RFC 5626 §3.5.1, §4.4.1);
  * for UDP it is a STUN Binding request, every 24 to 29 s, to a server that does outbound or has agreed to keep
- * (§3.5.2, §4.4.2; RFC 6223 §4). A UDP server of which nothing is known gets one CRLF: that is no ping, so there is no
+ * (§3.5.2, §4.4.2; RFC 6223). A UDP server of which nothing is known gets one CRLF: that is no ping, so there is no
  * answer to keep from the phone, and an empty line before a start line means nothing anyway (RFC 3261 §7.5).
  */
 import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';

@@ -362,7 +362,7 @@ export class MediaTable {
     if (inner !== undefined) this.#pool.release(inner.address, inner.port, ports);
   }
 
-  /** What the other sides' descriptions name; before any has come, the signalling peer (RFC 7362 §5). */
+  /** What the other sides' descriptions name; before any has come, the signalling peer (RFC 7362). */
   #sourcesOf(record: MediaRecord): Endpoint[] {
     const sources: Endpoint[] = [];
     for (const [key, indexes] of record.users) {

@@ -7,7 +7,7 @@
  *
  * Facts:
  * - Latching is to send media to where media came from instead of to what the SDP says. Unrestricted, whoever sends
- *   first owns the stream; restricted latching admits only an address known from the signalling (RFC 7362 §5).
+ *   first owns the stream; restricted latching admits only an address known from the signalling (RFC 7362).
  * - It works only where the other end sends and receives on one port, symmetric RTP (RFC 4961).
  * - Connection data of 0.0.0.0 or :: is a hold in the old manner, and no place to send to (RFC 3264 §8.4).
  *
