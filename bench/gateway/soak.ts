@@ -88,7 +88,7 @@ export async function measureSoak(minutes: number, told: (text: string) => void)
   let load: Load | undefined;
   let witness: Witness | undefined;
   try {
-    daemon = await Daemon.start(network, 'warn');
+    daemon = await Daemon.start(network, 'warn', { liveHeap: true });
     const registered = await register(network, PHONES, 0);
     told(`${registered} phones registered`);
     witness = await Witness.start(network);
