@@ -401,7 +401,7 @@ export function mappingRow(mapping: SignallingMapping): MappingRow {
     sourcePort: mapping.sourcePort,
     contacts: [...mapping.contacts],
     recordRoute: mapping.recordRoute,
-    registrations: [...mapping.registrations],
+    registrations: Array.from(mapping.registrations, ([key, one]) => [key, { ...one }]),
     lastUsed: mapping.lastUsed,
     keepUntil: mapping.keepUntil,
   };

@@ -6,7 +6,7 @@
  * is missing, or has 0 left, is gone.
  */
 
-import type { Endpoint } from '../net/address.ts';
+import { type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
 import { firstField, type Message } from '../sip/message.ts';
@@ -52,7 +52,10 @@ export function takeGrant(
     }
     changed.add(mapping);
     listed.add(`${mapping.id} ${key}`);
-    mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });
+    const expiresAt = now + lifetimeMs + REGISTRATION_MARGIN_MS;
+    const known = mapping.registrations.get(key);
+    if (known !== undefined && sameEndpoint(known.peer, peer)) known.expiresAt = expiresAt;
+    else mapping.registrations.set(key, { aor, peer, expiresAt });
     // The registrar may call where the phone wants to be called, also if nothing was ever sent from there.
     mapping.peers.set(peer.address, peer);
     // The registrar may answer to where the phone sent from, too.

@@ -88,7 +88,11 @@ export class EngineState {
       this.limits,
     );
     this.dialogs = new Dialogs(this.limits.dialogs, this.limits.dialogsPerPhone, this.limits.callIdleMs);
-    this.transactions = new Transactions(this.limits.transactions, this.limits.transactionsPerPhone);
+    this.transactions = new Transactions(
+      this.limits.transactions,
+      this.limits.transactionsPerPhone,
+      options.hashKey,
+    );
     this.waiting = new Waiting(this.limits.pending);
     this.profiles = new Profiles(options.choose, (phone) => options.isProxy?.(phone) === true, this.limits);
     this.keepalives = new Keepalives(
@@ -281,10 +285,11 @@ export class EngineState {
     if (initiator === 'internal' && message.method !== 'ACK') mapping.silentSince ??= now;
     const { sentBy, rport } = message.via;
     // Without rport the response goes to the port of the sent-by, not to the one that sent (RFC 3261 §18.2.2).
-    const peer =
+    const port =
       initiator === 'internal' && rport === undefined && sentBy.address === flow.remote.address
-        ? { address: flow.remote.address, port: sentBy.port ?? SIP_PORT }
-        : flow.remote;
+        ? (sentBy.port ?? SIP_PORT)
+        : flow.remote.port;
+    const peer = keptEndpoint(mapping, flow.remote.address, port);
     const { start, end } = sentBy.span;
     if (!equalsText(message.bytes, start, end, mapping.sentBy)) {
       const text = textOf(message.bytes, start, end);
@@ -371,4 +376,11 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
+}
+
+/** The endpoint as the mapping has it already, as a rule: what lives for a minute shares what lives for long. */
+function keptEndpoint({ internal, lastPeer }: SignallingMapping, address: Address, port: number): Endpoint {
+  if (internal.port === port && internal.address === address) return internal;
+  if (lastPeer?.port === port && lastPeer.address === address) return lastPeer;
+  return { address, port };
 }
