@@ -282,6 +282,8 @@ class Gateway {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#plane?.stop();
+    for (const output of this.#engine.settle())
+      if (output.kind === 'record') this.#store.put(output.table, output.key, output.value);
     this.#recorder.abandon();
     this.#store.flush();
   }

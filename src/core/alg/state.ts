@@ -164,25 +164,34 @@ export class EngineState {
   }
   /** Keeps the way in open for everybody who may have to come back: registrars, notifiers, the far ends of calls. */
   hold(mapping: SignallingMapping, now: TimeMs): void {
+    const { registrations, dialogs, keepUntil } = mapping;
+    if (registrations.size === 1 && dialogs.size === 0 && keepUntil <= now) {
+      // As most of them are, most of the time.
+      for (const { peer, expiresAt } of registrations.values())
+        if (expiresAt > now) this.#holdFor(mapping, peer, expiresAt, now);
+      return;
+    }
     const until = new Map<string, { peer: Endpoint; at: TimeMs }>();
     const keep = (peer: Endpoint | undefined, at: TimeMs): void => {
       if (peer === undefined || at <= now) return;
       const key = formatEndpoint(peer);
       if ((until.get(key)?.at ?? 0) < at) until.set(key, { peer, at });
     };
-    for (const one of mapping.registrations.values()) keep(one.peer, one.expiresAt);
-    keep(mapping.lastPeer, mapping.keepUntil);
-    for (const key of mapping.dialogs) {
+    for (const one of registrations.values()) keep(one.peer, one.expiresAt);
+    keep(mapping.lastPeer, keepUntil);
+    for (const key of dialogs) {
       const dialog = this.dialogs.byKey(key);
       if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.endsAt);
     }
-    for (const { peer, at } of until.values()) {
-      this.out.push({
-        kind: 'signalling',
-        command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
-      });
-      if (this.#mayBeReached(mapping, peer, now)) this.keepalives.keep(mapping, peer, now, this.out);
-    }
+    for (const { peer, at } of until.values()) this.#holdFor(mapping, peer, at, now);
+  }
+
+  #holdFor(mapping: SignallingMapping, peer: Endpoint, at: TimeMs, now: TimeMs): void {
+    this.out.push({
+      kind: 'signalling',
+      command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
+    });
+    if (this.#mayBeReached(mapping, peer, now)) this.keepalives.keep(mapping, peer, now, this.out);
   }
 
   /** Whether a peer has granted the phone a registration that lasts, or carries a confirmed dialog of it. */
