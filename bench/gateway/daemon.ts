@@ -5,7 +5,6 @@ import {
   copyFileSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -34,8 +33,7 @@ function bundle(): string {
   const directory = newDirectory('bundle');
   mkdirSync(join(directory, 'dist'));
   const file = join(directory, 'dist', 'sipalg.js');
-  for (const name of readdirSync(join(ROOT, 'dist')))
-    if (name.endsWith('.js')) copyFileSync(join(ROOT, 'dist', name), join(directory, 'dist', name));
+  copyFileSync(join(ROOT, 'dist', 'sipalg.js'), file);
   copyFileSync(join(ROOT, 'package.json'), join(directory, 'package.json'));
   symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));

@@ -4,7 +4,6 @@
  * One loop, no concurrency: an input at a time, its outputs carried out in order. What the data plane answers while an
  * output is carried out waits its turn.
  */
-import { randomInt } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
 import { chooser } from '../config/mode.ts';
@@ -190,6 +189,7 @@ function watchSwitch(dir: string, log: Log, changed: () => void): FSWatcher | un
   }
 }
 
+const STARTED_AT = performance.timeOrigin;
 /** A timeout cannot be set further ahead than this in one go. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -225,7 +225,6 @@ class Gateway {
       isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
       own: config.listen,
       upstreamNat: config.upstreamNat,
-      hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
       ...(choose === undefined ? {} : { choose }),
     });
   }
@@ -234,15 +233,22 @@ class Gateway {
   async start(console: string | undefined): Promise<void> {
     const handler: GatewayHandler = {
       packet: (flow, bytes, externalAddress, innerAddress, watched, otherAddresses) =>
-        this.#feed({
-          kind: 'packet',
-          flow,
-          bytes,
-          ...(externalAddress === undefined ? {} : { externalAddress }),
-          ...(otherAddresses === undefined ? {} : { otherAddresses }),
-          ...(innerAddress === undefined ? {} : { innerAddress }),
-          ...(watched === true ? { watched } : {}),
-        }),
+        this.#feed(
+          // Nearly all have nothing more to say, and spreading costs what the rest of this file does.
+          otherAddresses === undefined && innerAddress === undefined && watched !== true
+            ? externalAddress === undefined
+              ? { kind: 'packet', flow, bytes }
+              : { kind: 'packet', flow, bytes, externalAddress }
+            : {
+                kind: 'packet',
+                flow,
+                bytes,
+                ...(externalAddress === undefined ? {} : { externalAddress }),
+                ...(otherAddresses === undefined ? {} : { otherAddresses }),
+                ...(innerAddress === undefined ? {} : { innerAddress }),
+                ...(watched === true ? { watched } : {}),
+              },
+        ),
       opened: (id) => this.#feed({ kind: 'opened', id }),
       failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
       mediaFlow: (id, flow) => this.#feed({ kind: 'media', id, flow }),
@@ -282,8 +288,6 @@ class Gateway {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#plane?.stop();
-    for (const output of this.#engine.settle())
-      if (output.kind === 'record') this.#store.put(output.table, output.key, output.value);
     this.#recorder.abandon();
     this.#store.flush();
   }
@@ -298,22 +302,36 @@ class Gateway {
 
   #feed(input: Input): void {
     if (this.#stopped) return;
-    this.#inputs.push(input);
-    if (!this.#busy) this.#drain();
+    if (this.#busy) {
+      this.#inputs.push(input);
+      return;
+    }
+    this.#busy = true;
+    this.#handle(input);
+    this.#drain();
   }
 
+  /** What came while something was carried out. */
   #drain(): void {
     this.#busy = true;
-    for (let input = this.#inputs.shift(); input !== undefined; input = this.#inputs.shift()) {
-      const now = wallClock();
+    for (let i = 0; i < this.#inputs.length; i++) this.#handle(this.#inputs[i]!);
+    this.#inputs.length = 0;
+    this.#busy = false;
+    this.#armTimer();
+  }
+
+  #handle(input: Input): void {
+    const now = wallClock();
+    try {
       const outputs = this.#engine.handle(now, input);
       this.#exports.metrics?.engineTook(wallClock() - now);
       this.#carryOut(outputs);
       // Whoever looks on, looks at what has left already.
       this.#recorder.take(now, input, outputs, wallClock());
+    } catch (error) {
+      // Whatever it was, the next input is another phone's.
+      this.#log.notice('gateway.fault', (error as Error).stack ?? String(error), 'error');
     }
-    this.#busy = false;
-    this.#armTimer();
   }
 
   #carryOut(outputs: readonly Output[]): void {
@@ -358,7 +376,7 @@ class Gateway {
 
 /** Wall-clock time that never jumps while the process lives: a router without a battery sets its clock after the start. */
 function wallClock(): number {
-  return performance.timeOrigin + performance.now();
+  return STARTED_AT + performance.now();
 }
 
 function isProvider(providers: readonly ProviderConfig[], address: Address): boolean {

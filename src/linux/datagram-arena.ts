@@ -11,20 +11,27 @@ import * as sys from './sys.ts';
 const MMSGHDR_SIZE = 64;
 const IOVEC_SIZE = 16;
 const NAME_SIZE = 32;
+const UPPER_HALF = 2 ** 32;
 
 export class DatagramArena {
   readonly bytes: Buffer;
   readonly view: DataView;
   readonly #address: bigint;
+  /** The same as a number: addresses of a process have 47 bits (x86-64) or 52 at most (arm64). */
+  readonly #base: number;
   readonly #vectors: number;
   readonly #names: number;
   readonly #controls: number;
   readonly #controlSize: number;
   readonly #data: number;
   readonly #dataSize: number;
+  readonly #count: number;
+  #used = 0;
+  #offeredControl = -1;
 
   /** `count` datagrams; `dataSize` and `controlSize` octets for each. */
   constructor(count: number, dataSize: number, controlSize: number) {
+    this.#count = count;
     this.#vectors = count * MMSGHDR_SIZE;
     this.#names = this.#vectors + count * IOVEC_SIZE;
     this.#controls = this.#names + count * NAME_SIZE;
@@ -35,6 +42,7 @@ export class DatagramArena {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = view;
     this.#address = address;
+    this.#base = Number(address);
     for (let i = 0; i < count; i++) {
       const header = i * MMSGHDR_SIZE;
       const vector = this.#vectors + i * IOVEC_SIZE;
@@ -64,16 +72,25 @@ export class DatagramArena {
     return this.#data + i * this.#dataSize;
   }
 
-  /** Offers the places of `count` datagrams to the kernel, which writes what it used into these fields. */
-  offer(count: number, control: boolean): void {
-    const { view } = this;
+  /** Offers all places to the kernel, which writes what it uses into the fields of the first. */
+  offer(control: boolean): void {
     const length = control ? this.#controlSize : 0;
+    // What was not used since is as it was offered.
+    const count = length === this.#offeredControl ? this.#used : this.#count;
+    const { view } = this;
     for (let i = 0; i < count; i++) {
       const header = i * MMSGHDR_SIZE;
       view.setUint32(header + 8, SOCKADDR_SIZE, true);
       // The upper half of a size_t: nothing here is that long.
       view.setUint32(header + 40, length, true);
     }
+    this.#offeredControl = length;
+    this.#used = 0;
+  }
+
+  /** So many were received. */
+  use(count: number): void {
+    this.#used = count;
   }
 
   /** Of a datagram that was received. */
@@ -90,7 +107,10 @@ export class DatagramArena {
     const { view } = this;
     const vector = this.#vectors + i * IOVEC_SIZE;
     view.setUint32(i * MMSGHDR_SIZE + 8, nameLength, true);
-    view.setBigUint64(vector, this.#address + BigInt(at), true);
+    // As two halves: a BigInt would be an object.
+    const address = this.#base + at;
+    view.setUint32(vector, address % UPPER_HALF, true);
+    view.setUint32(vector + 4, Math.floor(address / UPPER_HALF), true);
     view.setUint32(vector + 8, length, true);
   }
 }

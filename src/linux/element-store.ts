@@ -70,6 +70,11 @@ export class ElementStore {
     return this.#rows.size;
   }
 
+  /** Whether `flush` has something to do. */
+  get isDirty(): boolean {
+    return this.#changed.size > 0;
+  }
+
   /** Replaces all that `owner` wants, with the next flush. */
   put(owner: string, wanted: readonly WantedElement[]): void {
     if (!this.#changed.has(owner)) this.#changed.set(owner, this.#wantedBy(owner));

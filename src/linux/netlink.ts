@@ -9,6 +9,7 @@
  * - NLMSG_ERROR with error 0 is the acknowledgement.
  */
 import { DatagramArena } from './datagram-arena.ts';
+import { type Watch, watch } from './readiness.ts';
 import * as sys from './sys.ts';
 import { ERRNO, errnoName, type SystemError, systemError } from './system-error.ts';
 
@@ -155,7 +156,7 @@ export function eachAttribute(bytes: Uint8Array, each: (type: number, value: Uin
 /** Asks and is answered; or, with groups, listens to what the kernel tells everybody. */
 export class NetlinkSocket {
   readonly #fd: sys.FileDescriptor;
-  #watch: sys.Watch | undefined;
+  #watch: Watch | undefined;
   readonly #input = new Uint8Array(65_536);
   readonly #view = new DataView(this.#input.buffer);
   #sequence = 0;
@@ -179,7 +180,7 @@ export class NetlinkSocket {
 
   /** Calls back when messages to the groups have come. They are read and thrown away: they may be incomplete (netlink(7)). */
   listen(told: () => void): void {
-    this.#watch = sys.watch(this.#fd, () => {
+    this.#watch = watch(this.#fd, () => {
       for (;;) {
         const received = sys.receive(this.#fd, this.#input);
         if (received < 0 && received !== -ERRNO.EINTR && received !== -ERRNO.ENOBUFS) break;
@@ -232,8 +233,9 @@ export class NetlinkSocket {
     answers ??= new DatagramArena(ANSWERS, ANSWER_SIZE, 0);
     const { view } = answers;
     for (;;) {
-      answers.offer(ANSWERS, false);
+      answers.offer(false);
       const count = sys.receiveMany(this.#fd, answers.headers(), ANSWERS);
+      answers.use(Math.max(count, 0));
       if (count === -ERRNO.EINTR) continue;
       if (count === -ERRNO.EAGAIN) return;
       if (count < 0) throw systemError('netlink', -count);

@@ -28,6 +28,7 @@ import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats 
 import { readRuleset } from './program.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
+import { atTurnsEnd } from './readiness.ts';
 import { RoutedPhones } from './routed-phones.ts';
 import { HEARTBEAT_S, type RulesetOptions, SETS } from './ruleset.ts';
 import { SendQueue } from './send-queue.ts';
@@ -69,7 +70,11 @@ class Plane implements LinuxPlane {
   readonly #sends = new SendQueue(() => this.#sendFailures++);
   /** What is answered when the kernel has taken it, by whose elements these are. */
   readonly #opening = new Map<string, { readonly id: MappingId; readonly kind: 'signalling' | 'media' }>();
-  #turn: NodeJS.Immediate | undefined;
+  /** Whether the end of this turn has something to do. */
+  #isTurnArmed = false;
+  readonly #turnsEnd = (): void => {
+    if (this.#isTurnArmed) this.#endTurn();
+  };
   readonly #notices: RareNotices;
   readonly #overload: Overload;
 
@@ -226,23 +231,23 @@ class Plane implements LinuxPlane {
   }
 
   #armTurn(): void {
-    this.#turn ??= setImmediate(() => this.#endTurn());
+    if (this.#isTurnArmed) return;
+    this.#isTurnArmed = true;
+    atTurnsEnd(this.#turnsEnd);
   }
 
   #endTurn(): void {
-    clearImmediate(this.#turn);
-    this.#turn = undefined;
     // An answer may lead to more; the engine asks for nothing twice, so that this ends.
     do this.#commit();
     while (this.#opening.size > 0);
     this.#sends.flush();
-    clearImmediate(this.#turn);
-    this.#turn = undefined;
+    this.#isTurnArmed = false;
   }
 
   /** Brings the kernel's tables in line with what was asked for, and answers what was opened. */
   #commit(): void {
     const { store, flows, media } = this.#running();
+    if (this.#opening.size === 0 && !store.isDirty && flows.size === 0) return;
     const refused = store.flush();
     // The flows that are removed have to find the new elements, not a moment without any.
     this.#attempt('linux.flows', () => flows.flush());
@@ -271,7 +276,7 @@ class Plane implements LinuxPlane {
 
   #tearDown(): void {
     if (this.#kernel !== undefined) this.#attempt('linux.stop', () => this.#endTurn());
-    clearImmediate(this.#turn);
+    this.#isTurnArmed = false;
     for (const timer of this.#timers) clearInterval(timer);
     this.#timers = [];
     this.#monitor?.close();

@@ -13,15 +13,14 @@ const BATCH = 64;
 /** Octets of one batch; a datagram that is longer goes alone. */
 const BATCH_OCTETS = 262_144;
 
-interface Datagram {
-  readonly bytes: Uint8Array;
-  readonly remote: Endpoint;
-}
-
 let arena: DatagramArena | undefined;
 
 export class SendQueue {
-  readonly #waiting = new Map<UdpSocket, Datagram[]>();
+  // Three lists in step, used again and again: an object for each datagram would be garbage by the end of the turn.
+  readonly #sockets: (UdpSocket | undefined)[] = [];
+  readonly #datagrams: Uint8Array[] = [];
+  readonly #remotes: Endpoint[] = [];
+  readonly #batch: number[] = [];
   readonly #failed: () => void;
 
   /** `failed` is told of every datagram that the kernel did not take. */
@@ -31,21 +30,39 @@ export class SendQueue {
 
   /** The octets must stay as they are until the queue is flushed. */
   add(socket: UdpSocket, bytes: Uint8Array, remote: Endpoint): void {
-    const list = this.#waiting.get(socket);
-    if (list === undefined) this.#waiting.set(socket, [{ bytes, remote }]);
-    else list.push({ bytes, remote });
+    this.#sockets.push(socket);
+    this.#datagrams.push(bytes);
+    this.#remotes.push(remote);
   }
 
+  /** Sends everything, what leaves by the same socket in its order. */
   flush(): void {
-    for (const [socket, list] of this.#waiting) this.#send(socket, list);
-    this.#waiting.clear();
+    const sockets = this.#sockets;
+    for (let i = 0; i < sockets.length; i++) {
+      const socket = sockets[i];
+      if (socket === undefined) continue;
+      this.#batch.push(i);
+      // A turn has few messages, or few sockets: a table of who has what costs more than to look.
+      for (let j = i + 1; j < sockets.length; j++)
+        if (sockets[j] === socket) {
+          this.#batch.push(j);
+          sockets[j] = undefined;
+        }
+      this.#send(socket);
+      this.#batch.length = 0;
+    }
+    sockets.length = 0;
+    this.#datagrams.length = 0;
+    this.#remotes.length = 0;
   }
 
-  #send(socket: UdpSocket, list: readonly Datagram[]): void {
-    for (let from = 0; from < list.length; ) {
-      const count = list.length - from === 1 ? 1 : pack(list, from);
+  #send(socket: UdpSocket): void {
+    const batch = this.#batch;
+    for (let from = 0; from < batch.length; ) {
+      const count = batch.length - from === 1 ? 1 : this.#pack(from);
+      const first = batch[from]!;
       if (count > 1) this.#sendPacked(socket, count);
-      else if (!socket.send(list[from]!.bytes, list[from]!.remote)) this.#failed();
+      else if (!socket.send(this.#datagrams[first]!, this.#remotes[first]!)) this.#failed();
       from += count;
     }
   }
@@ -62,19 +79,21 @@ export class SendQueue {
       }
     }
   }
-}
 
-/** Copies datagrams into the arena, as many as fit: how many. */
-function pack(list: readonly Datagram[], from: number): number {
-  arena ??= new DatagramArena(BATCH, BATCH_OCTETS / BATCH, 0);
-  const first = arena.dataOf(0);
-  let count = 0;
-  for (let at = first; count < BATCH && from + count < list.length; count++) {
-    const { bytes, remote } = list[from + count]!;
-    if (at - first + bytes.byteLength > BATCH_OCTETS) break;
-    arena.bytes.set(bytes, at);
-    arena.describe(count, writeSockaddr(arena.view, arena.nameOf(count), remote), at, bytes.byteLength);
-    at += bytes.byteLength;
+  /** Copies datagrams of the batch into the arena, as many as fit: how many. */
+  #pack(from: number): number {
+    arena ??= new DatagramArena(BATCH, BATCH_OCTETS / BATCH, 0);
+    const first = arena.dataOf(0);
+    let count = 0;
+    for (let at = first; count < BATCH && from + count < this.#batch.length; count++) {
+      const index = this.#batch[from + count]!;
+      const bytes = this.#datagrams[index]!;
+      if (at - first + bytes.byteLength > BATCH_OCTETS) break;
+      arena.bytes.set(bytes, at);
+      const nameLength = writeSockaddr(arena.view, arena.nameOf(count), this.#remotes[index]!);
+      arena.describe(count, nameLength, at, bytes.byteLength);
+      at += bytes.byteLength;
+    }
+    return Math.max(1, count);
   }
-  return Math.max(1, count);
 }

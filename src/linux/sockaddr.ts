@@ -31,11 +31,25 @@ export function writeSockaddr(view: DataView, offset: number, e: Endpoint): numb
   return SOCKADDR_SIZE;
 }
 
+/** Endpoints that were read before, each in the place that its octets point to: the same few send again and again. */
+const READ = 4_096;
+const readAddresses = new Uint32Array(READ);
+const readEndpoints: (Endpoint | undefined)[] = new Array(READ).fill(undefined);
+
 /** The endpoint at `offset`, or undefined where the family is neither. */
 export function readSockaddr(view: DataView, offset: number): Endpoint | undefined {
   const domain = view.getUint16(offset, true);
   const port = view.getUint16(offset + 2, false);
-  if (domain === IPV4.domain) return { address: ipv4Of(view.getUint32(offset + 4, false)), port };
+  if (domain === IPV4.domain) {
+    const value = view.getUint32(offset + 4, false);
+    const place = (value ^ (value >>> 12) ^ Math.imul(port, 0x9e5)) & (READ - 1);
+    const known = readEndpoints[place];
+    if (known !== undefined && readAddresses[place] === value && known.port === port) return known;
+    const endpoint = { address: ipv4Of(value), port };
+    readAddresses[place] = value;
+    readEndpoints[place] = endpoint;
+    return endpoint;
+  }
   if (domain !== IPV6.domain) return undefined;
   return { address: addressOf(new Uint8Array(view.buffer, view.byteOffset + offset + 8, 16)), port };
 }

@@ -21,6 +21,8 @@ export const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 export const MSG_DONTWAIT = 0x40;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
 
 export type FileDescriptor = number;
 
@@ -44,6 +46,9 @@ interface Calls {
   recv(fd: number, bytes: Pointer, length: number, flags: number): number;
   recvmmsg(fd: number, messages: Pointer, count: number, flags: number, timeout: Pointer): number;
   sendmmsg(fd: number, messages: Pointer, count: number, flags: number): number;
+  epoll_create1(flags: number): number;
+  epoll_ctl(set: number, operation: number, fd: number, event: Pointer): number;
+  epoll_wait(set: number, events: Pointer, count: number, timeoutMs: number): number;
   close(fd: number): number;
 }
 
@@ -70,6 +75,9 @@ function libc(): Calls {
     recv: lib.func('recv', 'intptr_t', ['int', pointer, 'size_t', 'int']),
     recvmmsg: lib.func('recvmmsg', 'int', ['int', pointer, 'uint32_t', 'int', pointer]),
     sendmmsg: lib.func('sendmmsg', 'int', ['int', pointer, 'uint32_t', 'int']),
+    epoll_create1: lib.func('epoll_create1', 'int', ['int']),
+    epoll_ctl: lib.func('epoll_ctl', 'int', ['int', 'int', 'int', pointer]),
+    epoll_wait: lib.func('epoll_wait', 'int', ['int', pointer, 'int', 'int']),
     close: lib.func('close', 'int', ['int']),
   };
   return calls;
@@ -215,28 +223,40 @@ export function sendMany(fd: FileDescriptor, headers: bigint, count: number): nu
   return sent < 0 ? -koffi.errno() : sent;
 }
 
-/** Watches a descriptor for input until closed. What `ready` throws is thrown again outside the callback. */
-export interface Watch {
+/** A set of descriptors that can be asked which of them have something to read; close it as any descriptor. */
+export function epollCreate(): FileDescriptor {
+  return check(libc().epoll_create1(SOCK_CLOEXEC), 'epoll_create1');
+}
+
+/** `event` is a `struct epoll_event`. */
+export function epollAdd(set: FileDescriptor, fd: FileDescriptor, event: Uint8Array): void {
+  check(libc().epoll_ctl(set, EPOLL_CTL_ADD, fd, event), 'epoll_ctl');
+}
+
+export function epollRemove(set: FileDescriptor, fd: FileDescriptor): void {
+  libc().epoll_ctl(set, EPOLL_CTL_DEL, fd, null);
+}
+
+/** Writes what is ready to `events`, or what becomes ready within `waitMs`, for which all else stands still: the count, or the negative errno. */
+export function epollWait(set: FileDescriptor, events: bigint, count: number, waitMs: number): number {
+  const ready = libc().epoll_wait(set, events, count, waitMs);
+  return ready < 0 ? -koffi.errno() : ready;
+}
+
+/** Has Node's loop call `ready` while a descriptor is readable, until closed. `ready` must not throw. */
+export interface Poll {
   close(): void;
 }
 
 /** The collector takes a handle that nobody holds, and its events with it: this set holds all that are open. */
-const watches = new Set<ReturnType<typeof koffi.node.poll>>();
+const polls = new Set<ReturnType<typeof koffi.node.poll>>();
 
-export function watch(fd: FileDescriptor, ready: () => void): Watch {
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
-    try {
-      ready();
-    } catch (error) {
-      setImmediate(() => {
-        throw error;
-      });
-    }
-  });
-  watches.add(handle);
+export function poll(fd: FileDescriptor, ready: () => void): Poll {
+  const handle = koffi.node.poll(fd, { readable: true }, () => ready());
+  polls.add(handle);
   return {
     close() {
-      if (!watches.delete(handle)) return;
+      if (!polls.delete(handle)) return;
       handle.stop();
       handle.close();
     },

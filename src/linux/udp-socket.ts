@@ -21,6 +21,7 @@ import { type Endpoint, formatEndpoint, isIPv6 } from '../core/net/address.ts';
 import { DatagramArena } from './datagram-arena.ts';
 import { familyOf } from './family.ts';
 import type { ArrivalQueue } from './overload.ts';
+import { type Watch, watch } from './readiness.ts';
 import { readSockaddr } from './sockaddr.ts';
 import * as sys from './sys.ts';
 import { ERRNO } from './system-error.ts';
@@ -106,7 +107,7 @@ export class UdpSocket {
   /** Datagrams that the kernel did not take. */
   sendFailures = 0;
   readonly #fd: sys.FileDescriptor;
-  readonly #watch: sys.Watch;
+  readonly #watch: Watch;
   readonly #receiver: UdpReceiver;
   readonly #originalDestination: boolean;
   readonly #arrivals: ArrivalQueue | undefined;
@@ -137,7 +138,7 @@ export class UdpSocket {
       throw error;
     }
     this.#fd = fd;
-    this.#watch = sys.watch(fd, () => this.#drain());
+    this.#watch = watch(fd, () => this.#drain());
   }
 
   /** Whether the kernel took the datagram. Its failures are counted, never thrown. */
@@ -166,8 +167,9 @@ export class UdpSocket {
     const { view, bytes } = arena;
     const control = this.#originalDestination || this.#arrivals !== undefined;
     for (let batch = 0; batch < BUDGET && !this.#closed; batch++) {
-      arena.offer(BATCH, control);
+      arena.offer(control);
       const count = sys.receiveMany(this.#fd, arena.headers(), BATCH);
+      arena.use(Math.max(count, 0));
       if (count <= 0) {
         // EINTR comes again by itself (level-triggered); anything but "nothing there" is worth telling.
         if (count < 0 && count !== -ERRNO.EAGAIN && count !== -ERRNO.EINTR)

@@ -18,6 +18,7 @@ import {
   NLM_F_REQUEST,
   NLMSG_HEADER,
 } from './netlink.ts';
+import { type Watch, watch } from './readiness.ts';
 import * as sys from './sys.ts';
 import { ERRNO, systemError } from './system-error.ts';
 
@@ -55,7 +56,7 @@ export class PacketWatch {
   /** The group that was free. */
   readonly group: number;
   readonly #fd: sys.FileDescriptor;
-  readonly #watch: sys.Watch;
+  readonly #watch: Watch;
   readonly #receiver: WatchReceiver;
   readonly #input = new Uint8Array(MESSAGE_SIZE);
   #closed = false;
@@ -72,7 +73,7 @@ export class PacketWatch {
       sys.close(this.#fd);
       throw error;
     }
-    this.#watch = sys.watch(this.#fd, () => this.#drain());
+    this.#watch = watch(this.#fd, () => this.#drain());
   }
 
   close(): void {

@@ -8,7 +8,7 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import koffi from 'koffi';
 import type { Namespace } from '../../../demo/namespace.ts';
-import { type Watch, watch } from '../../../src/linux/sys.ts';
+import { type Watch, watch } from '../../../src/linux/readiness.ts';
 
 const TUNSETIFF = 0x4004_54ca;
 const IFF_TUN = 0x0001;
