@@ -43,7 +43,7 @@ async function* fetch(recorder: Recorder, start: number, options: FollowOptions)
   // Whoever asked for the oldest that there is has missed nothing before it.
   let isOldest = options.since === 0;
   let wake: () => void = () => {};
-  const unsubscribe = recorder.subscribe(() => wake());
+  const end = recorder.wake(() => wake());
   const onAbort = (): void => wake();
   signal?.addEventListener('abort', onAbort);
   try {
@@ -76,7 +76,7 @@ async function* fetch(recorder: Recorder, start: number, options: FollowOptions)
       wake = () => {};
     }
   } finally {
-    unsubscribe();
+    end();
     signal?.removeEventListener('abort', onAbort);
   }
 }

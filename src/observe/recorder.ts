@@ -9,7 +9,7 @@ import type { AlgEvent } from '../core/alg/event.ts';
 import type { Input, Output } from '../core/alg/io.ts';
 import type { Flow } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
-import { type Exchange, type PackedRow, PlainExchange, packed, type SentMessage, Slabs } from './exchange.ts';
+import { type Exchange, type MessageEvent, PlainExchange, type SentMessage } from './exchange.ts';
 import { ExchangeRing } from './exchange-ring.ts';
 
 export interface ExchangeFilter {
@@ -48,8 +48,8 @@ export class Recorder {
   #limits: RecorderLimits;
   #ring: ExchangeRing;
   readonly #waiting = new Map<Flow, Waiting>();
-  readonly #slabs = new Slabs();
   readonly #listeners = new Set<(exchange: Exchange) => void>();
+  readonly #sleepers = new Set<() => void>();
   /** One is complete only when the whole input has been looked at, and told then. */
   readonly #untold: number[] = [];
 
@@ -75,8 +75,8 @@ export class Recorder {
     this.#ring = new ExchangeRing(limits.messages, limits.messages === 0 ? lastId : firstId - 1);
     if (limits.messages === 0) return;
     for (let id = firstId; id <= lastId; id++) {
-      const one = old.get(id)!;
-      this.#keep('row' in one ? one.row : one);
+      this.#ring.keep(old.get(id)!);
+      this.#bound();
     }
   }
 
@@ -85,10 +85,8 @@ export class Recorder {
     const { callId, since = 0, limit = Number.POSITIVE_INFINITY } = filter;
     const { firstId, lastId } = this.#ring;
     const found: Exchange[] = [];
-    for (let id = lastId; id >= firstId && id > since && found.length < limit; id--) {
-      const one = this.#ring.get(id)!;
-      if (callId === undefined || one.callId === callId) found.push(one);
-    }
+    for (let id = lastId; id >= firstId && id > since && found.length < limit; id--)
+      if (callId === undefined || this.#ring.callIdOf(id) === callId) found.push(this.#ring.get(id)!);
     return found.reverse();
   }
 
@@ -103,15 +101,16 @@ export class Recorder {
 
   /**
    * Tells of each exchange as it is recorded, until what it returns is called. One that throws is told nothing any more. Throws
-   * RangeError where too many listen.
+   * RangeError where too many listen. It costs each message a copy: whoever fetches asks to be woken instead.
    */
   subscribe(listener: (exchange: Exchange) => void): () => void {
-    if (this.#listeners.size >= MOST_LISTENERS)
-      throw new RangeError(`${MOST_LISTENERS} already follow the messages`);
     // The same function twice is two subscriptions.
-    const own = (exchange: Exchange): void => listener(exchange);
-    this.#listeners.add(own);
-    return () => this.#listeners.delete(own);
+    return this.#enter(this.#listeners, (exchange) => listener(exchange));
+  }
+
+  /** Calls back when there is something more, until what it returns is called. Throws as `subscribe` does. */
+  wake(sleeper: () => void): () => void {
+    return this.#enter(this.#sleepers, () => sleeper());
   }
 
   /**
@@ -120,6 +119,32 @@ export class Recorder {
    */
   take(atMs: TimeMs, input: Input, outputs: readonly Output[], handledMs: TimeMs): void {
     if (this.#limits.messages === 0) return;
+    const before = this.#ring.lastId;
+    if (!this.#takeOne(atMs, input, outputs, handledMs)) this.#takeAll(atMs, input, outputs, handledMs);
+    if (this.#listeners.size > 0) this.#tell();
+    if (this.#sleepers.size > 0 && this.#ring.lastId > before) this.#rouse();
+  }
+
+  /** Nearly always a message came, at most one left, and one event says why. False: it is something else, or more. */
+  #takeOne(atMs: TimeMs, input: Input, outputs: readonly Output[], handledMs: TimeMs): boolean {
+    if (input.kind !== 'packet') return false;
+    let left: SentMessage | undefined;
+    let event: MessageEvent | undefined;
+    for (let i = 0; i < outputs.length; i++) {
+      const output = outputs[i]!;
+      if (output.kind === 'send') {
+        if (left !== undefined || event !== undefined) return false;
+        left = output;
+      } else if (output.kind === 'event') {
+        if (event !== undefined || !isMessageEvent(output.event)) return false;
+        event = output.event;
+      }
+    }
+    if (event === undefined || event.flow !== input.flow) return false;
+    return this.#pack(atMs, handledMs, input.bytes, left, NOTHING, event) !== undefined;
+  }
+
+  #takeAll(atMs: TimeMs, input: Input, outputs: readonly Output[], handledMs: TimeMs): void {
     let sent: SentMessage[] | undefined;
     let events: AlgEvent[] | undefined;
     let last: number | undefined;
@@ -135,12 +160,7 @@ export class Recorder {
         if (event.kind === 'keepalive.sent') {
           const flow = sent?.at(-1)?.flow;
           this.#add(new PlainExchange(atMs, handledMs, flow, undefined, sent ?? NOTHING, events));
-        } else if (
-          event.kind === 'message.translated' ||
-          event.kind === 'message.passed' ||
-          event.kind === 'message.dropped' ||
-          event.kind === 'keepalive.answered'
-        ) {
+        } else if (isMessageEvent(event) || event.kind === 'keepalive.answered') {
           const { flow } = event;
           const waited = this.#waiting.size === 0 ? undefined : this.#waiting.get(flow);
           if (input.kind === 'packet' && input.flow === flow) {
@@ -174,7 +194,6 @@ export class Recorder {
           new PlainExchange(atMs, handledMs, sent?.[0]?.flow, undefined, sent ?? NOTHING, events ?? NOTHING),
         );
     }
-    if (this.#untold.length > 0) this.#tell();
   }
 
   /** The engine has ended: what waited in it will never be answered. */
@@ -191,14 +210,10 @@ export class Recorder {
     events: AlgEvent[],
   ): number {
     const event = events.at(-1)!;
-    if (
-      event.kind === 'message.translated' ||
-      event.kind === 'message.passed' ||
-      event.kind === 'message.dropped'
-    ) {
+    if (isMessageEvent(event) && sent.length <= 1) {
       const before = events.length === 1 ? NOTHING : events.slice(0, -1);
-      const row = packed(this.#slabs, atMs, handledMs, received, sent, before, event);
-      if (row !== undefined) return this.#add(row);
+      const id = this.#pack(atMs, handledMs, received, sent[0], before, event);
+      if (id !== undefined) return id;
     }
     const flow = 'flow' in event ? event.flow : undefined;
     return this.#add(new PlainExchange(atMs, handledMs, flow, received, sent, events));
@@ -229,16 +244,38 @@ export class Recorder {
     this.#waiting.set(packet.flow, { atMs, packet, events });
   }
 
-  #add(one: PackedRow | PlainExchange): number {
-    const id = this.#keep(one);
+  #add(one: PlainExchange): number {
+    return this.#added(this.#ring.put(one));
+  }
+
+  /** Undefined where it does not fit the packed form. */
+  #pack(
+    atMs: TimeMs,
+    handledMs: TimeMs,
+    received: Uint8Array,
+    left: SentMessage | undefined,
+    before: readonly AlgEvent[],
+    event: MessageEvent,
+  ): number | undefined {
+    const id = this.#ring.pack(atMs, handledMs, received, left, before, event);
+    return id === undefined ? undefined : this.#added(id);
+  }
+
+  #added(id: number): number {
+    this.#bound();
     if (this.#listeners.size > 0) this.#untold.push(id);
     return id;
   }
 
-  #keep(one: PackedRow | PlainExchange): number {
-    const id = this.#ring.put(one);
+  #bound(): void {
     while (this.#ring.octets > this.#limits.octets && this.#ring.count > 1) this.#ring.drop();
-    return id;
+  }
+
+  #enter<Listener>(listeners: Set<Listener>, own: Listener): () => void {
+    if (this.#listeners.size + this.#sleepers.size >= MOST_LISTENERS)
+      throw new RangeError(`${MOST_LISTENERS} already follow the messages`);
+    listeners.add(own);
+    return () => listeners.delete(own);
   }
 
   #tell(): void {
@@ -256,4 +293,19 @@ export class Recorder {
     }
     this.#untold.length = 0;
   }
+  #rouse(): void {
+    for (const sleeper of this.#sleepers) {
+      try {
+        sleeper();
+      } catch {
+        this.#sleepers.delete(sleeper);
+      }
+    }
+  }
+}
+
+function isMessageEvent(event: AlgEvent): event is MessageEvent {
+  return (
+    event.kind === 'message.translated' || event.kind === 'message.passed' || event.kind === 'message.dropped'
+  );
 }
