@@ -1,11 +1,13 @@
 /**
- * Bundles src/cli/main.ts into dist/sipalg.js.
+ * Bundles src/cli/main.ts into dist/sipalg.js, and what a command loads when it runs into parts beside it: whoever runs one command
+ * need not keep the text of all others, 5 MB in a gateway that runs for years.
  *
+ * - Only ASCII is written: of a text with one other character in it, V8 keeps every character in two octets.
  * - koffi stays outside: it loads its own native file from node_modules. So do packages that only the commands for routers need,
  *   and they are loaded when such a command runs: an import of the bundle's own would load them with every command, and the gateway
  *   would carry 6 MB that it has no use for.
  * - demo/ stays outside: it starts programs by their place in the checkout, and memory is no concern there.
- * - One file and no minification: a stack trace in an operator's log has to be readable.
+ * - No minification: a stack trace in an operator's log has to be readable.
  * - recipes/ stays outside: it is data, read when a recipe is asked for. It lies beside dist/, as in a package.
  *
  * The page of the console goes into dist/web (build-page.ts).
@@ -13,8 +15,8 @@
  * `--if-stale` builds only what is older than its sources; `--to FILE` writes the bundle elsewhere, and no page; `--page` builds the
  * page alone.
  */
-import { mkdir, readdir, rename, stat, utimes } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
@@ -48,6 +50,13 @@ const loadedWhenNeeded: Plugin = {
   },
 };
 
+const PART = 'part-';
+
+/** Wherever such a character stands (comment, string, regular expression), its escape means the same. */
+function inAscii(text: string): string {
+  return text.replace(/[^\0-\x7f]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 async function newestSourceMs(): Promise<number> {
   const files = await readdir(join(root, 'src'), { recursive: true, withFileTypes: true });
   const paths = files.filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name));
@@ -64,12 +73,16 @@ async function isFresh(): Promise<boolean> {
 const ifStale = process.argv.includes('--if-stale');
 if (!process.argv.includes('--page') && !(ifStale && (await isFresh()))) {
   const startedAt = new Date();
-  const temporary = `${bundle}.${process.pid}`;
-  await mkdir(dirname(bundle), { recursive: true });
-  await build({
+  const folder = dirname(bundle);
+  await mkdir(folder, { recursive: true });
+  const { outputFiles } = await build({
     entryPoints: [join(root, 'src', 'cli', 'main.ts')],
-    outfile: temporary,
+    outdir: folder,
+    entryNames: basename(bundle, '.js'),
+    chunkNames: `${PART}[name]-[hash]`,
     bundle: true,
+    splitting: true,
+    write: false,
     platform: 'node',
     target: 'node24',
     format: 'esm',
@@ -82,10 +95,23 @@ if (!process.argv.includes('--page') && !(ifStale && (await isFresh()))) {
     logLevel: 'warning',
     legalComments: 'none',
   });
-  // A source that changed while we were building must make the bundle stale.
-  await utimes(temporary, startedAt, startedAt);
-  await rename(temporary, bundle);
-  process.stdout.write(`built ${relative(process.cwd(), bundle)} (${(await stat(bundle)).size} bytes)\n`);
+  // The entry comes last: what it imports is there by then.
+  const files = outputFiles.map(({ path, text }) => ({ path, text: inAscii(text) }));
+  files.sort((a, b) => Number(a.path === bundle) - Number(b.path === bundle));
+  for (const { path, text } of files) {
+    const temporary = `${path}.${process.pid}`;
+    await writeFile(temporary, text);
+    // A source that changed while we were building must make the bundle stale.
+    await utimes(temporary, startedAt, startedAt);
+    await rename(temporary, path);
+  }
+  const made = new Set(files.map(({ path }) => basename(path)));
+  for (const name of await readdir(folder))
+    if (name.startsWith(PART) && !made.has(name)) await rm(join(folder, name), { force: true });
+  const octets = files.reduce((sum, { text }) => sum + text.length, 0);
+  process.stdout.write(
+    `built ${relative(process.cwd(), bundle)} (${octets} bytes in ${files.length} files)\n`,
+  );
 }
 // Last: without its page the gateway is a gateway still.
 if (to < 0) {

@@ -5,6 +5,7 @@ import {
   copyFileSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -33,7 +34,8 @@ function bundle(): string {
   const directory = newDirectory('bundle');
   mkdirSync(join(directory, 'dist'));
   const file = join(directory, 'dist', 'sipalg.js');
-  copyFileSync(join(ROOT, 'dist', 'sipalg.js'), file);
+  for (const name of readdirSync(join(ROOT, 'dist')))
+    if (name.endsWith('.js')) copyFileSync(join(ROOT, 'dist', name), join(directory, 'dist', name));
   copyFileSync(join(ROOT, 'package.json'), join(directory, 'package.json'));
   symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));

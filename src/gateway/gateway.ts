@@ -4,6 +4,7 @@
  * One loop, no concurrency: an input at a time, its outputs carried out in order. What the data plane answers while an
  * output is carried out waits its turn.
  */
+import { randomInt } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
 import { chooser } from '../config/mode.ts';
@@ -225,6 +226,7 @@ class Gateway {
       isProxy: (address) => config.phones.some((one) => one.proxy && prefixContains(one.address, address)),
       own: config.listen,
       upstreamNat: config.upstreamNat,
+      hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
       ...(choose === undefined ? {} : { choose }),
     });
   }
@@ -288,6 +290,8 @@ class Gateway {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#plane?.stop();
+    for (const output of this.#engine.settle())
+      if (output.kind === 'record') this.#store.put(output.table, output.key, output.value);
     this.#recorder.abandon();
     this.#store.flush();
   }

@@ -4,6 +4,7 @@
  */
 import type { MappingId, SignallingCommand } from '../core/alg/io.ts';
 import { EndpointMap } from '../core/nat/endpoint-map.ts';
+import { type Due, TimerQueue, UNQUEUED } from '../core/nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
 import type { Transport } from '../core/net/flow.ts';
 import { signallingOwner as owner, type WantedElement } from './element-store.ts';
@@ -22,7 +23,9 @@ export interface UdpSignallingOptions {
   fault(error: unknown): void;
 }
 
-interface Mapping {
+/** `dueAt`: when the kernel's time has to be made longer, by `performance.now`; infinity while it is as long as is wanted. */
+interface Mapping extends Due {
+  readonly id: MappingId;
   readonly external: Endpoint;
   readonly transport: Transport;
   /** Undefined: the phone is routed. */
@@ -34,9 +37,9 @@ interface Mapping {
 interface Held {
   readonly peer: Endpoint;
   /** As the engine wants it. */
-  readonly untilMs: number;
+  untilMs: number;
   /** As the kernel has it. */
-  readonly heldMs: number;
+  heldMs: number;
 }
 
 /** What the kernel ends this share too early of the time that is left is renewed later, with all others. */
@@ -50,7 +53,7 @@ export class UdpSignalling {
   readonly #sockets = new EndpointMap<UdpSocket>();
   #size = 0;
   /** Those of which the kernel's time is shorter than what the engine wants. */
-  readonly #owed = new Set<MappingId>();
+  readonly #owed = new TimerQueue<Mapping>();
 
   constructor(options: UdpSignallingOptions) {
     this.#options = options;
@@ -79,9 +82,9 @@ export class UdpSignalling {
 
   /** Throws a `SystemError` where the external endpoint cannot be had. It may be found out with the next flush of the store. */
   open(command: SignallingCommand & { readonly action: 'open' }, { store, sweep }: Kernel): void {
-    const { id, transport, internal, external } = command;
+    const { id, internal, external } = command;
     if (sameEndpoint(internal, external)) {
-      const mapping = { external, transport, socket: undefined, peers: new Map() };
+      const mapping = mappingOf(command, undefined);
       store.put(owner(id), [endpointOf(mapping)]);
       this.#mappings.set(id, mapping);
       return;
@@ -91,7 +94,7 @@ export class UdpSignalling {
       { local: external, freeBind: true, receiveBufferBytes, arrivals: arrivals() },
       { datagram: (bytes, remote) => packet(bytes, remote, external), fault },
     );
-    const mapping = { external, transport, socket, peers: new Map() };
+    const mapping = mappingOf(command, socket);
     try {
       store.put(owner(id), [endpointOf(mapping)]);
       // An ordinary NAT flow that sits on our port would have the kernel choose another for us.
@@ -122,8 +125,9 @@ export class UdpSignalling {
       known.heldMs <= untilMs &&
       known.heldMs - now > Math.max(RENEW_BEFORE_MS, lifetimeMs * (1 - EARLY))
     ) {
-      mapping.peers.set(key, { peer, untilMs, heldMs: known.heldMs });
-      this.#owed.add(id);
+      known.untilMs = untilMs;
+      mapping.dueAt = Math.min(mapping.dueAt, known.heldMs - RENEW_BEFORE_MS);
+      this.#owed.schedule(mapping);
       return;
     }
     for (const [other, { untilMs: end }] of mapping.peers) if (end <= now) mapping.peers.delete(other);
@@ -138,26 +142,26 @@ export class UdpSignalling {
   /** Has the kernel hold what it would end too early: to be called every second or so. */
   renew(kernel: Kernel): void {
     const now = performance.now();
-    for (const id of this.#owed) {
-      const mapping = this.#mappings.get(id);
-      const owed = [...(mapping?.peers ?? [])].filter(([, { untilMs, heldMs }]) => untilMs > heldMs);
-      if (mapping === undefined || owed.length === 0) this.#owed.delete(id);
-      else if (owed.some(([, { heldMs }]) => heldMs - now < RENEW_BEFORE_MS)) {
-        for (const [key, { peer, untilMs }] of owed) {
-          mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
-          if (mapping.transport === 'udp')
-            kernel.flows.hold({ kind: 'hold', local: mapping.external, peer, lifetimeMs: untilMs - now });
-        }
-        this.#put(id, mapping, kernel);
+    for (const mapping of this.#owed.due(now)) {
+      mapping.dueAt = Number.POSITIVE_INFINITY;
+      const owed = [...mapping.peers.values()].filter(({ untilMs, heldMs }) => untilMs > heldMs);
+      if (owed.length === 0) continue;
+      for (const one of owed) {
+        const { peer, untilMs } = one;
+        one.heldMs = untilMs;
+        if (mapping.transport === 'udp')
+          kernel.flows.hold({ kind: 'hold', local: mapping.external, peer, lifetimeMs: untilMs - now });
       }
+      this.#put(mapping.id, mapping, kernel);
     }
   }
 
   /** The kernel does not hold, or will soon hold no more, what a hold asked for: the next one asks again, however little has changed. */
   lost(id: MappingId): void {
-    this.#owed.delete(id);
-    const peers = this.#mappings.get(id)?.peers;
-    for (const [key, { peer, untilMs }] of peers ?? []) peers!.set(key, { peer, untilMs, heldMs: 0 });
+    const mapping = this.#mappings.get(id);
+    if (mapping === undefined) return;
+    this.#owed.cancel(mapping);
+    for (const one of mapping.peers.values()) one.heldMs = 0;
   }
 
   /** The same of all whose address is not among these: their flows are removed. */
@@ -191,7 +195,7 @@ export class UdpSignalling {
       this.#size--;
       socket.close();
     }
-    this.#owed.delete(id);
+    this.#owed.cancel(mapping);
     store.drop(owner(id));
     if (transport === 'tcp') return;
     for (const { peer } of peers.values()) flows.remove({ source: external, destination: peer });
@@ -209,6 +213,14 @@ export class UdpSignalling {
     this.#mappings.clear();
     this.#size = 0;
   }
+}
+
+function mappingOf(
+  { id, external, transport }: SignallingCommand & { readonly action: 'open' },
+  socket: UdpSocket | undefined,
+): Mapping {
+  const peers = new Map<string, Held>();
+  return { id, external, transport, socket, peers, dueAt: Number.POSITIVE_INFINITY, place: UNQUEUED };
 }
 
 /** Where a mapping is reached: at a socket of ours, or at the phone itself. */

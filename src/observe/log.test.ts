@@ -13,6 +13,7 @@ const granted: AlgEvent = {
   internal,
   external,
   lifetimeMs: 3_600_000,
+  renewed: false,
 };
 
 function collect(options: Omit<LogOptions, 'write' | 'now'>): {
@@ -36,6 +37,7 @@ test('JSON: level, time, msg, and the event as it is, without the user', () => {
     internal,
     external,
     lifetimeMs: 3_600_000,
+    renewed: false,
   });
 });
 

@@ -59,6 +59,8 @@ const eventLevels: Readonly<Partial<Record<AlgEvent['kind'], LogLevel>>> = {
 function levelOf(event: AlgEvent): LogLevel {
   // A part that had to be left alone costs somebody something.
   if (event.kind === 'message.translated' && event.left !== undefined) return 'info';
+  // Most phones register each minute or two: a line for each would be the whole log, and half of what such a message costs.
+  if (event.kind === 'registration.granted' && event.renewed) return 'debug';
   return eventLevels[event.kind] ?? 'info';
 }
 

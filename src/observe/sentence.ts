@@ -20,7 +20,7 @@ export function eventSentence(event: AlgEvent): string {
     case 'mapping.closed':
       return `mapping closed  ${pair(event)}: ${event.why}`;
     case 'registration.granted':
-      return `registered  ${event.aor}  ${pair(event)}  for ${Math.round(event.lifetimeMs / 1000)} s`;
+      return `${event.renewed ? 'registered again' : 'registered'}  ${event.aor}  ${pair(event)}  for ${Math.round(event.lifetimeMs / 1000)} s`;
     case 'registration.removed':
       return `registration gone  ${event.aor}  ${formatEndpoint(event.internal)}: ${event.why}`;
     case 'dialog.opened':

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MappingRow } from '../../src/core/alg/mappings.ts';
 import { request, respond, Workbench } from './bench.ts';
 
 const register = (
@@ -12,6 +13,15 @@ function registered(): { bench: Workbench; sent: string } {
   const [sent] = bench.phone(register());
   assert.ok(sent);
   return { bench, sent: sent.text };
+}
+
+const mappingRecord = (bench: Workbench): { value: unknown } | undefined =>
+  [...bench.records.values()].find(({ table }) => table === 'mapping');
+
+/** When the registration ends according to its row. */
+function storedEnd(bench: Workbench): number | undefined {
+  const row = mappingRecord(bench)?.value as MappingRow | undefined;
+  return row?.registrations[0]?.[1].expiresAt;
 }
 
 test('REGISTER leaves with Via and Contact reachable, from the same external port, everything else as it was', () => {
@@ -231,4 +241,48 @@ test('tables are bounded: the phone beyond the limit is refused with an event, a
     value: 2,
     phone: '192.168.1.3',
   });
+});
+
+test('a refresh that moves the end a little is not written again, and costs a phone nothing when the gateway is killed', () => {
+  const { bench, sent } = registered();
+  const written = (): number | undefined => storedEnd(bench);
+  let writes = 0;
+  const refresh = (): number => {
+    const before = mappingRecord(bench);
+    bench.phone(register());
+    bench.provider(
+      respond(200, sent, { to: 'r', extra: ['Contact: <sip:alice@203.0.113.1:5060>;expires=60'] }),
+      '203.0.113.1:5060',
+    );
+    if (mappingRecord(bench) !== before) writes++;
+    return bench.now + 90_000;
+  };
+  assert.equal(refresh(), written(), 'the first grant stands there as it is');
+  for (let i = 1; i <= 40; i++) {
+    bench.pass(30_000);
+    const ends = refresh();
+    const row = written() ?? 0;
+    assert.ok(row >= ends && row <= ends + 5 * 60_000, `a row of ${row} for a registration until ${ends}`);
+    const killed = new Workbench();
+    killed.now = bench.now;
+    killed.take(killed.engine.restore(killed.now, bench.records.values()));
+    const left = killed.engine.snapshot().mappings[0]?.registrations[0]?.[1].expiresAt ?? 0;
+    assert.equal(left, row, 'it goes on by the row');
+  }
+  assert.ok(writes <= 1 + 40 / 10 + 1, `${writes} rows for 41 grants in 20 minutes`);
+  bench.take(bench.engine.settle());
+  assert.equal(written(), bench.now + 90_000, 'a gateway that is stopped writes what is');
+});
+
+test('who registers again seldom has a row that says what is', () => {
+  const { bench, sent } = registered();
+  for (let i = 0; i < 4; i++) {
+    bench.phone(register());
+    bench.provider(
+      respond(200, sent, { to: 'r', extra: ['Contact: <sip:alice@203.0.113.1:5060>;expires=3600'] }),
+      '203.0.113.1:5060',
+    );
+    assert.equal(storedEnd(bench), bench.now + 3_630_000);
+    bench.pass(1_800_000);
+  }
 });

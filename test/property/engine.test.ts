@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { REGISTRATION_MAX_MS, rowLeadMs } from '../../src/core/alg/mappings.ts';
+import type { MappingSnapshot } from '../../src/core/alg/snapshot.ts';
 import { octetsOf } from '../../src/core/sip/octets.ts';
 import { request, respond, sdp, Workbench } from '../engine/bench.ts';
 
@@ -131,15 +133,37 @@ test('a restart at any point leaves an engine that goes on: same ports, no fault
           if (one.out) first.phone(contentOf(one, first), phones[one.phone]);
           else first.provider(contentOf(one, first), '203.0.113.1:5060');
         }
-        const second = new Workbench();
-        second.now = first.now;
-        second.take(second.engine.restore(second.now, [...first.records.values()]));
-        const shape = (bench: Workbench): unknown =>
-          bench.engine
-            .snapshot()
-            .mappings.map(({ internal, external, registrations }) => ({ internal, external, registrations }))
-            .sort((a, b) => a.external.port - b.external.port);
-        assert.deepEqual(shape(second), shape(first));
+        const restored = (): Workbench => {
+          const bench = new Workbench();
+          bench.now = first.now;
+          bench.take(bench.engine.restore(bench.now, [...first.records.values()]));
+          return bench;
+        };
+        const shape = (bench: Workbench): MappingSnapshot[] =>
+          [...bench.engine.snapshot().mappings].sort((a, b) => a.external.port - b.external.port);
+        const plain = ({ internal, external, registrations }: MappingSnapshot, exact: boolean): unknown => ({
+          internal,
+          external,
+          registrations: registrations.map(([key, one]) => [key, exact ? one : { ...one, expiresAt: 0 }]),
+        });
+        // Killed: no registration ends earlier, and none later than its row may say.
+        const killed = restored();
+        assert.deepEqual(
+          shape(killed).map((one) => plain(one, false)),
+          shape(first).map((one) => plain(one, false)),
+        );
+        for (const [i, { registrations }] of shape(first).entries())
+          for (const [k, [, { expiresAt }]] of registrations.entries()) {
+            const lateMs = (shape(killed)[i]?.registrations[k]?.[1].expiresAt ?? 0) - expiresAt;
+            assert.ok(lateMs >= 0 && lateMs <= rowLeadMs(REGISTRATION_MAX_MS), `${lateMs} ms later`);
+          }
+        // Stopped: each ends when it would have ended.
+        first.take(first.engine.settle());
+        const second = restored();
+        assert.deepEqual(
+          shape(second).map((one) => plain(one, true)),
+          shape(first).map((one) => plain(one, true)),
+        );
         for (const one of after) second.phone(contentOf(one, second), phones[one.phone]);
         assert.deepEqual(second.eventsOf('engine.fault'), []);
       },

@@ -81,6 +81,35 @@ test('what has gone makes room for its phone, however it went', () => {
   assert.equal(transactions.size, 4);
 });
 
+test('thousands at a time are told apart, for as long as each lives, over and over in the same entries', () => {
+  const COUNT = 3_000;
+  const transactions = new Transactions(COUNT, COUNT, [0x1234_5678, 0x9abc_def0]);
+  const messageOf = (n: number): Message => scanned(`;branch=z9hG4bK-${n}`, 'OPTIONS', 1, `${n % 7}`);
+  for (const from of [0, COUNT, 2 * COUNT]) {
+    const now = from * 100;
+    for (let n = from; n < from + COUNT; n++)
+      assert.equal(
+        transactions.open(messageOf(n), 'internal', remembered(PHONES[n % 2]!, `${n}`), now),
+        undefined,
+      );
+    assert.equal(transactions.size, COUNT);
+    for (let n = from; n < from + COUNT; n++) {
+      assert.equal(transactions.find(messageOf(n), 'internal', PHONES[n % 2]!, now + 63_999)?.sentBy, `${n}`);
+      assert.equal(transactions.find(messageOf(n), 'internal', PHONES[n % 2]!, now + 64_000), undefined);
+      assert.equal(transactions.find(messageOf(n), 'external', PHONES[n % 2]!, now), undefined);
+    }
+  }
+  // One more at the limit takes the place of the oldest, and of no other.
+  const now = 2 * COUNT * 100 + 1;
+  const one = remembered(PHONES[0], 'one');
+  assert.equal(transactions.open(messageOf(0), 'internal', one, now), 'transactions');
+  assert.equal(transactions.find(messageOf(2 * COUNT), 'internal', PHONES[0], now), undefined);
+  assert.equal(
+    transactions.find(messageOf(2 * COUNT + 1), 'internal', PHONES[1], now)?.sentBy,
+    `${2 * COUNT + 1}`,
+  );
+});
+
 test('the oldest goes first, and what is set again is the youngest', () => {
   const change = fc.record({
     key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),

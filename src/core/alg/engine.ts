@@ -17,7 +17,7 @@ import { dialogRow, restoreDialog } from './dialog-row.ts';
 import type { Dialog } from './dialogs.ts';
 import { toPhone } from './inbound.ts';
 import type { Input, MappingId, Output } from './io.ts';
-import { endsAt, mappingKey, mappingRow, type SignallingMapping } from './mappings.ts';
+import { endsAt, mappingKey, mappingRow, type Registration, type SignallingMapping } from './mappings.ts';
 import { fromPhone } from './outbound.ts';
 import type { EngineOptions } from './policy.ts';
 import type { ProfileView } from './profile.ts';
@@ -137,6 +137,19 @@ export class Engine {
       this.#state.mappings.schedule(mapping);
     }
     this.#state.addresses.reconcile(this.#state, now);
+    this.#writeRecords();
+    return this.#state.out;
+  }
+
+  /** Before a stop that is one: the rows that let a registration end later than it does. */
+  settle(): Output[] {
+    this.#state.out = [];
+    for (const mapping of this.#state.mappings.values())
+      for (const one of mapping.registrations.values())
+        if (one.storedUntil !== one.expiresAt) {
+          one.storedUntil = one.expiresAt;
+          this.#state.dirtyMappings.add(mapping);
+        }
     this.#writeRecords();
     return this.#state.out;
   }
@@ -332,7 +345,7 @@ export class Engine {
     const { dirtyMappings, dirtyDialogs } = this.#state;
     if (dirtyMappings.size > 0) {
       for (const mapping of dirtyMappings)
-        this.#state.record('mapping', mappingKey(mapping), mappingRow(mapping));
+        this.#state.record('mapping', mappingKey(mapping), mappingRow(mapping, STORED));
       dirtyMappings.clear();
     }
     if (dirtyDialogs.size === 0) return;
@@ -344,6 +357,8 @@ export class Engine {
     dirtyDialogs.clear();
   }
 }
+
+const STORED = ({ storedUntil }: Registration): TimeMs => storedUntil;
 
 function earliest(a: TimeMs | undefined, b: TimeMs | undefined): TimeMs | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);

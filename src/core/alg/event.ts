@@ -60,6 +60,8 @@ export type AlgEvent =
       readonly internal: Endpoint;
       readonly external: Endpoint;
       readonly lifetimeMs: number;
+      /** The same registrar had granted it before: only its end has moved. */
+      readonly renewed: boolean;
     }
   | {
       readonly kind: 'registration.removed';

@@ -139,16 +139,7 @@ function takeLifetimes(
     const own = (listed: Endpoint, transport: Transport): SignallingMapping | undefined =>
       ownMapping(state, mapping, listed, transport) ??
       (written.some((one) => sameEndpoint(one, listed)) ? mapping : undefined);
-    for (const changed of takeGrant(
-      message,
-      mapping,
-      peer,
-      own,
-      now,
-      state.limits.contactsPerMapping,
-      state.out,
-    )) {
-      state.dirtyMappings.add(changed);
+    for (const changed of takeGrant(state, now, message, mapping, peer, own)) {
       state.mappings.schedule(changed);
       state.hold(changed, now);
     }

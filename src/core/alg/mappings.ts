@@ -22,9 +22,14 @@ export const REGISTRATION_MAX_MS = 24 * 60 * MINUTE_MS;
 /** One contact binding that a registrar has granted to the phone (RFC 3261 §10). */
 export interface Registration {
   readonly aor: string;
-  readonly peer: Endpoint;
+  peer: Endpoint;
   expiresAt: TimeMs;
+  /** When it ends according to its row, which may be later by `rowLeadMs`: so that not every refresh has to be written. */
+  storedUntil: TimeMs;
 }
+
+/** A registration as its row has it. */
+export type StoredRegistration = Omit<Registration, 'storedUntil'>;
 
 export interface SignallingMapping extends Due {
   readonly id: MappingId;
@@ -75,7 +80,7 @@ export interface MappingRow {
   readonly sourcePort: number;
   readonly contacts: readonly (readonly [string, string])[];
   readonly recordRoute: string | undefined;
-  readonly registrations: readonly (readonly [string, Registration])[];
+  readonly registrations: readonly (readonly [string, Readonly<StoredRegistration>])[];
   readonly lastUsed: TimeMs;
   readonly keepUntil: TimeMs;
 }
@@ -274,7 +279,9 @@ export class Mappings {
       newestContact: undefined,
       sentBy: '',
       recordRoute: row.recordRoute,
-      registrations: new Map(row.registrations.map(([key, one]) => [key, { ...one }])),
+      registrations: new Map(
+        row.registrations.map(([key, one]) => [key, { ...one, storedUntil: one.expiresAt }]),
+      ),
       dialogs: new Set(),
       connections: new Set(),
       restored: true,
@@ -390,7 +397,20 @@ export function writtenContact(mapping: SignallingMapping, user: string): string
   return last;
 }
 
-export function mappingRow(mapping: SignallingMapping): MappingRow {
+/**
+ * How much later than granted a row may say that a registration ends, where the phone refreshes it more often than that. A gateway
+ * that was killed believes the row, which must not say too little: what was refreshed unwritten has its whole time. Five minutes is
+ * what a mapping without any registration has (`IDLE_MS`); of a long one, an eighth.
+ */
+export function rowLeadMs(lifetimeMs: number): number {
+  return Math.max(IDLE_MS, lifetimeMs / 8);
+}
+
+/** As it is at this moment; `until`: what it says of the ends of registrations. */
+export function mappingRow(
+  mapping: SignallingMapping,
+  until: (one: Registration) => TimeMs = ({ expiresAt }) => expiresAt,
+): MappingRow {
   return {
     transport: mapping.transport,
     internal: mapping.internal,
@@ -401,7 +421,10 @@ export function mappingRow(mapping: SignallingMapping): MappingRow {
     sourcePort: mapping.sourcePort,
     contacts: [...mapping.contacts],
     recordRoute: mapping.recordRoute,
-    registrations: [...mapping.registrations],
+    registrations: Array.from(mapping.registrations, ([key, one]) => [
+      key,
+      { aor: one.aor, peer: one.peer, expiresAt: until(one) },
+    ]),
     lastUsed: mapping.lastUsed,
     keepUntil: mapping.keepUntil,
   };

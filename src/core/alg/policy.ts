@@ -1,5 +1,6 @@
 /** What the operator decides, and the bounds that hold without deciding: every table has one, with its default. */
 
+import type { HashKey } from '../nat/keyed-hash.ts';
 import type { PortRange } from '../nat/port-pool.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { type RuleId, rules } from './rules.ts';
@@ -129,6 +130,8 @@ export interface EngineOptions {
   readonly choose?: (phone: Address, provider: Address) => 'auto' | 'observe' | 'assist';
   /** Whether there is another NAT between us and the providers. Default auto: where our external address is private. */
   readonly upstreamNat?: 'auto' | 'yes' | 'no';
+  /** What senders must not know, lest they crowd one place of a table. Default: two zeros, for what faces no network. */
+  readonly hashKey?: HashKey;
   /** Explicit mode: our own endpoints, as phones name them in Route. */
   readonly own?: readonly Endpoint[];
 }

@@ -161,8 +161,7 @@ export class Profiles {
     if (profile === undefined) return choice === 'observe';
 
     const before = profile.mode;
-    const evidence = new Map(profile.evidence);
-    this.#look(profile, message, mapping, now);
+    const isNews = this.#look(profile, message, mapping, now);
     const decided = profile.evidence.has('contact-external') || profile.evidence.has('outbound');
     if (choice === 'auto') {
       const observe = decided && !profile.evidence.has('no-way-back') && !this.#isProxy(phone);
@@ -177,8 +176,7 @@ export class Profiles {
     if (profile.mode !== before || old === undefined) profile.since = now;
     if (profile.mode !== before || (old === undefined && profile.mode === 'observe'))
       out.push({ kind: 'event', event: changed(profile) });
-    if (old === undefined || profile.mode !== before || !sameKeys(evidence, profile.evidence))
-      this.#record(profile, out);
+    if (old === undefined || profile.mode !== before || isNews) this.#record(profile, out);
     return profile.mode === 'observe';
   }
 
@@ -198,27 +196,29 @@ export class Profiles {
   ): void {
     const profile = this.#byKey.get(profileKey(mapping.internal.address, provider));
     if (profile === undefined) return;
-    const before = new Map(profile.evidence);
+    const { evidence } = profile;
+    let isNews = false;
     let endsAt = now + LINGER_MS;
     for (const { peer, expiresAt } of mapping.registrations.values())
       if (peer.address === provider) endsAt = Math.max(endsAt, expiresAt);
     for (const what of responseEvidence(message, mapping, observed ? profile.written : undefined))
-      profile.evidence.set(what, now);
+      if (note(evidence, what, true, now)) isNews = true;
     if (profile.asked && message.contacts.length > 0) {
       if (!hasOptionTag(message, 'require', 'outbound')) {
-        if (profile.evidence.delete('outbound')) {
+        if (evidence.delete('outbound')) {
           profile.refuted = true;
-          profile.evidence.set('outbound-lost', now);
+          evidence.set('outbound-lost', now);
+          isNews = true;
         }
       } else if (!profile.refuted) {
-        profile.evidence.delete('outbound-asked');
-        profile.evidence.set('outbound', now);
+        if (evidence.delete('outbound-asked')) isNews = true;
+        if (note(evidence, 'outbound', true, now)) isNews = true;
       }
     }
     profile.dueAt = endsAt;
     this.timers.schedule(profile);
     if (!observed) profile.assistedUntil = Math.max(profile.assistedUntil, endsAt);
-    if (!sameKeys(before, profile.evidence)) this.#record(profile, out);
+    if (isNews) this.#record(profile, out);
   }
 
   /** A subscription or the like was granted to a request that was translated. */
@@ -279,20 +279,21 @@ export class Profiles {
     return true;
   }
 
-  /** What the REGISTER itself shows. */
-  #look(profile: Profile, message: Message, mapping: SignallingMapping, now: TimeMs): void {
+  /** What the REGISTER itself shows; whether that is something else than before. */
+  #look(profile: Profile, message: Message, mapping: SignallingMapping, now: TimeMs): boolean {
     const { evidence } = profile;
-    const set = (what: EvidenceId, holds: boolean): void => {
-      if (holds) evidence.set(what, now);
-      else evidence.delete(what);
-    };
-    set('contact-external', contactsAreExternal(message, mapping));
-    set('no-way-back', !responseComesBack(message, mapping, evidence.has('rport')));
+    const wayBack = responseComesBack(message, mapping, evidence.has('rport'));
     const asks = asksForOutbound(message);
-    // Another account of the phone, or another firmware: what was confirmed holds for those that ask alone.
-    if (!asks && evidence.delete('outbound')) profile.refuted = true;
-    set('outbound-asked', asks && !evidence.has('outbound'));
     profile.asked = asks;
+    let isNews = note(evidence, 'contact-external', contactsAreExternal(message, mapping), now);
+    if (note(evidence, 'no-way-back', !wayBack, now)) isNews = true;
+    // Another account of the phone, or another firmware: what was confirmed holds for those that ask alone.
+    if (!asks && evidence.delete('outbound')) {
+      profile.refuted = true;
+      isNews = true;
+    }
+    if (note(evidence, 'outbound-asked', asks && !evidence.has('outbound'), now)) isNews = true;
+    return isNews;
   }
 
   #create(key: string, phone: Address, provider: Address, now: TimeMs, out: Output[]): Profile | undefined {
@@ -346,10 +347,12 @@ function changed({ phone, provider, mode, chosen, evidence }: Profile): AlgEvent
   return { kind: 'profile.changed', phone, provider, mode, chosen, evidence: evidenceList(evidence) };
 }
 
-function sameKeys(a: ReadonlyMap<EvidenceId, TimeMs>, b: ReadonlyMap<EvidenceId, TimeMs>): boolean {
-  if (a.size !== b.size) return false;
-  for (const key of a.keys()) if (!b.has(key)) return false;
-  return true;
+/** Notes what was seen just now, or is not so any more; whether that is something else than before. */
+function note(evidence: Map<EvidenceId, TimeMs>, what: EvidenceId, holds: boolean, now: TimeMs): boolean {
+  if (!holds) return evidence.delete(what);
+  const isNew = !evidence.has(what);
+  evidence.set(what, now);
+  return isNew;
 }
 
 function profileKey(phone: Address, provider: Address): string {

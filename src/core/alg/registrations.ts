@@ -6,7 +6,7 @@
  * is missing, or has 0 left, is gone.
  */
 
-import type { Endpoint } from '../net/address.ts';
+import { type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { Transport } from '../net/flow.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
 import { firstField, type Message } from '../sip/message.ts';
@@ -14,27 +14,34 @@ import { type NameAddr, nameAddrParameter } from '../sip/name-addr.ts';
 import { decimal, textOf } from '../sip/octets.ts';
 import { contactUri, endpointOf, transportOf } from './decide.ts';
 import type { Output } from './io.ts';
-import { REGISTRATION_MARGIN_MS, REGISTRATION_MAX_MS, type SignallingMapping } from './mappings.ts';
+import {
+  REGISTRATION_MARGIN_MS,
+  REGISTRATION_MAX_MS,
+  type Registration,
+  rowLeadMs,
+  type SignallingMapping,
+} from './mappings.ts';
+import type { EngineState } from './state.ts';
 
 /** Where a registrar names no time at all (RFC 3261 §10.2). */
 const DEFAULT_GRANT_S = 3600;
 
 /**
- * Takes a 2xx to REGISTER in: returns the mappings whose registrations have changed. `own` finds the phone's mapping by
- * its external endpoint; `limit` bounds the contact bindings of one mapping.
+ * Takes a 2xx to REGISTER in: returns the mappings whose registrations it is about; those whose rows have to be written are
+ * noted in `state`. `own` finds the phone's mapping by its external endpoint.
  */
 export function takeGrant(
+  state: Pick<EngineState, 'out' | 'limits' | 'dirtyMappings'>,
+  now: TimeMs,
   message: Message,
   via: SignallingMapping,
   peer: Endpoint,
   own: (external: Endpoint, transport: Transport) => SignallingMapping | undefined,
-  now: TimeMs,
-  limit: number,
-  out: Output[],
-): Set<SignallingMapping> {
+): SignallingMapping[] {
+  const { out, dirtyMappings } = state;
   const aor = textOf(message.bytes, message.to.uri.start, message.to.uri.end);
-  const changed = new Set<SignallingMapping>([via]);
-  const listed = new Set<string>();
+  const changed = [via];
+  const listed: Registration[] = [];
   for (const contact of message.contacts) {
     const uri = contactUri(message, contact);
     if (uri?.address === undefined) continue;
@@ -43,35 +50,51 @@ export function takeGrant(
     const lifetimeMs = grantedMs(message, contact);
     const key = `${aor} ${textOf(message.bytes, uri.user.start, uri.user.end)}`;
     if (lifetimeMs === 0) continue;
-    if (!mapping.registrations.has(key) && mapping.registrations.size >= limit) {
+    const known = mapping.registrations.get(key);
+    const limit = state.limits.contactsPerMapping;
+    if (known === undefined && mapping.registrations.size >= limit) {
       out.push({
         kind: 'event',
         event: { kind: 'limit.reached', limit: 'contacts-per-mapping', value: limit },
       });
       break;
     }
-    changed.add(mapping);
-    listed.add(`${mapping.id} ${key}`);
-    mapping.registrations.set(key, { aor, peer, expiresAt: now + lifetimeMs + REGISTRATION_MARGIN_MS });
+    if (!changed.includes(mapping)) changed.push(mapping);
+    const expiresAt = now + lifetimeMs + REGISTRATION_MARGIN_MS;
+    const renewed = known !== undefined && sameEndpoint(known.peer, peer);
+    const one = known ?? { aor, peer, expiresAt, storedUntil: expiresAt };
+    // Who registers again only now and then has a row that says what is.
+    const mayLeadMs = rowLeadMs(lifetimeMs);
+    const leadMs = expiresAt - one.expiresAt > mayLeadMs / 2 ? 0 : mayLeadMs;
+    if (!renewed) one.peer = peer;
+    one.expiresAt = expiresAt;
+    if (known === undefined) mapping.registrations.set(key, one);
+    listed.push(one);
+    if (!renewed) dirtyMappings.add(mapping);
+    if (one.storedUntil < expiresAt || one.storedUntil > expiresAt + mayLeadMs) {
+      one.storedUntil = expiresAt + leadMs;
+      dirtyMappings.add(mapping);
+    }
     // The registrar may call where the phone wants to be called, also if nothing was ever sent from there.
-    mapping.peers.set(peer.address, peer);
+    const before = mapping.peers.get(peer.address);
+    if (before === undefined || before.port !== peer.port) {
+      mapping.peers.set(peer.address, peer);
+      dirtyMappings.add(mapping);
+    }
     // The registrar may answer to where the phone sent from, too.
-    if (mapping !== via) via.keepUntil = Math.max(via.keepUntil, now + lifetimeMs + REGISTRATION_MARGIN_MS);
-    out.push({
-      kind: 'event',
-      event: {
-        kind: 'registration.granted',
-        aor,
-        internal: mapping.internal,
-        external: mapping.external,
-        lifetimeMs,
-      },
-    });
+    if (mapping !== via) {
+      via.keepUntil = Math.max(via.keepUntil, expiresAt);
+      dirtyMappings.add(via);
+    }
+    const { internal, external } = mapping;
+    const kind = 'registration.granted';
+    out.push({ kind: 'event', event: { kind, aor, internal, external, lifetimeMs, renewed } });
   }
   for (const mapping of changed) {
     for (const [key, one] of mapping.registrations) {
-      if (one.aor !== aor || listed.has(`${mapping.id} ${key}`)) continue;
+      if (one.aor !== aor || listed.includes(one)) continue;
       mapping.registrations.delete(key);
+      dirtyMappings.add(mapping);
       out.push({
         kind: 'event',
         event: { kind: 'registration.removed', aor, internal: mapping.internal, why: 'unregistered' },

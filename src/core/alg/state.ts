@@ -88,7 +88,11 @@ export class EngineState {
       this.limits,
     );
     this.dialogs = new Dialogs(this.limits.dialogs, this.limits.dialogsPerPhone, this.limits.callIdleMs);
-    this.transactions = new Transactions(this.limits.transactions, this.limits.transactionsPerPhone);
+    this.transactions = new Transactions(
+      this.limits.transactions,
+      this.limits.transactionsPerPhone,
+      options.hashKey,
+    );
     this.waiting = new Waiting(this.limits.pending);
     this.profiles = new Profiles(options.choose, (phone) => options.isProxy?.(phone) === true, this.limits);
     this.keepalives = new Keepalives(
@@ -160,25 +164,34 @@ export class EngineState {
   }
   /** Keeps the way in open for everybody who may have to come back: registrars, notifiers, the far ends of calls. */
   hold(mapping: SignallingMapping, now: TimeMs): void {
+    const { registrations, dialogs, keepUntil } = mapping;
+    if (registrations.size === 1 && dialogs.size === 0 && keepUntil <= now) {
+      // As most of them are, most of the time.
+      for (const { peer, expiresAt } of registrations.values())
+        if (expiresAt > now) this.#holdFor(mapping, peer, expiresAt, now);
+      return;
+    }
     const until = new Map<string, { peer: Endpoint; at: TimeMs }>();
     const keep = (peer: Endpoint | undefined, at: TimeMs): void => {
       if (peer === undefined || at <= now) return;
       const key = formatEndpoint(peer);
       if ((until.get(key)?.at ?? 0) < at) until.set(key, { peer, at });
     };
-    for (const one of mapping.registrations.values()) keep(one.peer, one.expiresAt);
-    keep(mapping.lastPeer, mapping.keepUntil);
-    for (const key of mapping.dialogs) {
+    for (const one of registrations.values()) keep(one.peer, one.expiresAt);
+    keep(mapping.lastPeer, keepUntil);
+    for (const key of dialogs) {
       const dialog = this.dialogs.byKey(key);
       if (dialog?.state === 'confirmed') keep(dialog.peer, dialog.endsAt);
     }
-    for (const { peer, at } of until.values()) {
-      this.out.push({
-        kind: 'signalling',
-        command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
-      });
-      if (this.#mayBeReached(mapping, peer, now)) this.keepalives.keep(mapping, peer, now, this.out);
-    }
+    for (const { peer, at } of until.values()) this.#holdFor(mapping, peer, at, now);
+  }
+
+  #holdFor(mapping: SignallingMapping, peer: Endpoint, at: TimeMs, now: TimeMs): void {
+    this.out.push({
+      kind: 'signalling',
+      command: { action: 'hold', id: mapping.id, peer, lifetimeMs: at - now },
+    });
+    if (this.#mayBeReached(mapping, peer, now)) this.keepalives.keep(mapping, peer, now, this.out);
   }
 
   /** Whether a peer has granted the phone a registration that lasts, or carries a confirmed dialog of it. */
@@ -281,10 +294,11 @@ export class EngineState {
     if (initiator === 'internal' && message.method !== 'ACK') mapping.silentSince ??= now;
     const { sentBy, rport } = message.via;
     // Without rport the response goes to the port of the sent-by, not to the one that sent (RFC 3261 §18.2.2).
-    const peer =
+    const port =
       initiator === 'internal' && rport === undefined && sentBy.address === flow.remote.address
-        ? { address: flow.remote.address, port: sentBy.port ?? SIP_PORT }
-        : flow.remote;
+        ? (sentBy.port ?? SIP_PORT)
+        : flow.remote.port;
+    const peer = keptEndpoint(mapping, flow.remote.address, port);
     const { start, end } = sentBy.span;
     if (!equalsText(message.bytes, start, end, mapping.sentBy)) {
       const text = textOf(message.bytes, start, end);
@@ -371,4 +385,11 @@ export class EngineState {
   record(table: RecordTable, key: string, value: unknown): void {
     this.out.push({ kind: 'record', table, key, value });
   }
+}
+
+/** The endpoint as the mapping has it already, as a rule: what lives for a minute shares what lives for long. */
+function keptEndpoint({ internal, lastPeer }: SignallingMapping, address: Address, port: number): Endpoint {
+  if (internal.port === port && internal.address === address) return internal;
+  if (lastPeer?.port === port && lastPeer.address === address) return lastPeer;
+  return { address, port };
 }
