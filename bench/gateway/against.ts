@@ -7,6 +7,8 @@ import { type LoadResult, MESSAGES, runLoad } from './sipp.ts';
 const PHONES = 100;
 /** What is compiled while it runs, is compiled before it is measured. */
 const WARM_UP_PER_S = 3_000;
+/** Messages a second, both directions; the lower one is where delay is looked at. */
+export const MESSAGE_RATES = { low: 5_000, high: 9_000 };
 const IDLE_MS = 1_000;
 const HOLD_MS = 1_000;
 
@@ -112,7 +114,7 @@ export async function measureCalls(
 }
 
 /** A rate counts as reached when so much of it was. */
-const REACHED = 0.9;
+export const REACHED = 0.9;
 
 async function callStep(peer: Peer, rate: number, run: () => Promise<LoadResult>): Promise<CallStep> {
   const idle = await idleRate();

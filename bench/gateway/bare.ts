@@ -30,6 +30,8 @@ export interface BareResult {
 const DIGITS = 8;
 const SERIAL = '0'.repeat(DIGITS);
 const CALL_ID = Buffer.from('\r\nCall-ID: b');
+/** What is compiled while it runs takes some thousand messages. */
+const WARM_UP_S = 3;
 /** What is not answered by then is lost. */
 const GRACE_MS = 500;
 const TICK_MS = 1;
@@ -91,7 +93,7 @@ export class BareLoad {
   async warmUp(kind: Kind, requestsPerS: number): Promise<void> {
     for (const first of kind === 'INVITE' ? (['REGISTER', 'CALL'] as const) : (['REGISTER'] as const))
       await this.#run(first, Math.min(500, this.#phones.length * 2), this.#phones.length);
-    await this.run(kind, requestsPerS, 1.5);
+    await this.run(kind, requestsPerS, WARM_UP_S);
   }
 
   /** Asks until a request reaches the provider translated: when that was, by `performance.now()`. Throws where none does. */

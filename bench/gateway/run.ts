@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { namespaceObstacle } from '../../demo/namespace.ts';
 import { removeStaleDirectories } from '../../demo/run.ts';
-import { measureCalls, measureMessages } from './against.ts';
+import { MESSAGE_RATES, measureCalls, measureMessages } from './against.ts';
 import { KINDS, type Kind } from './bare.ts';
 import { facts, median } from './machine.ts';
 import { measureMedia } from './media.ts';
@@ -30,8 +30,6 @@ import { measureSoak } from './soak.ts';
 
 const DEFAULT_SECTIONS = ['messages', 'calls', 'phones', 'media'] as const;
 const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memory', 'soak'] as const;
-/** Messages a second; the lower one only for OPTIONS. */
-const MESSAGE_RATES = { low: 3_000, high: 9_000 };
 const CALL_RATES = [50, 100, 200, 400, 600, 1000, 1500, 2000];
 const QUICK_CALL_RATES = [50, 200, 600, 1000];
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
