@@ -57,6 +57,22 @@ function inAscii(text: string): string {
   return text.replace(/[^\0-\x7f]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
+/**
+ * An `import` of node:http reads each of its exports, and so loads what some of them only stand for: fetch and WebSocket, 6 MB of
+ * memory and as much again of the program's own pages. A `require` reads what is asked for.
+ */
+const withoutFetch: Plugin = {
+  name: 'without-fetch',
+  setup(build) {
+    build.onResolve({ filter: /^(?:node:)?(?:https?|tls)$/ }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'builtin' } : { path, external: true },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)})`,
+    }));
+  },
+};
+
 async function newestSourceMs(): Promise<number> {
   const files = await readdir(join(root, 'src'), { recursive: true, withFileTypes: true });
   const paths = files.filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name));
@@ -87,7 +103,7 @@ if (!process.argv.includes('--page') && !(ifStale && (await isFresh()))) {
     target: 'node24',
     format: 'esm',
     external: ['koffi', '@clack/prompts'],
-    plugins: [demoStaysOutside, loadedWhenNeeded],
+    plugins: [demoStaysOutside, loadedWhenNeeded, withoutFetch],
     // CommonJS packages inside the bundle call require().
     banner: {
       js: "import { createRequire as sipalgCreateRequire } from 'node:module';\nconst require = sipalgCreateRequire(import.meta.url);",

@@ -261,8 +261,9 @@ export class Api {
 
   /** Looks at what there is to do, for the rates and for who heard whom. */
   sample(): void {
-    const report = this.#report();
-    this.#rates.take(report, Date.now());
+    const activity = this.#gateway.activity();
+    this.#calls.remember(activity.calls);
+    this.#rates.take(activity, Date.now());
   }
 
   /** A message as live events tell it. */

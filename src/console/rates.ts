@@ -2,7 +2,7 @@
  * How much there was to do in the last hour: counters, looked at every other second, so that the page shows more than what came
  * since it was opened. Looking costs microseconds; calls are looked at as well, so that who heard whom is known when they end.
  */
-import type { StatusReport } from '../gateway/status-report.ts';
+import type { Activity } from '../gateway/status-report.ts';
 
 export interface Sample {
   readonly at: number;
@@ -29,7 +29,7 @@ export class Rates {
   }
 
   /** Called more often than that: calls are short. */
-  take({ messages, calls, callCount }: StatusReport, at: number): void {
+  take({ messages, calls, callCount }: Activity, at: number): void {
     const packets = new Map<string, number>();
     for (const { callId, media } of calls) {
       const sum = media.reduce((total, one) => total + (one.fromPhone ?? 0) + (one.toPhone ?? 0), 0);

@@ -20,7 +20,7 @@ import { readSwitch, writeSwitch } from '../state/switch.ts';
 import { Exports } from './exports.ts';
 import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
 import { type Announcer, announcer } from './service.ts';
-import { boardedLog, type RunningStatus, StatusBoard } from './status.ts';
+import { boardedLog, type RunningCalls, type RunningStatus, StatusBoard } from './status.ts';
 import { openStatusSocket } from './status-socket.ts';
 import type { Beside, GatewayView } from './view.ts';
 
@@ -135,6 +135,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
     {
       config: () => current,
       report: () => board.report(current, running?.status()),
+      activity: () => board.activity(running?.calls()),
       recorder,
       metricsText: () => exports.metricsText(),
       async switchTo(position) {
@@ -302,6 +303,12 @@ class Gateway {
     return plane === undefined
       ? undefined
       : { snapshot: this.#engine.snapshot(), profiles: this.#engine.profiles(), plane };
+  }
+
+  /** Of the status, what is about calls. */
+  calls(): RunningCalls | undefined {
+    const plane = this.#opened?.status();
+    return plane === undefined ? undefined : { snapshot: this.#engine.calls(), plane };
   }
 
   #feed(input: Input): void {

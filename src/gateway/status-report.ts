@@ -14,6 +14,9 @@ export const STATUS_ROWS = 1_000;
 /** Milliseconds since the epoch. */
 type TimeMs = number;
 
+/** Of a report, what changes from one second to the next. */
+export type Activity = Pick<StatusReport, 'callCount' | 'calls' | 'messages'>;
+
 export interface StatusReport {
   readonly status: typeof STATUS_VERSION;
   /** Version of sipalg. */

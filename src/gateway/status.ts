@@ -7,7 +7,7 @@ import type { GatewayConfig } from '../config/gateway-config.ts';
 import type { AlgEvent } from '../core/alg/event.ts';
 import type { MappingId } from '../core/alg/io.ts';
 import type { ProfileView } from '../core/alg/profile.ts';
-import type { EngineSnapshot, MappingSnapshot } from '../core/alg/snapshot.ts';
+import type { CallsSnapshot, EngineSnapshot, MappingSnapshot } from '../core/alg/snapshot.ts';
 import { formatEndpoint } from '../core/net/address.ts';
 import type { Log } from '../observe/log.ts';
 import { redact } from '../observe/redaction.ts';
@@ -15,6 +15,7 @@ import { eventSentence } from '../observe/sentence.ts';
 import type { Exports } from './exports.ts';
 import type { PlaneStatus } from './plane.ts';
 import {
+  type Activity,
   type CallStatus,
   type InterceptionStatus,
   type LimitStatus,
@@ -34,9 +35,14 @@ const FRESH_MS = 250;
 const LIMIT_NEWS_MS = 10_000;
 
 /** What runs while the switch is on. */
-export interface RunningStatus {
+export interface RunningStatus extends RunningCalls {
   readonly snapshot: EngineSnapshot;
   readonly profiles: readonly ProfileView[];
+}
+
+/** Of it, what is about calls. */
+export interface RunningCalls {
+  readonly snapshot: CallsSnapshot;
   readonly plane: PlaneStatus;
 }
 
@@ -111,13 +117,21 @@ export class StatusBoard {
     return text;
   }
 
+  /** Of a report, what is asked for every other second. */
+  activity(running: RunningCalls | undefined): Activity {
+    return {
+      callCount: (running?.snapshot.dialogs ?? []).filter((one) => one.state !== 'ended').length,
+      calls: running === undefined ? [] : calls(running),
+      messages: { ...this.#messages },
+    };
+  }
+
   report(config: GatewayConfig, running: RunningStatus | undefined, now = Date.now()): StatusReport {
     const snapshot = running?.snapshot;
     const profiles = new Map(
       (running?.profiles ?? []).map((one) => [`${one.phone} ${one.provider}`, profileStatus(one)]),
     );
     const phones = (snapshot?.mappings ?? []).flatMap((mapping) => phoneRows(mapping, profiles));
-    const dialogs = (snapshot?.dialogs ?? []).filter((one) => one.state !== 'ended');
     return {
       status: STATUS_VERSION,
       version: this.#version,
@@ -130,10 +144,8 @@ export class StatusBoard {
       interception: interception(config, running),
       phoneCount: phones.length,
       phones: phones.slice(0, STATUS_ROWS),
-      callCount: dialogs.length,
-      calls: running === undefined ? [] : calls(running),
+      ...this.activity(running),
       limits: limits(config, running, this.#reached),
-      messages: { ...this.#messages },
       dropped: running?.plane.dropped ?? {},
       notices: [...this.#notices],
     };
@@ -170,7 +182,7 @@ function phoneRows(mapping: MappingSnapshot, profiles: ReadonlyMap<string, Profi
   });
 }
 
-function calls({ snapshot, plane }: RunningStatus): CallStatus[] {
+function calls({ snapshot, plane }: RunningCalls): CallStatus[] {
   const byId = new Map(snapshot.media.map((media) => [media.id, media]));
   const traffic = plane.traffic();
   const media = (id: MappingId): MediaStatus[] => {

@@ -3,13 +3,15 @@ import type { GatewayConfig } from '../config/gateway-config.ts';
 import type { Problem } from '../config/problem.ts';
 import type { Recorder } from '../observe/recorder.ts';
 import type { SwitchPosition } from '../state/switch.ts';
-import type { StatusReport } from './status-report.ts';
+import type { Activity, StatusReport } from './status-report.ts';
 
 export interface GatewayView {
   /** In force at this moment. */
   config(): GatewayConfig;
   /** Made anew with every call; nothing in it is hidden. */
   report(): StatusReport;
+  /** Of the report, what it takes no look at every phone for. */
+  activity(): Activity;
   readonly recorder: Recorder;
   /** In the exposition format of Prometheus (text, version 0.0.4). Counts begin when it is first asked for. */
   metricsText(): Promise<string>;

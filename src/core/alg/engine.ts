@@ -23,7 +23,7 @@ import type { EngineOptions } from './policy.ts';
 import type { ProfileView } from './profile.ts';
 import { dropExpired } from './registrations.ts';
 import { type Row, readRows } from './rows.ts';
-import { type EngineSnapshot, snapshotOf } from './snapshot.ts';
+import { type CallsSnapshot, callsOf, type EngineSnapshot, snapshotOf } from './snapshot.ts';
 import { EngineState } from './state.ts';
 import type { Packet } from './waiting.ts';
 
@@ -162,6 +162,11 @@ export class Engine {
   /** Plain data about everything live, for status and tests. */
   snapshot(): EngineSnapshot {
     return snapshotOf(this.#state);
+  }
+
+  /** Of it, what is about calls, for whoever looks often. */
+  calls(): CallsSnapshot {
+    return callsOf(this.#state);
   }
 
   /** A mistake of ours must not cost anybody a message: it goes out as it came, and the fault is told. */

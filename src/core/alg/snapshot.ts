@@ -41,12 +41,22 @@ export interface EngineSnapshot {
   readonly transactions: number;
 }
 
+/** What is about calls: it takes as long as there are calls, however many phones there are. */
+export type CallsSnapshot = Pick<EngineSnapshot, 'dialogs' | 'media'>;
+
 export function snapshotOf(state: EngineState): EngineSnapshot {
   return {
+    ...callsOf(state),
     mappings: [...state.mappings.values()].map((mapping) => ({
       ...mappingRow(mapping),
       lastIncoming: mapping.lastIncoming,
     })),
+    transactions: state.transactions.size,
+  };
+}
+
+export function callsOf(state: EngineState): CallsSnapshot {
+  return {
     dialogs: [...state.dialogs.values()].map((dialog) => ({
       callId: dialog.callId,
       state: dialog.state,
@@ -67,6 +77,5 @@ export function snapshotOf(state: EngineState): EngineSnapshot {
       ports,
       sources,
     })),
-    transactions: state.transactions.size,
   };
 }
