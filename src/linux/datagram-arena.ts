@@ -102,6 +102,17 @@ export class DatagramArena {
     return this.view.getUint32(i * MMSGHDR_SIZE + 40, true);
   }
 
+  /** What was received is to be sent as it lies there, to the name that stands in its place now. */
+  sendOn(i: number, nameLength: number, length: number): void {
+    this.view.setUint32(i * MMSGHDR_SIZE + 8, nameLength, true);
+    this.view.setUint32(this.#vectors + i * IOVEC_SIZE + 8, length, true);
+  }
+
+  /** Offers the first places again, also those that were sent on. */
+  renew(count: number): void {
+    for (let i = 0; i < count; i++) this.sendOn(i, SOCKADDR_SIZE, this.#dataSize);
+  }
+
   /** Of a datagram that is to be sent; its octets are at `at`, its name has `nameLength` octets. */
   describe(i: number, nameLength: number, at: number, length: number): void {
     const { view } = this;

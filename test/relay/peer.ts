@@ -11,7 +11,8 @@ export interface Received {
 
 export interface Peer {
   readonly at: Endpoint;
-  send(data: string | Uint8Array, to: Endpoint): void;
+  /** Fulfilled when it has left. */
+  send(data: string | Uint8Array, to: Endpoint): Promise<void>;
   receive(): Promise<Received>;
   close(): Promise<void>;
 }
@@ -30,7 +31,7 @@ export async function openPeer(address: string, port = 0): Promise<Peer> {
   await once(socket, 'listening');
   return {
     at: endpoint(address, socket.address().port),
-    send: (data, to) => socket.send(data, to.port, to.address),
+    send: (data, to) => new Promise((resolve) => socket.send(data, to.port, to.address, () => resolve())),
     receive: () => {
       const one = inbox.shift();
       return one === undefined ? new Promise((resolve) => readers.push(resolve)) : Promise.resolve(one);

@@ -178,23 +178,32 @@ class StreamSide {
 export class RelayStream {
   readonly #internal: StreamSide;
   readonly #external: StreamSide;
+  #revision = 0;
 
   constructor(advertised: AdvertisedEndpoints) {
     this.#internal = new StreamSide(advertised.internal);
     this.#external = new StreamSide(advertised.external);
   }
 
+  /** Another one than before: what `packet` has decided may be decided differently now. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   /** A new offer or answer. A side whose endpoints have changed begins a new generation. */
   update(advertised: AdvertisedEndpoints): void {
-    this.#internal.update(advertised.internal);
-    this.#external.update(advertised.external);
+    const internal = this.#internal.update(advertised.internal);
+    const external = this.#external.update(advertised.external);
+    if (internal || external) this.#revision++;
   }
 
   /** `side` is where the packet arrived; it leaves on the other one. */
   packet(side: Side, source: Endpoint, bytes: Uint8Array, now: TimeMs): RelayDecision {
     const from = side === 'internal' ? this.#internal : this.#external;
     const to = side === 'internal' ? this.#external : this.#internal;
+    const { latched } = from;
     const refused = from.admit(source, bytes);
+    if (from.latched !== latched) this.#revision++;
     const reason = refused ?? (to.forward === undefined ? 'no-destination' : undefined);
     if (reason !== undefined) {
       from.drops[reason]++;
@@ -204,6 +213,14 @@ export class RelayStream {
     from.bytes += bytes.length;
     from.lastMs = now;
     return to.forward as Forward;
+  }
+
+  /** Packets of the endpoint that is latched on this side were passed on, as decided in this revision. */
+  passed(side: Side, packets: number, bytes: number, now: TimeMs): void {
+    const from = side === 'internal' ? this.#internal : this.#external;
+    from.packets += packets;
+    from.bytes += bytes;
+    from.lastMs = now;
   }
 
   /** Whether this address may send on this side, in this generation. */

@@ -1,6 +1,8 @@
 /**
  * The user-space media relay: two sockets for each port of a media mapping, one towards the phone and one towards the
- * provider. What arrives on one leaves from the other, where core/relay allows it and says to whom.
+ * provider. What arrives on one leaves from the other, where core/relay allows it and says to whom. What was decided for a
+ * sender holds for its packets to come, so that the sockets carry it out by themselves (a passage) until a latch, an SDP or any
+ * mapping changes.
  *
  * Every socket is bound to the exact address that an SDP names, so that what the other end sees as our source is what
  * was advertised.
@@ -10,15 +12,8 @@
  * (hairpinning, RFC 4787 §6): nothing leaves the machine, and each phone hears its own inner endpoint, which is the only
  * one that it knows.
  */
-import type { RemoteInfo } from 'node:dgram';
 import type { MappingId, MediaCommand, MediaFlow, MediaMapping } from '../../core/alg/io.ts';
-import {
-  type Address,
-  type Endpoint,
-  endpointKey,
-  formatEndpoint,
-  parseAddress,
-} from '../../core/net/address.ts';
+import { type Endpoint, endpointKey, formatEndpoint } from '../../core/net/address.ts';
 import type { Side } from '../../core/net/flow.ts';
 import {
   type AdvertisedEndpoints,
@@ -27,7 +22,7 @@ import {
   type StreamReport,
 } from '../../core/relay/stream.ts';
 import type { Tally } from './tally.ts';
-import { openUdpSocket, type UdpSocket } from './udp-socket.ts';
+import { type MediaSocket, portableSockets, type Sockets } from './udp-socket.ts';
 
 export interface MediaRelayOptions {
   /** Mappings at once; default 512, which is 256 calls through the gateway between two phones behind it. */
@@ -36,6 +31,8 @@ export interface MediaRelayOptions {
   readonly maxPorts?: number;
   /** Where to bind what is advertised as this endpoint; default: there. */
   readonly bindAt?: (advertised: Endpoint) => Endpoint;
+  /** Default: the portable ones. */
+  readonly sockets?: Sockets;
 }
 
 export interface MediaRelayHandler {
@@ -58,7 +55,7 @@ interface Stream {
   readonly relay: RelayStream;
   /** As advertised, which is where it is bound unless `bindAt` says otherwise. */
   external: Endpoint | undefined;
-  sockets: Readonly<Record<Side, UdpSocket>> | undefined;
+  sockets: Readonly<Record<Side, MediaSocket>> | undefined;
   phone: Endpoint | undefined;
 }
 
@@ -78,6 +75,7 @@ export class MediaRelay {
   readonly #maxMappings: number;
   readonly #maxPorts: number;
   readonly #bindAt: (advertised: Endpoint) => Endpoint;
+  readonly #sockets: Sockets;
   readonly #mappings = new Map<MappingId, OpenMapping>();
   /** Streams by their phone's port, to find the other phone's stream in a hairpin. */
   readonly #byPhonePort = new Map<number, Set<Stream>>();
@@ -93,6 +91,7 @@ export class MediaRelay {
     this.#maxMappings = options.maxMappings ?? MAX_MAPPINGS;
     this.#maxPorts = options.maxPorts ?? MAX_PORTS;
     this.#bindAt = options.bindAt ?? ((advertised) => advertised);
+    this.#sockets = options.sockets ?? portableSockets;
   }
 
   command(command: MediaCommand): void {
@@ -187,30 +186,30 @@ export class MediaRelay {
       stream.external = external;
       this.#byExternal.set(endpointKey(external), stream);
       this.#inner.add(endpointKey(inner));
+      this.#endPassages();
       return;
     }
     for (const one of [outside, inside]) if (one.status === 'fulfilled') this.#closeSocket(one.value);
     for (const one of [outside, inside]) if (one.status === 'rejected') throw one.reason;
   }
 
-  #socket(at: Endpoint, stream: Stream, side: Side): Promise<UdpSocket> {
-    return openUdpSocket(at, {
+  #socket(at: Endpoint, stream: Stream, side: Side): Promise<MediaSocket> {
+    return this.#sockets.openMedia(at, {
       onDatagram: (bytes, source) => this.#relay(stream, side, bytes, source),
       onSendError: (error) =>
         this.#tally.count('media.send', `A media packet could not be sent: ${error.message}`),
     });
   }
 
-  #relay(stream: Stream, side: Side, bytes: Uint8Array, source: RemoteInfo): void {
+  #relay(stream: Stream, side: Side, bytes: Uint8Array, from: Endpoint): void {
     const { sockets } = stream;
     if (sockets === undefined) return;
     const now = Date.now();
-    const from = source.family === 'IPv6' ? canonical(source) : source;
-    const decision = stream.relay.packet(side, from, bytes, now);
-    if (decision.kind === 'drop') return;
-    const { to } = decision;
+    const to = this.#admit(stream, side, from, bytes, now);
+    if (to === undefined) return;
     if (side === 'external') {
-      this.#send(sockets.internal, bytes, to, !this.#isOwn(to));
+      if (this.#isOwn(to)) this.#loop(to);
+      else this.#pass(stream, sockets, side, from, bytes, to);
       return;
     }
     const external = this.#byExternal.get(endpointKey(to));
@@ -221,19 +220,44 @@ export class MediaRelay {
     const phone = external === undefined ? this.#streamOfPhone(stream, to) : undefined;
     const peer = external ?? phone;
     if (peer === undefined) {
-      sockets.external.send(bytes, to);
+      this.#pass(stream, sockets, side, from, bytes, to);
       return;
     }
     // What the other stream was told to expect: our phone itself, or our external endpoint.
     const seen = phone === undefined ? stream.external : from;
-    const through = seen && peer.relay.packet('external', seen, bytes, now);
-    if (through?.kind === 'forward')
-      this.#send(peer.sockets?.internal, bytes, through.to, !this.#isOwn(through.to));
+    const through = seen && this.#admit(peer, 'external', seen, bytes, now);
+    if (through === undefined) return;
+    if (this.#isOwn(through)) this.#loop(through);
+    else peer.sockets?.internal.send(bytes, through);
   }
 
-  #send(socket: UdpSocket | undefined, bytes: Uint8Array, to: Endpoint, allowed: boolean): void {
-    if (allowed) socket?.send(bytes, to);
-    else this.#loop(to);
+  /** Where a packet goes; undefined where it is dropped. */
+  #admit(stream: Stream, side: Side, from: Endpoint, bytes: Uint8Array, now: number): Endpoint | undefined {
+    const { relay } = stream;
+    const before = relay.revision;
+    const decision = relay.packet(side, from, bytes, now);
+    if (relay.revision !== before) endPassages(stream);
+    return decision.kind === 'forward' ? decision.to : undefined;
+  }
+
+  /** Sends a packet on, and lets those that follow it go the same way by themselves. */
+  #pass(
+    { relay }: Stream,
+    sockets: Readonly<Record<Side, MediaSocket>>,
+    side: Side,
+    from: Endpoint,
+    bytes: Uint8Array,
+    to: Endpoint,
+  ): void {
+    const by = sockets[side === 'internal' ? 'external' : 'internal'];
+    by.send(bytes, to);
+    const passed = (packets: number, octets: number): void => relay.passed(side, packets, octets, Date.now());
+    sockets[side].setPassage({ source: from, to, by, passed });
+  }
+
+  /** Of all streams: whose endpoint is whose may be another matter now. */
+  #endPassages(): void {
+    for (const { streams } of this.#mappings.values()) streams.forEach(endPassages);
   }
 
   #loop(to: Endpoint): void {
@@ -276,6 +300,7 @@ export class MediaRelay {
       stream.relay.update(advertised(mapping, offset));
     });
     this.#findPhones(open);
+    this.#endPassages();
   }
 
   #findPhones(open: OpenMapping): void {
@@ -306,6 +331,7 @@ export class MediaRelay {
     if (open === undefined) return;
     open.closed = true;
     this.#mappings.delete(id);
+    this.#endPassages();
     open.streams.forEach((stream, offset) => {
       this.#forgetPhone(stream);
       const { sockets } = stream;
@@ -319,7 +345,7 @@ export class MediaRelay {
     });
   }
 
-  #closeSocket(socket: UdpSocket): void {
+  #closeSocket(socket: MediaSocket): void {
     this.#wait(socket.close());
   }
 
@@ -340,8 +366,7 @@ function advertised(mapping: MediaMapping, offset: number): AdvertisedEndpoints 
   };
 }
 
-/** The system writes IPv6 with a zone where there is one, and mapped addresses in its own way. */
-function canonical(source: RemoteInfo): Endpoint {
-  const bare: Address = source.address.replace(/%.*$/, '');
-  return { address: parseAddress(bare) ?? bare, port: source.port };
+function endPassages({ sockets }: Stream): void {
+  sockets?.internal.setPassage(undefined);
+  sockets?.external.setPassage(undefined);
 }

@@ -5,6 +5,7 @@ import type { ConnectionLimits } from '../../stream/connections.ts';
 import type { MediaSnapshot } from './media-relay.ts';
 import type { HopTarget } from './next-hop.ts';
 import type { Lookup } from './resolver.ts';
+import type { Sockets } from './udp-socket.ts';
 
 export interface ExplicitPlaneOptions {
   /** Where phones send to. An exact address is better than 0.0.0.0: phones then always hear the one that they know. */
@@ -18,6 +19,8 @@ export interface ExplicitPlaneOptions {
   readonly limits?: Partial<ExplicitLimits & ConnectionLimits>;
   /** How often is looked whether media passes; default 30 s. */
   readonly mediaLookMs?: number;
+  /** Default: the best that this machine has. */
+  readonly sockets?: Sockets;
 }
 
 export interface ExplicitLimits {

@@ -8,7 +8,6 @@
  *
  * A phone's datagrams reach the engine in the order in which they came, also while a name is being looked up.
  */
-import type { RemoteInfo } from 'node:dgram';
 import type { MappingId, MediaCommand, PlaneHandler, SignallingCommand } from '../../core/alg/io.ts';
 import { ExpiringMap } from '../../core/nat/expiring-map.ts';
 import {
@@ -39,7 +38,7 @@ import {
 import { familyOf, Resolver } from './resolver.ts';
 import { Tally } from './tally.ts';
 import { ExplicitTcp, type Sender } from './tcp.ts';
-import { openUdpSocket, type UdpSocket } from './udp-socket.ts';
+import { bestSockets, type Sockets, type UdpSocket } from './udp-socket.ts';
 
 export type { ExplicitPlane, ExplicitPlaneOptions };
 
@@ -66,7 +65,7 @@ export async function createExplicitPlane(
   options: ExplicitPlaneOptions,
   handler: PlaneHandler,
 ): Promise<ExplicitPlane> {
-  const plane = new Plane(options, handler);
+  const plane = new Plane(options, handler, options.sockets ?? (await bestSockets()));
   await plane.listen(options.listen);
   return plane;
 }
@@ -74,6 +73,7 @@ export async function createExplicitPlane(
 class Plane implements ExplicitPlane {
   readonly addresses: Endpoint[] = [];
   readonly #options: ExplicitPlaneOptions;
+  readonly #sockets: Sockets;
   readonly #limits: ExplicitLimits;
   readonly #handler: PlaneHandler;
   readonly #tally: Tally;
@@ -95,8 +95,9 @@ class Plane implements ExplicitPlane {
   #waiting = 0;
   #stopped = false;
 
-  constructor(options: ExplicitPlaneOptions, handler: PlaneHandler) {
+  constructor(options: ExplicitPlaneOptions, handler: PlaneHandler, sockets: Sockets) {
     this.#options = options;
+    this.#sockets = sockets;
     this.#limits = { ...defaultExplicitLimits, ...options.limits };
     this.#answers = new Answers(handler);
     this.#handler = this.#answers.handler;
@@ -105,6 +106,7 @@ class Plane implements ExplicitPlane {
     this.#media = new MediaRelay(this.#handler, this.#tally, {
       maxMappings: this.#limits.media,
       bindAt: (advertised) => this.#bindAt(advertised),
+      sockets,
     });
     const limits = { ...defaultConnectionLimits, ...options.limits };
     this.#rates = {
@@ -133,8 +135,8 @@ class Plane implements ExplicitPlane {
         notice: (code, text) => this.#tally.count(code, text),
       });
       for (const at of endpoints) {
-        const socket = await openUdpSocket(at, {
-          onDatagram: (bytes, source) => this.#fromPhone(socket, bytes, source),
+        const socket = await this.#sockets.openUdp(at, {
+          onDatagram: (bytes, remote) => this.#fromPhone(socket, bytes, remote),
           onSendError: (error) => this.#unsent(error),
         });
         this.#listening.push(socket);
@@ -211,8 +213,7 @@ class Plane implements ExplicitPlane {
     await Promise.all([this.#media.stop(), ...this.#binding, ...sockets.map((socket) => socket.close())]);
   }
 
-  #fromPhone(listen: UdpSocket, bytes: Uint8Array, source: RemoteInfo): void {
-    const remote = endpointOf(source);
+  #fromPhone(listen: UdpSocket, bytes: Uint8Array, remote: Endpoint): void {
     if (this.#isTooFast('internal', remote.address, bytes.length)) return;
     const key = endpointKey(remote);
     // A Route that names us by a name that we do not know comes back to us, from ourselves; it would do so forever.
@@ -419,9 +420,8 @@ class Plane implements ExplicitPlane {
     const { local } = external;
     let socket: UdpSocket;
     try {
-      socket = await openUdpSocket(this.#bindAt(local), {
-        onDatagram: (bytes, source) => {
-          const remote = endpointOf(source);
+      socket = await this.#sockets.openUdp(this.#bindAt(local), {
+        onDatagram: (bytes, remote) => {
           if (this.#isTooFast('external', remote.address, bytes.length)) return;
           this.#handler.packet({ transport: 'udp', side: 'external', local, remote }, bytes);
         },
@@ -461,10 +461,4 @@ class Plane implements ExplicitPlane {
   #unsent(error: Error): void {
     this.#tally.count('explicit.unsent', `A datagram could not be sent: ${error.message}`);
   }
-}
-
-function endpointOf(source: RemoteInfo): Endpoint {
-  if (source.family === 'IPv4') return endpoint(source.address, source.port);
-  const bare = source.address.replace(/%.*$/, '');
-  return endpoint(parseAddress(bare) ?? bare, source.port);
 }

@@ -1,0 +1,63 @@
+/** The sockets of the explicit mode on Linux: what comes is read in batches, and media is sent on without entering the heap. */
+
+import type { Endpoint } from '../../core/net/address.ts';
+import { RelaySocket } from '../../linux/relay-socket.ts';
+import { allocate } from '../../linux/sys.ts';
+import { UdpSocket as LinuxUdpSocket } from '../../linux/udp-socket.ts';
+import type { MediaSocket, Passage, Sockets, UdpHandler, UdpSocket } from './udp-socket.ts';
+
+/** Throws a `SystemError` on a machine that it is not for. */
+export function batchedSockets(): Sockets {
+  allocate(1);
+  return { openUdp, openMedia: async (at, handler) => new BatchedMediaSocket(at, handler) };
+}
+
+async function openUdp(at: Endpoint, handler: UdpHandler): Promise<UdpSocket> {
+  const socket = new LinuxUdpSocket(
+    { local: at },
+    {
+      datagram: handler.onDatagram,
+      fault: (error) => {
+        setImmediate(() => {
+          throw error;
+        });
+      },
+    },
+  );
+  return {
+    local: socket.local,
+    send: (bytes, to) => {
+      if (!socket.send(bytes, to)) handler.onSendError(new Error('the system did not take it'));
+    },
+    close: async () => socket.close(),
+  };
+}
+
+class BatchedMediaSocket implements MediaSocket {
+  readonly #socket: RelaySocket;
+
+  constructor(at: Endpoint, handler: UdpHandler) {
+    this.#socket = new RelaySocket(at, { datagram: handler.onDatagram, fault: handler.onSendError });
+  }
+
+  get local(): Endpoint {
+    return this.#socket.local;
+  }
+
+  send(bytes: Uint8Array, to: Endpoint): void {
+    this.#socket.send(bytes, to);
+  }
+
+  setPassage(passage: Passage | undefined): void {
+    const by = passage?.by;
+    this.#socket.setPassage(
+      passage !== undefined && by instanceof BatchedMediaSocket
+        ? { source: passage.source, to: passage.to, by: by.#socket, passed: passage.passed }
+        : undefined,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close();
+  }
+}
