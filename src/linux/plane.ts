@@ -26,6 +26,7 @@ import { readForwardedHosts, readForwards, readLearnedForwards } from './operato
 import { Overload } from './overload.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
 import { readRuleset } from './program.ts';
+import { returnProgramPages } from './program-pages.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { atTurnsEnd } from './readiness.ts';
@@ -43,6 +44,8 @@ const HEARTBEAT_MS = 1_000;
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
 /** How often the accept rules are looked after. */
 const LOOK_MS = 15_000;
+/** What a start takes, with what is compiled soon after it. */
+const STARTED_MS = 10_000;
 const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
@@ -141,6 +144,7 @@ class Plane implements LinuxPlane {
       throw error;
     }
     this.#timers = [
+      setTimeout(returnProgramPages, STARTED_MS),
       setInterval(() => this.#beat(), HEARTBEAT_MS),
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
       setInterval(() => this.#look(), LOOK_MS),

@@ -21,6 +21,7 @@ export const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 export const MSG_DONTWAIT = 0x40;
+const MADV_DONTNEED = 4;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 
@@ -50,6 +51,7 @@ interface Calls {
   epoll_ctl(set: number, operation: number, fd: number, event: Pointer): number;
   epoll_wait(set: number, events: Pointer, count: number, timeoutMs: number): number;
   close(fd: number): number;
+  madvise(start: bigint, length: number, advice: number): number;
 }
 
 let calls: Calls | undefined;
@@ -79,6 +81,7 @@ function libc(): Calls {
     epoll_ctl: lib.func('epoll_ctl', 'int', ['int', 'int', 'int', pointer]),
     epoll_wait: lib.func('epoll_wait', 'int', ['int', pointer, 'int', 'int']),
     close: lib.func('close', 'int', ['int']),
+    madvise: lib.func('madvise', 'int', ['uintptr_t', 'size_t', 'int']),
   };
   return calls;
 }
@@ -261,4 +264,9 @@ export function poll(fd: FileDescriptor, ready: () => void): Poll {
       handle.close();
     },
   };
+}
+
+/** Pages of a file that is mapped are read from it again when they are needed; what was written in them is lost (madvise(2)). */
+export function forgetPages(start: bigint, length: number): void {
+  libc().madvise(start, length, MADV_DONTNEED);
 }
