@@ -195,6 +195,9 @@ const STARTED_AT = performance.timeOrigin;
 /** A timeout cannot be set further ahead than this in one go. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** Mappings of a former run: some milliseconds between which messages are handled; ten thousand take less than a second. */
+const OPENED_AT_ONCE = 64;
+
 class Gateway {
   readonly #config: GatewayConfig;
   readonly #log: Log;
@@ -209,6 +212,7 @@ class Gateway {
   #stopped = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
+  #opening: NodeJS.Immediate | undefined;
 
   constructor(config: GatewayConfig, log: Log, store: Store, recorder: Recorder, exports: Exports) {
     this.#config = config;
@@ -268,13 +272,8 @@ class Gateway {
     const rows = (['port', 'mapping', 'dialog', 'profile'] as const).flatMap((table) =>
       [...this.#store.load(table)].map(([key, value]) => ({ table, key, value })),
     );
-    this.#busy = true;
-    const restored = this.#engine.restore(wallClock(), rows);
-    const carryOut = (): void => this.#carryOut(restored);
-    if (plane.together === undefined) carryOut();
-    else plane.together(carryOut);
-    this.#busy = false;
-    this.#drain();
+    this.#together(this.#engine.restore(wallClock(), rows, true));
+    this.#openRestored();
     this.#log.ready(
       {
         mode: this.#config.mode,
@@ -286,10 +285,27 @@ class Gateway {
     );
   }
 
+  /** What a former run had open, a few at a time, so that nobody's message waits for ten thousand sockets. */
+  #openRestored(): void {
+    this.#opening = undefined;
+    this.#together(this.#engine.openRestored(wallClock(), OPENED_AT_ONCE));
+    if (this.#engine.unopened > 0) this.#opening = setImmediate(() => this.#openRestored());
+  }
+
+  #together(outputs: readonly Output[]): void {
+    this.#busy = true;
+    const carryOut = (): void => this.#carryOut(outputs);
+    if (this.#plane?.together === undefined) carryOut();
+    else this.#plane.together(carryOut);
+    this.#busy = false;
+    this.#drain();
+  }
+
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearImmediate(this.#opening);
     await this.#plane?.stop();
     for (const output of this.#engine.settle())
       if (output.kind === 'record') this.#store.put(output.table, output.key, output.value);

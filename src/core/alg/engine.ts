@@ -88,20 +88,22 @@ export class Engine {
 
   /**
    * Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out; what
-   * another version wrote and this one does not understand is left as it is.
+   * another version wrote and this one does not understand is left as it is. `later`: only the mappings of calls are opened; the
+   * others follow with `openRestored`, or when a message needs them.
    */
-  restore(now: TimeMs, rows: Iterable<Row>): Output[] {
+  restore(now: TimeMs, rows: Iterable<Row>, later = false): Output[] {
     this.#state.out = [];
     const mappings = new Map<string, SignallingMapping>();
     const { ports, mappings: mappingRows, dialogs, profiles, skipped } = readRows(rows, now);
     if (skipped > 0) this.#state.event({ kind: 'state.skipped', rows: skipped });
     for (const { key, port } of ports) this.#state.mappings.restorePort(key, port);
-    for (const { key, row } of mappingRows) {
+    const { unopened } = this.#state;
+    for (const { key, row } of mappingRows.sort((a, b) => b.row.lastUsed - a.row.lastUsed)) {
       const mapping = this.#state.mappings.restore(this.#state.nextId(), row);
       if (mapping === undefined) this.#state.record('mapping', key, undefined);
       else {
         mappings.set(key, mapping);
-        this.#state.openSignalling(mapping);
+        unopened.add(mapping);
       }
     }
     for (const { key, row } of dialogs) {
@@ -133,11 +135,27 @@ export class Engine {
         this.#state.record('profile', key, undefined);
     for (const mapping of mappings.values()) {
       dropExpired(mapping, now, this.#state.out);
-      this.#state.hold(mapping, now);
       this.#state.mappings.schedule(mapping);
+      if (!later || mapping.dialogs.size > 0) this.#state.openRestored(mapping, now);
     }
     this.#state.addresses.reconcile(this.#state, now);
     this.#writeRecords();
+    return this.#state.out;
+  }
+
+  /** Mappings that `restore` has left for later. */
+  get unopened(): number {
+    return this.#state.unopened.size;
+  }
+
+  /** Has the next of them opened, `most` of them. */
+  openRestored(now: TimeMs, most: number): Output[] {
+    this.#state.out = [];
+    let left = most;
+    for (const mapping of this.#state.unopened) {
+      if (left-- <= 0) break;
+      this.#state.openRestored(mapping, now);
+    }
     return this.#state.out;
   }
 
@@ -285,6 +303,8 @@ export class Engine {
   }
 
   #closeMapping(now: TimeMs, mapping: SignallingMapping, why: string, wasOpen = true): void {
+    // What a former run has left of it in the kernel goes the same way.
+    this.#state.openRestored(mapping, now);
     this.#state.mappings.remove(mapping);
     this.#state.dirtyMappings.delete(mapping);
     if (wasOpen) {

@@ -20,7 +20,7 @@ const START_LINE = 1024;
 
 export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping: SignallingMapping): void {
   const { flow, bytes } = packet;
-  if (state.mustWait(mapping)) return state.wait(mapping, packet);
+  if (state.mustWait(mapping)) return state.wait(now, mapping, packet);
   mapping.silentSince = undefined;
   const scan = state.scan(bytes);
   const message = scan?.ok === true ? scan.message : undefined;
@@ -73,7 +73,7 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     anyInternal: (external, transport) => state.mappings.byExternal(transport, external)?.internal,
   });
   const session = followSession(state, now, message, 'in', mapping, flow.remote, packet, false);
-  if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
+  if (session.waitsFor.length > 0) return state.wait(now, mapping, packet, session.waitsFor);
   edits.push(...session.edits);
 
   if (message.kind === 'request') {

@@ -35,7 +35,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     message?.kind === 'response' ? state.transactions.find(message, 'external', phone, now) : undefined;
   const mapping = mappingFor(state, now, flow, message, asked, externalAddress);
   if (mapping === undefined) return state.forgo(packet, 'no mapping can be made');
-  if (state.mustWait(mapping)) return state.wait(mapping, packet);
+  if (state.mustWait(mapping)) return state.wait(now, mapping, packet);
   touch(state, now, mapping, flow);
   // A response goes back on the connection that its request came on (RFC 3261 §18.2.2).
   const connection = asked?.connection ?? flow.connection;
@@ -68,7 +68,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
           .map((uri) => ownUri(message, phone, uri))
       : NONE;
   const opening = openNamed(state, now, mapping, flow, ownContacts, ownRecordRoutes, externalAddress);
-  if (opening !== undefined) return state.wait(mapping, packet, opening);
+  if (opening !== undefined) return state.wait(now, mapping, packet, opening);
   const external = (internal: Endpoint, transport: Transport): Endpoint | undefined =>
     transport === mapping.transport &&
     (sameEndpoint(internal, mapping.internal) || isConnection(flow, internal, transport))
@@ -85,7 +85,7 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
     own: state.own,
   });
   const session = followSession(state, now, message, 'out', mapping, flow.local, packet, false);
-  if (session.waitsFor.length > 0) return state.wait(mapping, packet, session.waitsFor);
+  if (session.waitsFor.length > 0) return state.wait(now, mapping, packet, session.waitsFor);
   for (const edit of session.edits) edits.push(edit);
 
   if (message.kind === 'request') state.openTransaction(now, message, 'internal', mapping, flow, false);

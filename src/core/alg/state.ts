@@ -65,6 +65,8 @@ export class EngineState {
   /** Whose rows have to be written when the input has been handled. */
   readonly dirtyMappings = new Set<SignallingMapping>();
   readonly dirtyDialogs = new Set<Dialog>();
+  /** Of a former run, and not asked of the data plane yet; what was used last stands first. */
+  readonly unopened = new Set<SignallingMapping>();
   /** Outputs of the input that is being handled. */
   out: Output[] = [];
   /** The packet that is being handled is a copy of one that has gone on by itself. */
@@ -145,7 +147,17 @@ export class EngineState {
   }
 
   /** Keeps the packet until everything that it needs is open. */
-  wait(mapping: SignallingMapping, packet: Packet, ids: Iterable<MappingId> = [mapping.id]): void {
+  wait(
+    now: TimeMs,
+    mapping: SignallingMapping,
+    packet: Packet,
+    ids: Iterable<MappingId> = [mapping.id],
+  ): void {
+    if (this.unopened.size > 0)
+      for (const id of ids) {
+        const awaited = this.mappings.byId(id);
+        if (awaited !== undefined) this.openRestored(awaited, now);
+      }
     if (!this.waiting.add(packet, mapping.id, ids, this.lacking))
       this.drop(packet.flow, 'too many packets wait for their mapping');
   }
@@ -162,8 +174,18 @@ export class EngineState {
     const { id, transport, internal, external } = mapping;
     this.out.push({ kind: 'signalling', command: { action: 'open', id, transport, internal, external } });
   }
+
+  /** Has a mapping of a former run opened, unless it was before. */
+  openRestored(mapping: SignallingMapping, now: TimeMs): void {
+    if (!this.unopened.delete(mapping)) return;
+    this.openSignalling(mapping);
+    this.hold(mapping, now);
+  }
+
   /** Keeps the way in open for everybody who may have to come back: registrars, notifiers, the far ends of calls. */
   hold(mapping: SignallingMapping, now: TimeMs): void {
+    // That will be done when it is opened.
+    if (this.unopened.has(mapping)) return;
     const { registrations, dialogs, keepUntil } = mapping;
     if (registrations.size === 1 && dialogs.size === 0 && keepUntil <= now) {
       // As most of them are, most of the time.
