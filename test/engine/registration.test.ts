@@ -24,6 +24,8 @@ function storedEnd(bench: Workbench): number | undefined {
   return row?.registrations[0]?.[1].expiresAt;
 }
 
+const phoneAt = (i: number): string => `192.168.${2 + (i >> 7)}.${1 + (i & 127)}`;
+
 test('REGISTER leaves with Via and Contact reachable, from the same external port, everything else as it was', () => {
   const bench = new Workbench();
   const before = register();
@@ -285,4 +287,61 @@ test('who registers again seldom has a row that says what is', () => {
     assert.equal(storedEnd(bench), bench.now + 3_630_000);
     bench.pass(1_800_000);
   }
+});
+
+test('after a restart with many phones, each is opened when a message needs it, and the others a few at a time', () => {
+  const before = new Workbench({ limits: { mappings: 400 } });
+  for (let i = 0; i < 300; i++) {
+    const phone = phoneAt(i);
+    const [sent] = before.phone(register().replaceAll('192.168.1.50', phone), `${phone}:5060`);
+    const port = sent?.flow.local.port;
+    const contact = `Contact: <sip:alice@203.0.113.1:${port}>;expires=3600`;
+    before.provider(respond(200, sent?.text ?? '', { to: 'r', extra: [contact] }), `203.0.113.1:${port}`);
+    before.pass(10);
+  }
+  const ports = new Map(
+    before.engine.snapshot().mappings.map(({ internal, external }) => [internal.address, external.port]),
+  );
+  const after = new Workbench({ limits: { mappings: 400 } });
+  after.now = before.now + 1_000;
+  after.take(after.engine.restore(after.now, before.records.values(), true));
+  assert.equal(after.engine.unopened, 300);
+  assert.equal(after.signalling.length, 0, 'nothing is asked of the data plane yet');
+
+  // The phone that was silent for longest would be the last.
+  const late = phoneAt(0);
+  const [sent] = after.phone(register().replaceAll('192.168.1.50', late), `${late}:5060`);
+  assert.equal(sent?.flow.local.port, ports.get(late), 'from the port that it had');
+  assert.deepEqual(
+    after.signalling.map(({ action }) => action),
+    ['open', 'hold'],
+  );
+  assert.equal(after.engine.unopened, 299);
+
+  const opened: string[] = [];
+  for (let slices = 0; after.engine.unopened > 0; slices++) {
+    assert.ok(slices < 5, 'each slice opens as many as it may');
+    after.signalling.length = 0;
+    after.take(after.engine.openRestored(after.now, 64));
+    for (const one of after.signalling) if (one.action === 'open') opened.push(one.internal.address);
+    assert.ok(after.signalling.filter(({ action }) => action === 'hold').length <= 64);
+  }
+  const wanted = Array.from({ length: 299 }, (_, i) => phoneAt(299 - i));
+  assert.deepEqual(opened, wanted, 'what was used last, first; none twice');
+  after.phone(register(), '192.168.1.50:5060');
+  assert.deepEqual(after.eventsOf('mapping.closed'), []);
+});
+
+test('what has ended before its turn came is closed in the kernel all the same', () => {
+  const { bench } = registered();
+  const after = new Workbench();
+  after.now = bench.now + 1_000;
+  after.take(after.engine.restore(after.now, bench.records.values(), true));
+  assert.equal(after.engine.unopened, 1);
+  after.pass(600_000);
+  assert.equal(after.engine.unopened, 0);
+  assert.deepEqual(
+    after.signalling.map(({ action }) => action),
+    ['open', 'close'],
+  );
 });
