@@ -345,3 +345,16 @@ test('what has ended before its turn came is closed in the kernel all the same',
     ['open', 'close'],
   );
 });
+
+test('a phone that only calls, and has been at it for long, finds its mapping after the gateway was killed', () => {
+  const bench = new Workbench();
+  for (let minute = 0; minute <= 20; minute += 2) {
+    assert.equal(bench.phone(request('OPTIONS', { callId: `o${minute}` })).length, 1);
+    const after = new Workbench();
+    after.now = bench.now + 230_000;
+    after.take(after.engine.restore(after.now, bench.records.values()));
+    after.pass(0);
+    assert.equal(after.engine.snapshot().mappings.length, 1, `${minute} min`);
+    bench.pass(120_000);
+  }
+});

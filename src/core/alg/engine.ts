@@ -99,7 +99,7 @@ export class Engine {
     for (const { key, port } of ports) this.#state.mappings.restorePort(key, port);
     const { unopened } = this.#state;
     for (const { key, row } of mappingRows.sort((a, b) => b.row.lastUsed - a.row.lastUsed)) {
-      const mapping = this.#state.mappings.restore(this.#state.nextId(), row);
+      const mapping = this.#state.mappings.restore(this.#state.nextId(), row, now);
       if (mapping === undefined) this.#state.record('mapping', key, undefined);
       else {
         mappings.set(key, mapping);
@@ -369,8 +369,10 @@ export class Engine {
   #writeRecords(): void {
     const { dirtyMappings, dirtyDialogs } = this.#state;
     if (dirtyMappings.size > 0) {
-      for (const mapping of dirtyMappings)
+      for (const mapping of dirtyMappings) {
+        mapping.storedUse = mapping.lastUsed;
         this.#state.record('mapping', mappingKey(mapping), mappingRow(mapping, STORED));
+      }
       dirtyMappings.clear();
     }
     if (dirtyDialogs.size === 0) return;

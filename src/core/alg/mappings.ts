@@ -14,6 +14,8 @@ import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
 
 /** A mapping without a registration or a dialog lives this long after the phone last sent (RFC 4787 REQ-5: ≥ 2 min). */
 export const IDLE_MS = 5 * MINUTE_MS;
+/** Of one that nothing else keeps, the row may know so much less. */
+export const USE_UNWRITTEN_MS = MINUTE_MS;
 /** A registration is held this much longer than granted, for a refresh that is on its way. */
 export const REGISTRATION_MARGIN_MS = 30 * SECOND_MS;
 /** The longest registration that is believed; a registrar that grants more is refreshed long before (RFC 3261 §10.2). */
@@ -64,6 +66,8 @@ export interface SignallingMapping extends Due {
   /** Since when the phone's requests have gone out and nothing has come in; undefined while they are answered. */
   silentSince: TimeMs | undefined;
   lastUsed: TimeMs;
+  /** As its row has it. */
+  storedUse: TimeMs;
   /** When a request last came in from outside. */
   lastIncoming: TimeMs | undefined;
   /** Other reasons to stay, such as a subscription. */
@@ -190,6 +194,7 @@ export class Mappings {
       connections: new Set(),
       restored: false,
       lastUsed: now,
+      storedUse: now,
       silentSince: undefined,
       lastIncoming: undefined,
       keepUntil: 0,
@@ -255,7 +260,7 @@ export class Mappings {
     this.#note(key, port);
   }
 
-  restore(id: MappingId, row: MappingRow): SignallingMapping | undefined {
+  restore(id: MappingId, row: MappingRow, now: TimeMs): SignallingMapping | undefined {
     if (
       this.#byId.size >= this.#limits.mappings ||
       !this.#pools[row.transport].isFree(row.external.address, row.external.port) ||
@@ -285,7 +290,8 @@ export class Mappings {
       dialogs: new Set(),
       connections: new Set(),
       restored: true,
-      lastUsed: row.lastUsed,
+      lastUsed: Math.min(row.lastUsed + USE_UNWRITTEN_MS, now),
+      storedUse: row.lastUsed,
       silentSince: undefined,
       lastIncoming: undefined,
       keepUntil: row.keepUntil,

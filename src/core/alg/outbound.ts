@@ -13,7 +13,7 @@ import { contactsOf, decideOutbound, endpointOf, type OwnUri, ownUri } from './d
 import { followSession } from './dialog-session.ts';
 import { toPhone } from './inbound.ts';
 import type { MappingId } from './io.ts';
-import type { SignallingMapping } from './mappings.ts';
+import { type SignallingMapping, USE_UNWRITTEN_MS } from './mappings.ts';
 import { LOWEST_INTERNAL_PORT } from './policy.ts';
 import { routeUris } from './routes.ts';
 import type { RuleId } from './rules.ts';
@@ -266,6 +266,8 @@ function rememberContacts(
 
 function touch(state: EngineState, now: TimeMs, mapping: SignallingMapping, flow: Flow): void {
   mapping.lastUsed = now;
+  if (mapping.registrations.size === 0 && now - mapping.storedUse > USE_UNWRITTEN_MS)
+    state.dirtyMappings.add(mapping);
   if (flow.connection !== undefined) state.mappings.join(mapping, flow.connection);
   if (mapping.sourcePort !== flow.remote.port) {
     mapping.sourcePort = flow.remote.port;
