@@ -26,7 +26,7 @@ import {
 import { type HostPort, type SipUri, scanSipUri } from '../sip/uri.ts';
 import { receivedAddress } from '../sip/via.ts';
 import { SIP_PORT } from './classify.ts';
-import { type SignallingMapping, writtenContact } from './mappings.ts';
+import { type SignallingMapping, type WrittenContact, writtenContact } from './mappings.ts';
 import type { RuleSwitches } from './policy.ts';
 import { ownRouteEdits, ownViaInsertion, ownViaRemoval, routeRestoreEdits } from './routes.ts';
 import type { RuleId } from './rules.ts';
@@ -39,7 +39,12 @@ export interface OwnUri {
   readonly uri: SipUri;
   readonly internal: Endpoint;
   readonly transport: Transport;
+  /** The Contact that was known already, to the octet. */
+  readonly known: WrittenContact | undefined;
 }
+
+/** Octets of "sip:". */
+const SCHEME = 4;
 
 export interface OutboundFacts {
   readonly on: RuleSwitches;
@@ -101,21 +106,67 @@ export function decideOutbound(message: Message, facts: OutboundFacts): HeaderEd
   return edits;
 }
 
-/** The URIs of a message's Contacts that name this phone. */
-export function contactsOf(message: Message, phone: Address): OwnUri[] {
+/** The URIs of a message's Contacts that name this phone. `newest`: the one that it wrote last, which is not read again. */
+export function contactsOf(message: Message, phone: Address, newest: WrittenContact | undefined): OwnUri[] {
   const own: OwnUri[] = [];
-  const { bytes } = message;
+  const { bytes, text } = message;
   for (const { uri: span } of message.contacts) {
+    if (newest !== undefined && text.slice(span.start, span.end) === newest.uri) {
+      own.push(placed(newest, span));
+      continue;
+    }
     const uri = scanSipUri(bytes, span.start, span.end);
     if (uri?.address !== phone) continue;
     const transport = reachedBy(bytes, uri);
-    if (transport !== undefined) own.push({ uri, internal: endpointOf(phone, uri), transport });
+    if (transport !== undefined)
+      own.push({ uri, internal: endpointOf(phone, uri), transport, known: undefined });
   }
   return own;
 }
 
+/** What was read in a Contact, for the same octets at another place. */
+function placed(known: WrittenContact, { start, end }: Span): OwnUri {
+  const { internal, transport, port, user, written, host } = known;
+  const from = start + host.start;
+  const to = from + written.length;
+  const uri: SipUri = {
+    span: { start: from, end: to },
+    host: { start: from, end: start + host.end },
+    address: internal.address,
+    port,
+    user: { start: start + SCHEME, end: start + SCHEME + user.length },
+    rest: { start: to, end },
+  };
+  return { uri, internal, transport, known };
+}
+
+/** What is to be remembered of a Contact. `user` and `written` stand in it. */
+export function writtenContactOf(
+  { bytes }: Message,
+  { uri, internal, transport }: OwnUri,
+  user: string,
+  written: string,
+): WrittenContact {
+  const start = uri.user.start - SCHEME;
+  const host = { start: uri.host.start - start, end: uri.host.end - start };
+  return {
+    uri: textOf(bytes, start, uri.rest.end),
+    user,
+    written,
+    host,
+    port: uri.port,
+    internal,
+    transport,
+  };
+}
+
 export function ownUri({ bytes }: Message, phone: Address, uri: SipUri): OwnUri {
-  return { uri, internal: endpointOf(phone, uri), transport: transportOf(bytes, uri) };
+  return {
+    uri,
+    internal: endpointOf(phone, uri),
+    transport: transportOf(bytes, uri),
+    known: undefined,
+  };
 }
 
 /** Edits of the header of what a provider sends to a phone. */

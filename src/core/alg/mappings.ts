@@ -8,6 +8,7 @@ import { PortPool, type PortRange } from '../nat/port-pool.ts';
 import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
 import type { ConnectionId, Transport } from '../net/flow.ts';
+import type { Span } from '../net/span.ts';
 import { MINUTE_MS, SECOND_MS, type TimeMs } from '../net/time.ts';
 import type { MappingId } from './io.ts';
 import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
@@ -33,6 +34,20 @@ export interface Registration {
 /** A registration as its row has it. */
 export type StoredRegistration = Omit<Registration, 'storedUntil'>;
 
+/** A Contact of a phone, and what was read in it: nearly every message of a phone has the same one. */
+export interface WrittenContact {
+  /** The URI. */
+  readonly uri: string;
+  readonly user: string;
+  /** The host and port. */
+  readonly written: string;
+  /** Where the host begins and ends in the URI. */
+  readonly host: Span;
+  readonly port: number | undefined;
+  readonly internal: Endpoint;
+  readonly transport: Transport;
+}
+
 export interface SignallingMapping extends Due {
   readonly id: MappingId;
   readonly transport: Transport;
@@ -50,7 +65,7 @@ export interface SignallingMapping extends Due {
   /** userinfo → the host and port that the phone wrote in the Contact; the newest stands last. */
   readonly contacts: Map<string, string>;
   /** The Contact that the phone wrote last; it stands in `contacts` too. */
-  newestContact: { readonly user: string; readonly written: string } | undefined;
+  newestContact: WrittenContact | undefined;
   /** The sent-by that the phone wrote last. */
   sentBy: string;
   /** The host and port that a declared proxy wrote in its Record-Route. */

@@ -9,7 +9,7 @@ import type { Edit } from '../sip/edit.ts';
 import type { Message } from '../sip/message.ts';
 import { equalsText, textOf } from '../sip/octets.ts';
 import { isCoveredByIdentity } from './calls.ts';
-import { contactsOf, decideOutbound, endpointOf, type OwnUri, ownUri } from './decide.ts';
+import { contactsOf, decideOutbound, endpointOf, type OwnUri, ownUri, writtenContactOf } from './decide.ts';
 import { followSession } from './dialog-session.ts';
 import { toPhone } from './inbound.ts';
 import type { MappingId } from './io.ts';
@@ -60,7 +60,10 @@ export function fromPhone(state: EngineState, now: TimeMs, packet: Packet, phone
   if (observed) return asItIs(state, now, message, mapping, packet, out);
 
   // Every endpoint of the phone that the message names has to be open before it may be named outside.
-  const ownContacts = !state.watching && isCoveredByIdentity(message) ? NONE : contactsOf(message, phone);
+  const ownContacts =
+    !state.watching && isCoveredByIdentity(message)
+      ? NONE
+      : contactsOf(message, phone, mapping.newestContact);
   const ownRecordRoutes =
     state.options.isProxy?.(phone) === true
       ? routeUris(message, 'record-route')
@@ -234,14 +237,15 @@ function rememberContacts(
   flow: Flow,
   externalAddress: Address,
 ): void {
-  for (const { uri, internal, transport } of ownContacts) {
+  for (const own of ownContacts) {
+    const { uri, internal, transport } = own;
+    if (own.known !== undefined && own.known === used.newestContact) continue;
     const isUsed = transport === used.transport && sameEndpoint(internal, used.internal);
     const isOwnConnection =
       !isUsed && transport === used.transport && isConnection(flow, internal, transport);
     const mapping =
       isUsed || isOwnConnection ? used : state.mappings.byInternal(transport, internal, externalAddress);
     if (mapping === undefined) continue;
-    // Most messages of a phone name the Contact that the one before named.
     const { newestContact: newest } = mapping;
     if (
       newest !== undefined &&
@@ -253,7 +257,7 @@ function rememberContacts(
     // What was registered stays what the phone is called by.
     if (isOwnConnection && mapping.contacts.has(user)) continue;
     const written = textOf(message.bytes, uri.span.start, uri.span.end);
-    mapping.newestContact = { user, written };
+    mapping.newestContact = writtenContactOf(message, own, user, written);
     if (mapping.contacts.get(user) === written) continue;
     if (mapping.contacts.size >= state.limits.contactsPerMapping) {
       const oldest = mapping.contacts.keys().next().value;

@@ -60,7 +60,6 @@ export interface ProfileRow {
 }
 
 interface Profile extends Due {
-  readonly key: string;
   readonly phone: Address;
   readonly provider: Address;
   mode: ProfileMode;
@@ -75,13 +74,17 @@ interface Profile extends Due {
   asked: boolean;
   /** Evidence has failed: not believed again as long as this profile lives. */
   refuted: boolean;
+  /** The same phone's with another provider; most have none. */
+  next: Profile | undefined;
 }
 
 /** Without a registration a profile is forgotten after this (64·T1: the REGISTER is over). */
 const LINGER_MS = 64 * SECOND_MS;
 
 export class Profiles {
-  readonly #byKey = new Map<string, Profile>();
+  /** Of each phone, the first of its own. */
+  readonly #byPhone = new Map<Address, Profile>();
+  #size = 0;
   readonly #choose: (phone: Address, provider: Address) => ProfileChoice;
   readonly #isProxy: (phone: Address) => boolean;
   readonly #limits: Limits;
@@ -102,24 +105,23 @@ export class Profiles {
   }
 
   get size(): number {
-    return this.#byKey.size;
+    return this.#size;
   }
 
   views(): ProfileView[] {
-    return [...this.#byKey.values()].map(({ phone, provider, mode, chosen, evidence, since, dueAt }) => ({
-      phone,
-      provider,
-      mode,
-      chosen,
-      evidence: evidenceList(evidence),
-      since,
-      endsAt: dueAt,
-    }));
+    const views: ProfileView[] = [];
+    for (let one of this.#byPhone.values() as Iterable<Profile | undefined>)
+      for (; one !== undefined; one = one.next) {
+        const { phone, provider, mode, chosen, since, dueAt } = one;
+        const evidence = evidenceList(one.evidence);
+        views.push({ phone, provider, mode, chosen, evidence, since, endsAt: dueAt });
+      }
+    return views;
   }
 
   /** Whether a request that begins nothing known is left as it is. */
   observes(now: TimeMs, direction: 'out' | 'in', phone: Address, provider: Address): boolean {
-    const profile = this.#byKey.get(profileKey(phone, provider));
+    const profile = this.#find(phone, provider);
     if (profile === undefined) return this.#choose(phone, provider) === 'observe';
     // What was advertised by translation is translated back as long as somebody may use it.
     return profile.mode === 'observe' && (direction === 'out' || profile.assistedUntil <= now);
@@ -127,7 +129,7 @@ export class Profiles {
 
   /** Why a message is left as it is, for the log and for `explain`. */
   reason(phone: Address, provider: Address): string {
-    const profile = this.#byKey.get(profileKey(phone, provider));
+    const profile = this.#find(phone, provider);
     if (profile?.chosen === 'evidence')
       for (const what of profile.evidence.keys()) {
         const { decides, text, source } = evidenceTable[what];
@@ -150,14 +152,13 @@ export class Profiles {
     if (known !== undefined) return known;
     const phone = mapping.internal.address;
     const choice = this.#choose(phone, provider);
-    const key = profileKey(phone, provider);
-    const old = this.#byKey.get(key);
+    const old = this.#find(phone, provider);
     // Without a Contact it is a question, and `*` takes everything off: neither is a reason to change.
     if (old !== undefined && message.contacts.length === 0) {
       old.asked = false;
       return old.mode === 'observe';
     }
-    const profile = old ?? this.#create(key, phone, provider, now, out);
+    const profile = old ?? this.#create(phone, provider, now, out);
     if (profile === undefined) return choice === 'observe';
 
     const before = profile.mode;
@@ -182,7 +183,7 @@ export class Profiles {
 
   /** What the phone wrote in the Contacts of its last REGISTER to this provider. */
   written(phone: Address, provider: Address): readonly Endpoint[] {
-    return this.#byKey.get(profileKey(phone, provider))?.written ?? [];
+    return this.#find(phone, provider)?.written ?? [];
   }
 
   /** A 2xx to REGISTER, after its lifetimes were taken. `observed`: the REGISTER had gone out as it was. */
@@ -194,7 +195,7 @@ export class Profiles {
     observed: boolean,
     out: Output[],
   ): void {
-    const profile = this.#byKey.get(profileKey(mapping.internal.address, provider));
+    const profile = this.#find(mapping.internal.address, provider);
     if (profile === undefined) return;
     const { evidence } = profile;
     let isNews = false;
@@ -223,13 +224,13 @@ export class Profiles {
 
   /** A subscription or the like was granted to a request that was translated. */
   advertised(phone: Address, provider: Address, until: TimeMs): void {
-    const profile = this.#byKey.get(profileKey(phone, provider));
+    const profile = this.#find(phone, provider);
     if (profile !== undefined) profile.assistedUntil = Math.max(profile.assistedUntil, until);
   }
 
   /** Something that the provider sends of itself was seen at a mapping of the phone. */
   note(now: TimeMs, phone: Address, provider: Address, what: EvidenceId, out: Output[]): void {
-    const profile = this.#byKey.get(profileKey(phone, provider));
+    const profile = this.#find(phone, provider);
     if (profile === undefined) return;
     const isNew = !profile.evidence.has(what);
     profile.evidence.set(what, now);
@@ -237,14 +238,14 @@ export class Profiles {
   }
 
   has(phone: Address, provider: Address, what: EvidenceId): boolean {
-    return this.#byKey.get(profileKey(phone, provider))?.evidence.has(what) === true;
+    return this.#find(phone, provider)?.evidence.has(what) === true;
   }
 
   /** Forgets the profiles whose registrations have ended. */
   expire(now: TimeMs, out: Output[]): void {
     for (const profile of this.timers.due(now)) {
-      this.#byKey.delete(profile.key);
-      out.push({ kind: 'record', table: 'profile', key: profile.key, value: undefined });
+      this.#remove(profile);
+      out.push({ kind: 'record', table: 'profile', key: profileKey(profile), value: undefined });
     }
   }
 
@@ -255,11 +256,10 @@ export class Profiles {
       if (internal.address === row.phone)
         for (const { peer, expiresAt } of registrations.values())
           if (peer.address === row.provider) endsAt = Math.max(endsAt, expiresAt);
-    const key = profileKey(row.phone, row.provider);
-    if (endsAt <= now || this.#byKey.size >= this.#limits.mappings || this.#byKey.has(key)) return false;
+    if (endsAt <= now || this.#size >= this.#limits.mappings) return false;
+    if (this.#find(row.phone, row.provider) !== undefined) return false;
     const { phone, provider, mode, chosen, since, written, refuted } = row;
     const profile: Profile = {
-      key,
       phone,
       provider,
       mode,
@@ -270,10 +270,11 @@ export class Profiles {
       evidence: new Map(row.evidence.map(({ what, at }) => [what, at])),
       assistedUntil: mode === 'assist' ? Math.max(row.assistedUntil, endsAt) : row.assistedUntil,
       asked: false,
+      next: undefined,
       dueAt: endsAt,
       place: UNQUEUED,
     };
-    this.#byKey.set(key, profile);
+    this.#insert(profile);
     this.timers.schedule(profile);
     if (mode === 'observe') this.mayObserve = true;
     return true;
@@ -296,14 +297,15 @@ export class Profiles {
     return isNews;
   }
 
-  #create(key: string, phone: Address, provider: Address, now: TimeMs, out: Output[]): Profile | undefined {
-    if (this.#byKey.size >= this.#limits.mappings) {
-      const value = this.#limits.mappings;
+  #create(phone: Address, provider: Address, now: TimeMs, out: Output[]): Profile | undefined {
+    let ofPhone = 0;
+    for (let one = this.#byPhone.get(phone); one !== undefined; one = one.next) ofPhone++;
+    if (this.#size >= this.#limits.mappings || ofPhone >= this.#limits.peersPerMapping) {
+      const value = this.#size;
       out.push({ kind: 'event', event: { kind: 'limit.reached', limit: 'profiles', value } });
       return undefined;
     }
     const profile: Profile = {
-      key,
       phone,
       provider,
       mode: 'assist',
@@ -314,16 +316,45 @@ export class Profiles {
       written: [],
       asked: false,
       refuted: false,
+      next: undefined,
       dueAt: now + LINGER_MS,
       place: UNQUEUED,
     };
-    this.#byKey.set(key, profile);
+    this.#insert(profile);
     this.timers.schedule(profile);
     return profile;
   }
 
+  /** No key is made for it: a phone has a profile or two. */
+  #find(phone: Address, provider: Address): Profile | undefined {
+    let one = this.#byPhone.get(phone);
+    while (one !== undefined && one.provider !== provider) one = one.next;
+    return one;
+  }
+
+  #insert(profile: Profile): void {
+    let last = this.#byPhone.get(profile.phone);
+    if (last === undefined) this.#byPhone.set(profile.phone, profile);
+    else {
+      while (last.next !== undefined) last = last.next;
+      last.next = profile;
+    }
+    this.#size++;
+  }
+
+  #remove(profile: Profile): void {
+    const first = this.#byPhone.get(profile.phone)!;
+    if (first !== profile) {
+      let before = first;
+      while (before.next !== profile) before = before.next!;
+      before.next = profile.next;
+    } else if (profile.next === undefined) this.#byPhone.delete(profile.phone);
+    else this.#byPhone.set(profile.phone, profile.next);
+    this.#size--;
+  }
+
   #record(profile: Profile, out: Output[]): void {
-    const { key, phone, provider, mode, chosen, evidence, since, assistedUntil, written, refuted } = profile;
+    const { phone, provider, mode, chosen, evidence, since, assistedUntil, written, refuted } = profile;
     const value: ProfileRow = {
       phone,
       provider,
@@ -335,7 +366,7 @@ export class Profiles {
       written,
       refuted,
     };
-    out.push({ kind: 'record', table: 'profile', key, value });
+    out.push({ kind: 'record', table: 'profile', key: profileKey(profile), value });
   }
 }
 
@@ -355,6 +386,7 @@ function note(evidence: Map<EvidenceId, TimeMs>, what: EvidenceId, holds: boolea
   return isNew;
 }
 
-function profileKey(phone: Address, provider: Address): string {
+/** The row's key. */
+function profileKey({ phone, provider }: Profile): string {
   return `${phone} ${provider}`;
 }

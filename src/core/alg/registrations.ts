@@ -37,11 +37,11 @@ export function takeGrant(
   via: SignallingMapping,
   peer: Endpoint,
   own: (external: Endpoint, transport: Transport) => SignallingMapping | undefined,
-): SignallingMapping[] {
+): Set<SignallingMapping> {
   const { out, dirtyMappings } = state;
   const aor = textOf(message.bytes, message.to.uri.start, message.to.uri.end);
-  const changed = [via];
-  const listed: Registration[] = [];
+  const changed = new Set([via]);
+  const listed = new Set<Registration>();
   for (const contact of message.contacts) {
     const uri = contactUri(message, contact);
     if (uri?.address === undefined) continue;
@@ -59,7 +59,7 @@ export function takeGrant(
       });
       break;
     }
-    if (!changed.includes(mapping)) changed.push(mapping);
+    changed.add(mapping);
     const expiresAt = now + lifetimeMs + REGISTRATION_MARGIN_MS;
     const renewed = known !== undefined && sameEndpoint(known.peer, peer);
     const one = known ?? { aor, peer, expiresAt, storedUntil: expiresAt };
@@ -69,7 +69,7 @@ export function takeGrant(
     if (!renewed) one.peer = peer;
     one.expiresAt = expiresAt;
     if (known === undefined) mapping.registrations.set(key, one);
-    listed.push(one);
+    listed.add(one);
     if (!renewed) dirtyMappings.add(mapping);
     if (one.storedUntil < expiresAt || one.storedUntil > expiresAt + mayLeadMs) {
       one.storedUntil = expiresAt + leadMs;
@@ -92,7 +92,7 @@ export function takeGrant(
   }
   for (const mapping of changed) {
     for (const [key, one] of mapping.registrations) {
-      if (one.aor !== aor || listed.includes(one)) continue;
+      if (one.aor !== aor || listed.has(one)) continue;
       mapping.registrations.delete(key);
       dirtyMappings.add(mapping);
       out.push({

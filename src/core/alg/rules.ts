@@ -162,8 +162,8 @@ export const rules = [
 
 export type RuleId = (typeof rules)[number]['id'];
 
-const byId: ReadonlyMap<string, Rule> = new Map(rules.map((rule) => [rule.id, rule]));
+const byId = Object.fromEntries(rules.map((rule) => [rule.id, rule])) as Readonly<Record<RuleId, Rule>>;
 
 export function ruleById(id: RuleId): Rule {
-  return byId.get(id) as Rule;
+  return byId[id];
 }

@@ -360,7 +360,8 @@ export class EngineState {
     }
     this.out.push({ kind: 'send', flow: to, bytes: result.bytes });
     const kind = 'message.translated';
-    const { callId } = message;
+    // As all that an event shows of a message, it is cut from the message's text.
+    const callId = message.text.slice(message.callIdSpan.start, message.callIdSpan.end);
     const summary = summaryOf(message);
     if (leave === undefined) this.event({ kind, flow, summary, callId, edits: result.edits });
     else this.event({ kind, flow, summary, callId, edits: result.edits, left: leaveReasons[leave] });

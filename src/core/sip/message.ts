@@ -10,7 +10,7 @@
  */
 import type { Span } from '../net/span.ts';
 import type { Defect, DefectCode } from './defect.ts';
-import { type HeaderName, headerName } from './header-name.ts';
+import { type HeaderName, headerName, knownHeader } from './header-name.ts';
 import { type NameAddr, nameAddrParameter, scanNameAddr } from './name-addr.ts';
 import {
   ASTERISK,
@@ -30,7 +30,7 @@ import {
   textOf,
   trimEnd,
 } from './octets.ts';
-import { scanSipUri } from './uri.ts';
+import { isSipUri } from './uri.ts';
 import { scanVia, type Via } from './via.ts';
 
 /** A header field; as a span, its value without the white space around it (folds inside it stay). */
@@ -189,7 +189,8 @@ export function scanMessage(bytes: Uint8Array): Scan {
       break;
     }
     const lineStart = i;
-    const nameEnd = skipToken(bytes, i, end);
+    const known = knownHeader(bytes, i);
+    const nameEnd = known === undefined ? skipToken(bytes, i, end) : i + known.spelling.length;
     let colon = nameEnd;
     while (colon < end && isWhite(bytes[colon]!)) colon++;
     if (nameEnd === i || colon >= end || bytes[colon] !== COLON) return fail('header-line', i);
@@ -198,7 +199,7 @@ export function scanMessage(bytes: Uint8Array): Scan {
     const isPlain = lf > 0 && bytes[lf - 1] === CR && lf + 1 < end && bytes[lf + 1]! > SP;
     const lineEnd = isPlain ? lf - 1 : findLineEnd(bytes, text, colon + 1, end);
     if (lineEnd < 0) return fail(text.indexOf('\n', colon) >= 0 ? 'line-end' : 'header-end', lineStart);
-    const name = headerName(bytes, i, nameEnd);
+    const name = known === undefined ? headerName(bytes, i, nameEnd) : known.name;
     fieldCount++;
     i = lineEnd + 2;
     if (name === 'other') continue;
@@ -387,7 +388,7 @@ export function scanStartLine(
     else if (c === AT && at < 0) at = i;
   }
   if (sip && question > at) return 'request-uri';
-  if (sip && scanSipUri(bytes, uriStart, uriEnd) === undefined) return 'request-uri';
+  if (sip && !isSipUri(bytes, uriStart, uriEnd)) return 'request-uri';
   return {
     kind: 'request',
     method: methodAt(bytes, start, methodEnd),

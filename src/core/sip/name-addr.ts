@@ -35,6 +35,16 @@ export interface NameAddr {
   readonly parameters: number;
 }
 
+/** What ends a URI in brackets, and what ends the value of a parameter: white space and controls, and these. */
+const endsUri = octetSet('<>"');
+const endsValue = octetSet('<>";,');
+
+function octetSet(others: string): Uint8Array {
+  const set = new Uint8Array(256).fill(1, 0, 0x21);
+  for (const c of others) set[c.charCodeAt(0)] = 1;
+  return set;
+}
+
 /** The value that begins at `start`; undefined where it does not follow the grammar. */
 export function scanNameAddr(bytes: Uint8Array, start: number, end: number): NameAddr | undefined {
   let i = skipLws(bytes, start, end);
@@ -51,12 +61,8 @@ export function scanNameAddr(bytes: Uint8Array, start: number, end: number): Nam
     i = open;
   }
   let close = i + 1;
-  for (; close < end; close++) {
-    const c = bytes[close]!;
-    if (c === GREATER) break;
-    if (c <= 0x20 || c === LESS || c === QUOTE) return undefined;
-  }
-  if (close >= end || close === i + 1) return undefined;
+  while (close < end && endsUri[bytes[close]!] === 0) close++;
+  if (close >= end || close === i + 1 || bytes[close] !== GREATER) return undefined;
   return withParameters(bytes, { start: i + 1, end: close }, close + 1, end);
 }
 
@@ -143,10 +149,6 @@ function skipGenericValue(bytes: Uint8Array, start: number, end: number): number
     return close < 0 ? -1 : close + 1;
   }
   let i = start;
-  while (i < end) {
-    const c = bytes[i]!;
-    if (c <= 0x20 || c === SEMICOLON || c === COMMA || c === QUOTE || c === LESS || c === GREATER) break;
-    i++;
-  }
+  while (i < end && endsValue[bytes[i]!] === 0) i++;
   return i;
 }

@@ -67,6 +67,16 @@ export function scanSipUri(bytes: Uint8Array, start: number, end: number): SipUr
   };
 }
 
+/** Whether `scanSipUri` would find one; makes nothing. */
+export function isSipUri(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < 5 || !equalsIgnoreCase(bytes, start, start + 4, 'sip:')) return false;
+  const at = find(bytes, AT, start + 4, end);
+  if (at >= 0 && find(bytes, AT, at + 1, end) >= 0) return false;
+  const hostEnd = hostPortEnd(bytes, at < 0 ? start + 4 : at + 1, end);
+  if (hostEnd < 0) return false;
+  return hostEnd === end || bytes[hostEnd] === SEMICOLON || bytes[hostEnd] === QUESTION;
+}
+
 /** host [":" port] without white space, from `start` on; it ends at the first octet that cannot belong to it. */
 export function scanHostPort(bytes: Uint8Array, start: number, end: number): HostPort | undefined {
   const hostEnd = skipHost(bytes, start, end);
