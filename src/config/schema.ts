@@ -279,10 +279,10 @@ export const configSchema = v.object({
       unit: 'messages',
       example: 'messages = 10000',
     }),
-    memory: key(integerBetween(1, 4_096), 16, {
+    memory: key(integerBetween(1, 4_096), 8, {
       summary: 'How much memory they may take; the oldest go first.',
       unit: 'MiB',
-      example: 'memory = 16',
+      example: 'memory = 8',
     }),
   }),
 

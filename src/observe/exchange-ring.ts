@@ -19,6 +19,9 @@ const OVERHEAD = 60;
 const SLAB = 131_072;
 const NOTHING: readonly never[] = [];
 
+/** As they are kept, and not only as they are shown. */
+export type KeptExchange = PackedExchange | PlainExchange;
+
 interface Slab {
   readonly octets: Uint8Array;
   /** The newest exchange in it. */
@@ -129,7 +132,7 @@ export class ExchangeRing {
   }
 
   /** Keeps what another ring has kept. */
-  keep(one: PackedExchange | PlainExchange): void {
+  keep(one: KeptExchange): void {
     if (one instanceof PlainExchange) {
       this.put(one);
       return;
@@ -155,8 +158,13 @@ export class ExchangeRing {
     this.#count--;
   }
 
+  /** The same without a copy: good until the next one is kept. */
+  glance(id: number): KeptExchange | undefined {
+    return this.#get(id, false);
+  }
+
   /** Undefined where it has gone, or has not come yet. */
-  get(id: number): PackedExchange | PlainExchange | undefined {
+  get(id: number): KeptExchange | undefined {
     return this.#get(id, true);
   }
 
@@ -213,7 +221,7 @@ export class ExchangeRing {
     this.#total += octets;
   }
 
-  #get(id: number, copy: boolean): PackedExchange | PlainExchange | undefined {
+  #get(id: number, copy: boolean): KeptExchange | undefined {
     if (id < this.firstId || id > this.#lastId) return undefined;
     const at = id % this.#capacity;
     const besides = this.#besides[at];

@@ -1,6 +1,6 @@
 /** One message that the gateway handled: what came, what left, and why. */
 import type { AlgEvent } from '../core/alg/event.ts';
-import type { Flow } from '../core/net/flow.ts';
+import type { Flow, Side } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
 import { callIdOf } from './call-id.ts';
 
@@ -73,6 +73,14 @@ export class PlainExchange implements Exchange {
       if (kind === 'message.translated' || kind === 'message.passed' || kind === 'message.dropped')
         return kind;
     return undefined;
+  }
+
+  get side(): Side | undefined {
+    return this.flow?.side;
+  }
+
+  get hasLeft(): boolean {
+    return this.sent.length > 0;
   }
 
   get callId(): string | undefined {

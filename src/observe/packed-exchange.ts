@@ -10,7 +10,7 @@ import type { AlgEvent, ExplainedEdit } from '../core/alg/event.ts';
 import { type RuleId, ruleById, rules } from '../core/alg/rules.ts';
 import { sizeOf, summaryOf } from '../core/alg/summary.ts';
 import type { Endpoint } from '../core/net/address.ts';
-import type { Flow } from '../core/net/flow.ts';
+import type { Flow, Side } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
 import { applyEdits } from '../core/sip/edit.ts';
 import { scanMessage } from '../core/sip/message.ts';
@@ -116,6 +116,14 @@ export class PackedExchange implements Exchange {
 
   get flow(): Flow {
     return readFlow(this.row.octets, this.row.length).flow;
+  }
+
+  get side(): Side {
+    return sideAt(this.row.octets, this.row.length);
+  }
+
+  get hasLeft(): boolean {
+    return this.row.isSent || (this.row.besides?.after?.hasLeft ?? false);
   }
 
   get received(): Uint8Array {
@@ -254,13 +262,17 @@ function writeEndpoint(octets: Uint8Array, start: number, { address, port }: End
   return at;
 }
 
+function sideAt(octets: Uint8Array, start: number): Side {
+  return (octets[start]! & IS_EXTERNAL) === 0 ? 'internal' : 'external';
+}
+
 function readFlow(octets: Uint8Array, start: number): { readonly flow: Flow; readonly end: number } {
   const flags = octets[start]!;
   const local = readEndpoint(octets, start + 1);
   const remote = readEndpoint(octets, local.end);
   const flow: Flow = {
     transport: (flags & IS_TCP) === 0 ? 'udp' : 'tcp',
-    side: (flags & IS_EXTERNAL) === 0 ? 'internal' : 'external',
+    side: sideAt(octets, start),
     local: local.endpoint,
     remote: remote.endpoint,
   };

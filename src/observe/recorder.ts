@@ -10,7 +10,7 @@ import type { Input, Output } from '../core/alg/io.ts';
 import type { Flow } from '../core/net/flow.ts';
 import type { TimeMs } from '../core/net/time.ts';
 import { type Exchange, type MessageEvent, PlainExchange, type SentMessage } from './exchange.ts';
-import { ExchangeRing } from './exchange-ring.ts';
+import { ExchangeRing, type KeptExchange } from './exchange-ring.ts';
 
 export interface ExchangeFilter {
   readonly callId?: string;
@@ -27,7 +27,7 @@ export interface RecorderLimits {
   readonly octets: number;
 }
 
-export const defaultRecorderLimits: RecorderLimits = { messages: 10_000, octets: 16 * 1024 * 1024 };
+export const defaultRecorderLimits: RecorderLimits = { messages: 10_000, octets: 8 * 1024 * 1024 };
 
 /** Messages that wait for an endpoint; the engine has a limit for each mapping, this is one for all. */
 const MOST_WAITING = 4_096;
@@ -49,6 +49,7 @@ export class Recorder {
   #ring: ExchangeRing;
   readonly #waiting = new Map<Flow, Waiting>();
   readonly #listeners = new Set<(exchange: Exchange) => void>();
+  readonly #glancers = new Set<(exchange: KeptExchange) => void>();
   readonly #sleepers = new Set<() => void>();
   /** One is complete only when the whole input has been looked at, and told then. */
   readonly #untold: number[] = [];
@@ -108,6 +109,11 @@ export class Recorder {
     return this.#enter(this.#listeners, (exchange) => listener(exchange));
   }
 
+  /** The same without a copy, for whoever counts: what it is told is good until it returns. */
+  glance(glancer: (exchange: KeptExchange) => void): () => void {
+    return this.#enter(this.#glancers, (exchange) => glancer(exchange));
+  }
+
   /** Calls back when there is something more, until what it returns is called. Throws as `subscribe` does. */
   wake(sleeper: () => void): () => void {
     return this.#enter(this.#sleepers, () => sleeper());
@@ -121,8 +127,8 @@ export class Recorder {
     if (this.#limits.messages === 0) return;
     const before = this.#ring.lastId;
     if (!this.#takeOne(atMs, input, outputs, handledMs)) this.#takeAll(atMs, input, outputs, handledMs);
-    if (this.#listeners.size > 0) this.#tell();
-    if (this.#sleepers.size > 0 && this.#ring.lastId > before) this.#rouse();
+    if (this.#untold.length > 0) this.#tell();
+    if (this.#sleepers.size > 0 && this.#ring.lastId > before) callEach(this.#sleepers, undefined);
   }
 
   /** Nearly always a message came, at most one left, and one event says why. False: it is something else, or more. */
@@ -263,7 +269,7 @@ export class Recorder {
 
   #added(id: number): number {
     this.#bound();
-    if (this.#listeners.size > 0) this.#untold.push(id);
+    if (this.#listeners.size > 0 || this.#glancers.size > 0) this.#untold.push(id);
     return id;
   }
 
@@ -272,7 +278,7 @@ export class Recorder {
   }
 
   #enter<Listener>(listeners: Set<Listener>, own: Listener): () => void {
-    if (this.#listeners.size + this.#sleepers.size >= MOST_LISTENERS)
+    if (this.#listeners.size + this.#glancers.size + this.#sleepers.size >= MOST_LISTENERS)
       throw new RangeError(`${MOST_LISTENERS} already follow the messages`);
     listeners.add(own);
     return () => listeners.delete(own);
@@ -280,26 +286,22 @@ export class Recorder {
 
   #tell(): void {
     for (const id of this.#untold) {
-      const one = this.#ring.get(id);
-      if (one === undefined) continue;
-      for (const listener of this.#listeners) {
-        try {
-          listener(one);
-        } catch {
-          // Whoever looks on never costs a message.
-          this.#listeners.delete(listener);
-        }
-      }
+      const seen = this.#glancers.size === 0 ? undefined : this.#ring.glance(id);
+      if (seen !== undefined) callEach(this.#glancers, seen);
+      const one = this.#listeners.size === 0 ? undefined : this.#ring.get(id);
+      if (one !== undefined) callEach(this.#listeners, one);
     }
     this.#untold.length = 0;
   }
-  #rouse(): void {
-    for (const sleeper of this.#sleepers) {
-      try {
-        sleeper();
-      } catch {
-        this.#sleepers.delete(sleeper);
-      }
+}
+
+/** Whoever looks on never costs a message: one that throws is called no more. */
+function callEach<Told>(listeners: Set<(told: Told) => void>, told: Told): void {
+  for (const listener of listeners) {
+    try {
+      listener(told);
+    } catch {
+      listeners.delete(listener);
     }
   }
 }

@@ -89,6 +89,10 @@ test('messages by direction, method and verdict; edits by rule; every method tha
   for (const { id } of rules) assert.ok(line(`sipalg_edits_total{rule="${id}"}`) !== undefined, id);
   assert.equal(line('sipalg_calls_total{event="answered"}')?.split(' ')[1], '1');
   assert.equal(line('sipalg_engine_seconds_count'), 'sipalg_engine_seconds_count 1');
+  assert.equal(line('sipalg_engine_seconds_bucket{le="0.00001"}')?.split(' ')[1], '0');
+  for (const bound of ['0.000025', '1', '+Inf'])
+    assert.equal(line(`sipalg_engine_seconds_bucket{le="${bound}"}`)?.split(' ')[1], '1', bound);
+  assert.equal(line('sipalg_engine_seconds_sum'), 'sipalg_engine_seconds_sum 0.00002');
   assert.equal(line('sipalg_added_latency_seconds_count{direction="from-phone"}')?.split(' ')[1], '5');
   assert.equal(line('sipalg_media_packets_total{direction="to-phone"}')?.split(' ')[1], '99');
   assert.equal(line('sipalg_active '), 'sipalg_active 0');
