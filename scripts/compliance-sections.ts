@@ -268,7 +268,7 @@ const table: readonly (readonly [rfc: number, title: string, sections: readonly 
     'IPv6 transition',
     [['3.1', 'As outbound proxy the gateway has either family on either side, and says each its own.']],
   ],
-  [6223, 'keep', [['4', 'The Via parameter keep stays; by itself it is no reason to stop translating.']]],
+  [6223, 'keep', [['4.3', 'The Via parameter keep stays; by itself it is no reason to stop translating.']]],
   [6442, 'Location', [['4.1', 'Geolocation is never touched.']]],
   [6544, 'ICE over TCP', [['4.5', 'With a TCP candidate of the phone’s own the description stays whole.']]],
   [

@@ -111,6 +111,8 @@ export function restoreDialog(row: DialogRow, mapping: MappingId): Dialog {
     remotes: new Map(row.remotes),
     agreed: undefined,
     byDescription: [],
+    older: undefined,
+    newer: undefined,
     dueAt: Number.POSITIVE_INFINITY,
     place: UNQUEUED,
   };

@@ -86,12 +86,16 @@ export interface Dialog extends Due {
   agreed: Map<string, readonly RemoteMedia[]> | undefined;
   /** Relay: media mapping of each media description. */
   readonly byDescription: (MappingId | undefined)[];
+  /** Its neighbours among those that are over. */
+  older: Dialog | undefined;
+  newer: Dialog | undefined;
 }
 
 export class Dialogs {
   readonly #byKey = new Map<string, Dialog>();
-  /** Those that are over, the oldest first: only known still, they make room for what begins. */
-  readonly #ended = new Set<Dialog>();
+  /** Those that are over, a list from the oldest to the newest: only known still, they make room for what begins. */
+  #oldest: Dialog | undefined;
+  #newest: Dialog | undefined;
   /** One of the dialogs of each Call-ID, which is the only one as a rule: found without a key being made for it. */
   readonly #byCallId = new Map<string, Dialog>();
   readonly #limit: number;
@@ -181,6 +185,8 @@ export class Dialogs {
       remotes: new Map(),
       agreed: undefined,
       byDescription: [],
+      older: undefined,
+      newer: undefined,
       dueAt: now + EARLY_MS,
       place: UNQUEUED,
     };
@@ -197,15 +203,15 @@ export class Dialogs {
 
   remove(dialog: Dialog): void {
     if (this.#byKey.delete(dialog.key)) this.#perPhone.remove(dialog.phone);
-    this.#ended.delete(dialog);
+    this.#unlink(dialog);
     if (this.#byCallId.get(dialog.callId) === dialog) this.#byCallId.delete(dialog.callId);
     this.timers.cancel(dialog);
   }
 
   /** It is over, and known until `forgottenAt` so that what is retransmitted does not open it again. */
   retire(dialog: Dialog, forgottenAt: TimeMs): void {
+    if (dialog.state !== 'ended') this.#append(dialog);
     dialog.state = 'ended';
-    this.#ended.add(dialog);
     this.putOff(dialog, forgottenAt);
   }
 
@@ -220,8 +226,27 @@ export class Dialogs {
   }
 
   #oldestEnded(phone: Address | undefined): Dialog | undefined {
-    for (const dialog of this.#ended) if (phone === undefined || dialog.phone === phone) return dialog;
-    return undefined;
+    let dialog = this.#oldest;
+    while (dialog !== undefined && phone !== undefined && dialog.phone !== phone) dialog = dialog.newer;
+    return dialog;
+  }
+
+  #append(dialog: Dialog): void {
+    dialog.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = dialog;
+    else this.#newest.newer = dialog;
+    this.#newest = dialog;
+  }
+
+  /** Takes it off the list of those that are over, if it is there. */
+  #unlink(dialog: Dialog): void {
+    const { older, newer } = dialog;
+    if (older !== undefined) older.newer = newer;
+    else if (this.#oldest === dialog) this.#oldest = newer;
+    if (newer !== undefined) newer.older = older;
+    else if (this.#newest === dialog) this.#newest = older;
+    dialog.older = undefined;
+    dialog.newer = undefined;
   }
 
   /** Puts its end to `endsAt`. */

@@ -4,7 +4,7 @@
  *
  * Facts: a UA asks for outbound with Supported, +sip.instance and reg-id, and a registrar that does it says so with Require
  * in its 2xx, which vouches for every edge proxy on the way as well (RFC 5626 §4.2.1, §6); `keep` in a Via says who sends
- * keepalives, and not where requests are sent (RFC 6223); every server adds `received`, so that alone shows
+ * keepalives, and not where requests are sent (RFC 6223 §4.3); every server adds `received`, so that alone shows
  * nothing (RFC 3261 §18.2.1), while `rport` is filled only by one that answers to the port it heard (RFC 3581 §4).
  */
 import { type Endpoint, isPrivate, sameEndpoint } from '../net/address.ts';
@@ -43,7 +43,7 @@ export const evidenceTable = {
     text: 'the Via names another port than the external one, and the server is not known to answer to rport',
   },
   keep: {
-    source: 'RFC 6223',
+    source: 'RFC 6223 §4.3',
     decides: false,
     text: 'the phone and its provider agreed on keepalives: that keeps the NAT open, and does not say where calls are sent',
   },

@@ -325,7 +325,7 @@ function portEdit(span: Edit['span'], port: number): Edit<RuleId> {
   return { span, replacement: String(port), rule: 'sdp.media-port' };
 }
 
-/** Relay: the two sides have different address families (RFC 6157 §3.1). */
+/** Relay: the two sides have different address families (RFC 6157 §4). */
 function crossesFamilies({ innerAddress, externalAddress }: SessionContext): boolean {
   return innerAddress !== undefined && isIPv6(innerAddress) !== isIPv6(externalAddress);
 }
