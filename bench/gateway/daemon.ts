@@ -52,6 +52,8 @@ export interface DaemonOptions {
   readonly flags?: readonly string[];
   /** In explicit mode: where phones reach it. */
   readonly listen?: Endpoint | undefined;
+  /** In explicit mode: `node:dgram`, as where there is no Linux. */
+  readonly portableSockets?: boolean;
 }
 
 export class Daemon {
@@ -59,6 +61,7 @@ export class Daemon {
   readonly #network: BenchNetwork;
   readonly #nodeArguments: readonly string[];
   readonly #arguments: readonly string[];
+  readonly #environment: NodeJS.ProcessEnv;
   readonly #stateDir: string;
   readonly #logFile: string;
   readonly #heapFile: string;
@@ -66,10 +69,11 @@ export class Daemon {
   private constructor(
     network: BenchNetwork,
     logLevel: 'info' | 'warn',
-    { config, listen, liveHeap = false, flags = [] }: DaemonOptions,
+    { config, listen, liveHeap = false, flags = [], portableSockets = false }: DaemonOptions,
   ) {
     this.#network = network;
     this.#stateDir = newDirectory('state');
+    this.#environment = portableSockets ? { SIPALG_SOCKETS: 'portable' } : {};
     this.#nodeArguments = [...flags, ...(liveHeap ? ['--import', LIVE_HEAP] : [])];
     this.#arguments = [
       ...(listen === undefined
@@ -134,7 +138,10 @@ export class Daemon {
         ...['--max-semi-space-size=4', '--heap-growing-percent=50'],
         ...[...this.#nodeArguments, bundle(), 'gateway', ...this.#arguments],
       ],
-      { stdio: ['ignore', log, log], env: { ...process.env, [LIVE_HEAP_FILE]: this.#heapFile } },
+      {
+        stdio: ['ignore', log, log],
+        env: { ...process.env, ...this.#environment, [LIVE_HEAP_FILE]: this.#heapFile },
+      },
     );
     closeSync(log);
     noteProcess(this.#stateDir, child.pid);

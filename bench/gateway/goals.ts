@@ -5,6 +5,7 @@
 import { type CallStep, MESSAGE_RATES, REACHED } from './against.ts';
 import type { Kind } from './bare.ts';
 import { median } from './machine.ts';
+import { kernelRatio, relayRatio } from './media-tables.ts';
 import type { PeerName } from './peers.ts';
 import type { Results } from './report.ts';
 
@@ -117,6 +118,60 @@ export const GOALS: readonly Goal[] = [
     figure({ phones }) {
       const ms = phones[0]?.firstTranslatedMs;
       return ms === undefined ? undefined : { text: `${(ms / 1000).toFixed(2)} s`, met: ms <= 1000 };
+    },
+  },
+  {
+    goal: 'media through the kernel: at most 1.05 times the CPU and at least 0.95 times the loss-free rate of plain NAT',
+    bound:
+      'Half of the difference is the policy route that brings intercepted packets to our sockets: with any rule of its own a router asks its tables one after the other, and plain NAT with one such rule costs the same. The rest are two chains on the way and one look into a set, for the counters of packets: decision 0033.',
+    figure({ media: { kernel } }) {
+      if (kernel.length === 0) return undefined;
+      const each = kernel.map((one) => ({
+        streams: one.streams,
+        cpu: kernelRatio(one),
+        rate: one.lossFree.gateway / one.lossFree.nat,
+      }));
+      return {
+        text: each
+          .map(
+            ({ streams, cpu, rate }) =>
+              `${cpu.toFixed(2)} and ${Number.isFinite(rate) ? rate.toFixed(2) : '-'} (${streams} streams)`,
+          )
+          .join(', '),
+        met: each.every(({ cpu, rate }) => cpu <= 1.05 && rate >= 0.95),
+      };
+    },
+  },
+  {
+    goal: 'media through user space: at most 1.5 times the CPU of rtpengine a packet',
+    bound:
+      'Where packets come one by one each of them wakes the process, and pays for the way through Node’s loop; from some thousand a second on the kernel’s part is four fifths: decision 0033.',
+    figure({ media: { relay } }) {
+      const paced = relay[0]?.paced;
+      const each = (paced?.['sipalg-listen'] ?? []).map(({ streams, packetsPerS }) => ({
+        packetsPerS,
+        ratio: relayRatio(paced!, 'sipalg-listen', streams),
+      }));
+      if (each.length === 0 || each.some(({ ratio }) => Number.isNaN(ratio))) return undefined;
+      return {
+        text: each
+          .map(({ ratio, packetsPerS }) => `${ratio.toFixed(2)} (${packetsPerS.toFixed(0)} a second)`)
+          .join(', '),
+        met: each.every(({ ratio }) => ratio <= 1.5),
+      };
+    },
+  },
+  {
+    goal: 'media through user space in overload: no stream starves, and afterwards all is as before',
+    bound: 'Decision 0033.',
+    figure({ media: { relay } }) {
+      const one = relay[0]?.overload['sipalg-listen'];
+      if (one === undefined) return undefined;
+      const fair = one.least / one.middle;
+      return {
+        text: `the worst stream had ${fair.toFixed(2)} of the median one’s share of ${(one.middle * 100).toFixed(0)} %; afterwards ${(one.after.lostShare * 100).toFixed(2)} % were lost`,
+        met: one.dead === 0 && fair >= 0.8 && one.after.lostShare < 0.001,
+      };
     },
   },
 ];

@@ -9,7 +9,7 @@
  * - /proc/stat counts the whole machine, whoever uses it.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { arch, cpus, release, totalmem } from 'node:os';
 
 const TICK_S = 0.01;
@@ -36,6 +36,19 @@ export function processTime(pid: number): CpuTime | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** CPU seconds of all threads of a process, to the nanosecond: /proc/PID/task/TID/schedstat, its first field. */
+export function preciseCpuS(pid: number): number {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).reduce((sum, task) => {
+    try {
+      return sum + Number(readFileSync(`${tasks}/${task}/schedstat`, 'latin1').split(' ', 1)[0]) / 1e9;
+    } catch {
+      // The thread has ended.
+      return sum;
+    }
+  }, 0);
 }
 
 export function machineTime(): MachineTime {

@@ -1,182 +1,204 @@
 /**
- * RTP through the router: 50 calls are set up by SIPp and held, and RTP runs on the ports that they negotiated.
+ * RTP through the kernel: what the gateway has mapped against plain NAT. Two routers stand beside each other, in both of them
+ * as many calls are up as streams are measured at most, and each takes its turn for a second.
  *
- * - Flood: one sender as fast as it goes. The sender pays for the whole way through the kernel up to the receiver's buffer,
- *   forwarding included, so that its CPU time per packet is what forwarding is compared by.
- * - Paced: 50 calls of 50 packets a second, both ways, with a capture on both links of the router.
+ * - Flood: one sender as fast as it goes. It pays for the whole way through the kernel up to the receiver's buffer, forwarding
+ *   included, so that its CPU time a packet is what forwarding is compared by. The machine beside it: all that was not idle.
+ * - Loss-free: rates a step apart, from below up to what the flood reached; the highest of which all came.
+ * - Paced: 50 packets a second of each stream, and every packet sent back.
  */
-import type { ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import type { Namespace } from '../../demo/namespace.ts';
-import { Program } from '../../demo/program.ts';
-import { Capture, type Stay } from './capture.ts';
 import { Daemon } from './daemon.ts';
-import { processTime } from './machine.ts';
-import { BenchNetwork, EXTERNAL, PROVIDER_MEDIA, phoneAddress } from './network.ts';
-import { Load } from './sipp.ts';
+import { type MachineTime, machineTime, median, processTime } from './machine.ts';
+import { BenchNetwork, EXTERNAL } from './network.ts';
+import { compilerObstacle } from './peers.ts';
+import { runRtp } from './rtp.ts';
+import { Load, type MediaStream } from './sipp.ts';
 
-const STREAMS = 50;
+export const KERNEL_VARIANTS = ['nat', 'gateway'] as const;
+export type KernelVariant = (typeof KERNEL_VARIANTS)[number];
+
+const CALLS_PER_S = 200;
+const HOLD_MS = 600_000;
+const FLOOD_S = 0.7;
+const STEP_S = 0.5;
+const PACED_S = 2;
 const PACKETS_PER_STREAM_S = 50;
-const FLOOD_S = 3;
-const PACED_S = 6;
-const PROVIDER_PORT = 30_000;
-const PHONE_PORT = 10_000;
+/** Of what the flood reached. */
+const STEPS = [0.7, 0.8, 0.85, 0.9, 0.95, 1];
+/** A rate is reached where so much of it was sent. */
+const REACHED = 0.98;
 const LOWEST_MEDIA_PORT = 24_000;
 
 export interface FloodResult {
   readonly sentPerS: number;
-  readonly forwardedPerS: number;
   /** Of what was sent, never left the router. */
   readonly lostShare: number;
   /** Of what left the router, never read by the sink: its receive buffer was full. */
   readonly unreadShare: number;
-  readonly senderUsPerPacket: number;
+  readonly senderUs: number;
+  readonly machineUs: number;
+  readonly softirqUs: number;
   readonly gatewayCpuS: number;
-  readonly gatewayUserS: number;
 }
 
 export interface PacedResult {
   readonly sent: number;
-  readonly lostShare: number;
-  readonly echoLostShare: number;
-  readonly stay: Stay;
-  /** From the sender's event loop to the sink's. */
-  readonly endToEndUs: { readonly p50: number; readonly p99: number; readonly p999: number };
-  /** Packets came from the ports that the gateway advertised. */
-  readonly fromAdvertised: boolean;
+  readonly lost: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
   readonly gatewayCpuS: number;
 }
 
-export interface MediaResult {
-  readonly flood: FloodResult;
-  readonly paced: PacedResult;
+export interface KernelMediaResult {
+  readonly streams: number;
+  readonly floods: Readonly<Record<KernelVariant, FloodResult[]>>;
+  /** Packets a second, the highest of the steps of which all came; 0 where there is none. */
+  readonly lossFree: Readonly<Record<KernelVariant, number>>;
+  readonly paced: Readonly<Record<KernelVariant, PacedResult>>;
 }
 
-export async function measureMedia(variant: 'nat' | 'gateway'): Promise<MediaResult> {
-  const network = new BenchNetwork(STREAMS, 'nat');
-  const daemon = variant === 'gateway' ? await Daemon.start(network, 'info') : undefined;
-  let calls: Load | undefined;
+interface Side {
+  readonly network: BenchNetwork;
+  readonly daemon: Daemon | undefined;
+  calls: Load | undefined;
+  streams: readonly MediaStream[];
+}
+
+/** `streams`: so many at once. Empty, with the reason said, where it cannot be measured. */
+export async function measureKernelMedia(
+  streams: readonly number[],
+  rounds: number,
+  say: (text: string) => void,
+): Promise<KernelMediaResult[]> {
+  const obstacle = compilerObstacle();
+  if (obstacle !== undefined) {
+    say(`not measured: ${obstacle}`);
+    return [];
+  }
+  const most = Math.max(...streams);
+  const sides: Partial<Record<KernelVariant, Side>> = {};
   try {
-    calls = await Load.start(network, {
-      kind: 'call',
-      calls: STREAMS,
-      rate: 50,
-      phones: STREAMS,
-      holdMs: 120_000,
-      translated: daemon !== undefined,
-    });
-    for (let tries = 0; calls.up() < STREAMS; tries++) {
-      if (tries > 50) throw new Error(`only ${calls.up()} of ${STREAMS} calls are up`);
-      await new Promise((resolve) => setTimeout(resolve, 200));
+    for (const variant of KERNEL_VARIANTS) {
+      const network = new BenchNetwork(most, 'nat');
+      sides[variant] = { network, daemon: undefined, calls: undefined, streams: [] };
+      if (variant === 'gateway')
+        sides[variant] = { ...sides[variant], daemon: await Daemon.start(network, 'info') };
     }
-    const flood = await runFlood(network, daemon);
-    const paced = await runPaced(network, daemon);
-    return { flood, paced };
+    const both = sides as Record<KernelVariant, Side>;
+    for (const { network, daemon } of Object.values(both)) await holdCalls(both, network, daemon, most);
+    const results: KernelMediaResult[] = [];
+    for (const count of streams) {
+      say(`${count} streams`);
+      results.push(await measure(both, count, rounds));
+    }
+    return results;
   } finally {
-    await calls?.close();
-    await daemon?.stop();
-    network.close();
+    for (const side of Object.values(sides)) {
+      await side.calls?.close();
+      await side.daemon?.stop();
+      side.network.close();
+    }
   }
 }
 
-async function runFlood(network: BenchNetwork, daemon: Daemon | undefined): Promise<FloodResult> {
-  const sink = await Sink.start(network, false);
+async function holdCalls(
+  sides: Readonly<Record<KernelVariant, Side>>,
+  network: BenchNetwork,
+  daemon: Daemon | undefined,
+  calls: number,
+): Promise<void> {
+  const side = Object.values(sides).find((one) => one.network === network)!;
+  side.calls = await Load.start(network, {
+    ...{ kind: 'call', calls, rate: CALLS_PER_S, phones: calls, holdMs: HOLD_MS, logsMedia: true },
+    translated: daemon !== undefined,
+  });
+  side.streams = await side.calls.mediaStreams();
+}
+
+async function measure(
+  sides: Readonly<Record<KernelVariant, Side>>,
+  streams: number,
+  rounds: number,
+): Promise<KernelMediaResult> {
+  const floods: Record<KernelVariant, FloodResult[]> = { nat: [], gateway: [] };
+  for (let round = 0; round < rounds; round++)
+    for (const variant of turns(round)) floods[variant].push(await flood(sides[variant], streams));
+  const reached = median(
+    KERNEL_VARIANTS.map((variant) => median(floods[variant].map((one) => one.sentPerS))),
+  );
+  const lossFree = { nat: 0, gateway: 0 };
+  for (const [i, step] of STEPS.entries())
+    for (const variant of turns(i))
+      if (await carries(sides[variant], streams, reached * step)) lossFree[variant] = reached * step;
+  return {
+    streams,
+    floods,
+    lossFree,
+    paced: { nat: await paced(sides.nat, streams), gateway: await paced(sides.gateway, streams) },
+  };
+}
+
+/** Who comes first changes. */
+function turns(round: number): readonly KernelVariant[] {
+  return round % 2 === 0 ? KERNEL_VARIANTS : [...KERNEL_VARIANTS].reverse();
+}
+
+async function flood({ network, daemon, streams }: Side, count: number): Promise<FloodResult> {
   const before = network.forwarded();
-  const time = daemonTime(daemon);
-  const sender = await send(network, 0, FLOOD_S);
-  const after = daemonTime(daemon);
+  const cpu = cpuOf(daemon);
+  const from = machineTime();
+  const { sender, sink } = await runRtp(network, {
+    ...{ streams: streams.slice(0, count), rate: 0, seconds: FLOOD_S, echo: false },
+  });
+  const to = machineTime();
+  const gatewayCpuS = cpuOf(daemon) - cpu;
   const forwarded = network.forwarded() - before;
-  const { received } = await sink.finish();
+  const us = (seconds: number): number => (seconds / sender.sent) * 1e6;
   return {
     sentPerS: sender.sent / sender.seconds,
-    forwardedPerS: forwarded / sender.seconds,
     lostShare: Math.max(0, 1 - forwarded / sender.sent),
-    unreadShare: Math.max(0, 1 - received / forwarded),
-    senderUsPerPacket: (sender.cpuS / sender.sent) * 1e6,
-    gatewayCpuS: after.cpuS - time.cpuS,
-    gatewayUserS: after.userS - time.userS,
+    unreadShare: Math.max(0, 1 - sink.received / Math.min(sender.sent, forwarded)),
+    senderUs: us(sender.cpuS),
+    machineUs: us(busyS(from, to)),
+    softirqUs: us(to.softirqS - from.softirqS),
+    gatewayCpuS,
   };
 }
 
-async function runPaced(network: BenchNetwork, daemon: Daemon | undefined): Promise<PacedResult> {
-  const sink = await Sink.start(network, true);
-  const capture = await Capture.start(network, `udp and host ${PROVIDER_MEDIA}`, 80);
-  const time = daemonTime(daemon);
-  const sender = await send(network, STREAMS * PACKETS_PER_STREAM_S, PACED_S);
-  const after = daemonTime(daemon);
-  const stay = await capture.finish((payload) =>
-    payload.length < 17 ? undefined : `${payload[16]} ${payload.readUInt32BE(12)}`,
-  );
-  const said = await sink.finish();
-  return {
-    sent: sender.sent,
-    lostShare: Math.max(0, 1 - said.received / sender.sent),
-    echoLostShare: Math.max(0, 1 - sender.echoes / said.received),
-    stay,
-    endToEndUs: { p50: said.p50Us, p99: said.p99Us, p999: said.p999Us },
-    fromAdvertised: said.sources.every((source) => {
-      const [address, port] = source.split(':');
-      return address === EXTERNAL && Number(port) >= LOWEST_MEDIA_PORT && Number(port) < 32_768;
-    }),
-    gatewayCpuS: after.cpuS - time.cpuS,
-  };
-}
-
-function daemonTime(daemon: Daemon | undefined): { cpuS: number; userS: number } {
-  const time = daemon === undefined ? undefined : processTime(daemon.pid);
-  return time === undefined ? { cpuS: 0, userS: 0 } : { cpuS: time.userS + time.systemS, userS: time.userS };
-}
-
-interface SenderSays {
-  readonly sent: number;
-  readonly seconds: number;
-  readonly cpuS: number;
-  readonly echoes: number;
-}
-
-async function send(network: BenchNetwork, rate: number, seconds: number): Promise<SenderSays> {
-  const streams = Array.from({ length: STREAMS }, (_, i) => ({ address: phoneAddress(i), port: PHONE_PORT }));
-  const to = { address: PROVIDER_MEDIA, port: PROVIDER_PORT };
-  const program = script(network.phones, 'rtp-sender.ts', { streams, to, rate, seconds });
-  try {
-    return JSON.parse(await program.says(/^\{/, (seconds + 10) * 1000)) as SenderSays;
-  } finally {
-    await program.stop();
-  }
-}
-
-interface SinkSays {
-  readonly received: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
-  readonly sources: readonly string[];
-}
-
-class Sink {
-  readonly #program: Program;
-
-  private constructor(program: Program) {
-    this.#program = program;
-  }
-
-  static async start(network: BenchNetwork, echo: boolean): Promise<Sink> {
-    const local = { address: PROVIDER_MEDIA, port: PROVIDER_PORT };
-    const program = script(network.provider, 'rtp-sink.ts', { local, echo });
-    await program.says(/^ready/, 10_000);
-    return new Sink(program);
-  }
-
-  async finish(): Promise<SinkSays> {
-    this.#program.signal('SIGTERM');
-    return JSON.parse(await this.#program.says(/^\{/, 10_000)) as SinkSays;
-  }
-}
-
-function script(space: Namespace, file: string, options: unknown): Program {
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  const child: ChildProcess = space.spawn(process.execPath, [path, JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+async function carries({ network, streams }: Side, count: number, rate: number): Promise<boolean> {
+  const { sender, sink } = await runRtp(network, {
+    ...{ streams: streams.slice(0, count), rate, seconds: STEP_S, echo: false },
   });
-  return new Program(file, child);
+  return sender.sent >= rate * STEP_S * REACHED && sink.received === sender.sent;
+}
+
+async function paced({ network, daemon, streams }: Side, count: number): Promise<PacedResult> {
+  const cpu = cpuOf(daemon);
+  const rate = count * PACKETS_PER_STREAM_S;
+  const { sender, sink } = await runRtp(network, {
+    ...{ streams: streams.slice(0, count), rate, seconds: PACED_S, echo: true },
+  });
+  if (daemon !== undefined && !sink.sources.every(isAdvertised))
+    throw new Error('media came from a port that the gateway has not advertised');
+  return {
+    sent: 2 * sender.sent,
+    lost: 2 * sender.sent - sink.received - sender.received,
+    p50Us: sink.p50Us,
+    p99Us: sink.p99Us,
+    gatewayCpuS: cpuOf(daemon) - cpu,
+  };
+}
+
+function isAdvertised(source: string): boolean {
+  const [address, port] = source.split(':');
+  return address === EXTERNAL && Number(port) >= LOWEST_MEDIA_PORT && Number(port) < 32_768;
+}
+
+function cpuOf(daemon: Daemon | undefined): number {
+  const time = daemon === undefined ? undefined : processTime(daemon.pid);
+  return time === undefined ? 0 : time.userS + time.systemS;
+}
+
+function busyS(from: MachineTime, to: MachineTime): number {
+  return to.userS - from.userS + (to.systemS - from.systemS) + (to.softirqS - from.softirqS);
 }

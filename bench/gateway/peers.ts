@@ -13,7 +13,10 @@ import { Daemon } from './daemon.ts';
 import { processTime } from './machine.ts';
 import { BenchNetwork, EXTERNAL, PROVIDER, ROUTER } from './network.ts';
 
-export const PEERS = ['nat', 'helper', 'relay', 'siproxd', 'kamailio', 'sipalg', 'sipalg-dgram'] as const;
+export const PEERS = [
+  ...(['nat', 'helper', 'relay', 'siproxd', 'kamailio', 'sipalg', 'sipalg-listen'] as const),
+  'sipalg-dgram',
+] as const;
 export type PeerName = (typeof PEERS)[number];
 
 export const ABOUT: Readonly<Record<PeerName, string>> = {
@@ -24,7 +27,9 @@ export const ABOUT: Readonly<Record<PeerName, string>> = {
   siproxd: 'siproxd as outbound proxy',
   kamailio: 'Kamailio as outbound proxy (`record_route`, `t_relay`), media by rtpengine in user space',
   sipalg: '`sipalg gateway`, as it is installed',
-  'sipalg-dgram': '`sipalg gateway` in explicit mode: the same engine on `node:dgram`',
+  'sipalg-listen':
+    '`sipalg gateway` in explicit mode: the same engine on ordinary sockets, read and written in batches',
+  'sipalg-dgram': 'the same on `node:dgram`, as where there is no Linux',
 };
 
 export interface Peer {
@@ -36,6 +41,8 @@ export interface Peer {
   /** Whether it makes calls possible, and what the provider then sees in an offer. */
   readonly calls: boolean;
   readonly translates: boolean;
+  /** The process that media crosses, where one does. */
+  readonly mediaPid?: number;
   /** User and system time of its processes; 0 where it has none. */
   cpuS(): number;
   residentMb(): number;
@@ -51,7 +58,7 @@ export interface PeerOptions {
 export function peerObstacle(name: PeerName, { siproxd }: PeerOptions): string | undefined {
   switch (name) {
     case 'relay':
-      return hasProgram('cc') ? undefined : 'there is no C compiler (Debian: apt-get install gcc libc6-dev)';
+      return compilerObstacle();
     case 'kamailio':
       for (const program of ['kamailio', 'rtpengine'])
         if (!hasProgram(program))
@@ -98,16 +105,19 @@ async function start(name: PeerName, network: BenchNetwork, options: PeerOptions
         stop: async () => network.close(),
       };
     case 'sipalg':
+    case 'sipalg-listen':
     case 'sipalg-dgram': {
-      const listen = name === 'sipalg-dgram' ? IN_ROUTER : undefined;
+      const listen = name === 'sipalg' ? undefined : IN_ROUTER;
       // No load of a test may be mistaken for a flood.
       const daemon = await Daemon.start(network, 'info', {
         config:
           '[limits]\nmessages-per-second-per-phone = 1000000\nmessages-per-second-per-provider = 1000000\n',
         listen,
+        portableSockets: name === 'sipalg-dgram',
       });
       return {
         ...{ name, about, network, target: listen ?? AT_PROVIDER, calls: true, translates: true },
+        mediaPid: daemon.pid,
         cpuS: () => daemon.cpuS(),
         residentMb: () => daemon.memory().residentMb,
         stop: async () => {
@@ -117,7 +127,7 @@ async function start(name: PeerName, network: BenchNetwork, options: PeerOptions
       };
     }
     case 'relay': {
-      const program = compiledRelay();
+      const program = compiled('relay');
       const relay = new Program(
         'relay',
         network.router.spawn(program, [ROUTER, EXTERNAL, PROVIDER, '20000'], {
@@ -156,6 +166,7 @@ async function start(name: PeerName, network: BenchNetwork, options: PeerOptions
       return {
         ...{ name, about, network, target: IN_ROUTER, calls: true, translates: true },
         ...processes([kamailio.pid!, rtpengine.pid!]),
+        mediaPid: rtpengine.pid!,
         stop: async () => {
           await kamailio.stop();
           await rtpengine.stop();
@@ -189,6 +200,11 @@ async function start(name: PeerName, network: BenchNetwork, options: PeerOptions
   }
 }
 
+/** Why nothing can be compiled here, or undefined. */
+export function compilerObstacle(): string | undefined {
+  return hasProgram('cc') ? undefined : 'there is no C compiler (Debian: apt-get install gcc libc6-dev)';
+}
+
 function hasProgram(name: string): boolean {
   try {
     execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' });
@@ -198,17 +214,19 @@ function hasProgram(name: string): boolean {
   }
 }
 
-let relayBinary: string | undefined;
+const binaries = new Map<string, string>();
 
-function compiledRelay(): string {
-  if (relayBinary !== undefined) return relayBinary;
-  const directory = newDirectory('relay');
-  relayBinary = join(directory, 'relay');
-  execFileSync('cc', ['-O2', '-o', relayBinary, fileURLToPath(new URL('peers/relay.c', import.meta.url))], {
-    stdio: ['ignore', 2, 2],
-  });
+/** The program of `peers/NAME.c`. */
+export function compiled(name: 'relay' | 'rtp'): string {
+  const known = binaries.get(name);
+  if (known !== undefined) return known;
+  const directory = newDirectory(name);
+  const binary = join(directory, name);
+  const source = fileURLToPath(new URL(`peers/${name}.c`, import.meta.url));
+  execFileSync('cc', ['-O2', '-o', binary, source], { stdio: ['ignore', 2, 2] });
   process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
-  return relayBinary;
+  binaries.set(name, binary);
+  return binary;
 }
 
 /** Waits until a program in the router holds a UDP port. */

@@ -2,7 +2,7 @@
 
 import type { CallStep, MessageRound } from './against.ts';
 import { median } from './machine.ts';
-import type { FloodResult, MediaResult, PacedResult } from './media.ts';
+import { kernelRows, type MediaResults, overloadRows, relayRows } from './media-tables.ts';
 import type { MemoryRow } from './memory.ts';
 import type { PeerName } from './peers.ts';
 import type { PhonesResult } from './phones.ts';
@@ -21,7 +21,7 @@ export interface Results {
   readonly fixed: Partial<Record<Variant, { register: FixedResult; call: FixedResult }[]>>;
   readonly capacity: Partial<Record<Variant, CapacityResult>>;
   readonly growth: GrowthRow[];
-  readonly media: { nat: MediaResult[]; gateway: MediaResult[] };
+  readonly media: MediaResults;
   readonly memory: MemoryRow[];
   /** Empty, or one. */
   readonly soak: SoakResult[];
@@ -176,60 +176,19 @@ function growthTable({ growth }: Results): string[] {
   ]);
 }
 
-function mediaTable({ media, rounds }: Results): string[] {
-  if (media.nat.length === 0) return [];
-  const flood = (name: 'nat' | 'gateway', pick: (result: FloodResult) => number): number =>
-    median(media[name].map((round) => pick(round.flood)));
-  const paced = (name: 'nat' | 'gateway', pick: (result: PacedResult) => number): number =>
-    median(media[name].map((round) => pick(round.paced)));
-  const names = ['nat', 'gateway'] as const;
+function mediaTable({ media }: Results): string[] {
   return [
-    ...titled(`RTP, one sender as fast as it goes, 50 calls: medians of ${rounds} rounds`, [
-      ['', 'forwarded/s', 'lost', 'unread by the sink', 'sender µs/packet', 'gateway CPU s', 'of which user'],
-      ...names.map((name) => [
-        name,
-        number(flood(name, (r) => r.forwardedPerS)),
-        share(flood(name, (r) => r.lostShare)),
-        share(flood(name, (r) => r.unreadShare)),
-        number(
-          flood(name, (r) => r.senderUsPerPacket),
-          2,
-        ),
-        number(
-          flood(name, (r) => r.gatewayCpuS),
-          2,
-        ),
-        number(
-          flood(name, (r) => r.gatewayUserS),
-          2,
-        ),
-      ]),
-    ]),
-    ...titled(`RTP, 50 calls of 50 packets/s, both ways, 6 s: medians of ${rounds} rounds`, [
-      ['', 'lost', 'in router p50 µs', 'p99', 'p99.9', 'end to end p50 µs', 'p99', 'p99.9', 'gateway CPU s'],
-      ...names.map((name) => [
-        name,
-        share(paced(name, (r) => Math.max(r.lostShare, r.echoLostShare))),
-        number(
-          paced(name, (r) => r.stay.p50Us),
-          1,
-        ),
-        number(
-          paced(name, (r) => r.stay.p99Us),
-          1,
-        ),
-        number(
-          paced(name, (r) => r.stay.p999Us),
-          1,
-        ),
-        number(paced(name, (r) => r.endToEndUs.p50)),
-        number(paced(name, (r) => r.endToEndUs.p99)),
-        number(paced(name, (r) => r.endToEndUs.p999)),
-        number(
-          paced(name, (r) => r.gatewayCpuS),
-          2,
-        ),
-      ]),
+    ...(media.kernel.length === 0
+      ? []
+      : titled(
+          'RTP through the kernel, one sender as fast as it goes; delay at 50 packets/s of each stream, both ways',
+          kernelRows(media.kernel),
+        )),
+    ...media.relay.flatMap((one) => [
+      ...titled('RTP through user space, 50 packets/s of each stream, both ways', relayRows(one)),
+      ...(Object.keys(one.overload).length === 0
+        ? []
+        : titled('RTP through user space: two senders as fast as they go, one way', overloadRows(one))),
     ]),
   ];
 }
@@ -282,10 +241,6 @@ function soakTable(soak: SoakResult): string[] {
 
 function number(value: number, digits = 0): string {
   return Number.isFinite(value) ? value.toFixed(digits) : '-';
-}
-
-function share(value: number): string {
-  return `${(value * 100).toFixed(3)} %`;
 }
 
 function titled(title: string, rows: readonly (readonly string[])[]): string[] {

@@ -5,7 +5,7 @@
  *         [--page]
  *
  * Needs root, SIPp, tcpdump, and for the peers a C compiler, Kamailio and rtpengine; what is missing is left out and said.
- * By default: messages, calls, phones and media, about twelve minutes; `--quick` takes three. `--page` writes
+ * By default: messages, calls, phones and media, about fourteen minutes; `--quick` takes four. `--page` writes
  * docs/performance.json and docs/performance.md. The other sections look at one thing closely: signalling (delay in the router),
  * capacity, growth, memory, and soak (`--minutes`, 20 by default). Peers take turns within a round, so that a busy
  * machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
@@ -19,11 +19,12 @@ import { removeStaleDirectories } from '../../demo/run.ts';
 import { MESSAGE_RATES, measureCalls, measureMessages } from './against.ts';
 import { KINDS, type Kind } from './bare.ts';
 import { facts, median } from './machine.ts';
-import { measureMedia } from './media.ts';
+import { measureKernelMedia } from './media.ts';
 import { measureMemory } from './memory.ts';
 import { page, ratios } from './page.ts';
 import { PEERS, type PeerName, peerObstacle } from './peers.ts';
 import { measurePhones } from './phones.ts';
+import { measureRelayMedia } from './relay-media.ts';
 import { type Results, render } from './report.ts';
 import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signalling.ts';
 import { measureSoak } from './soak.ts';
@@ -33,8 +34,12 @@ const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memo
 const CALL_RATES = [50, 100, 200, 400, 600, 1000, 1500, 2000];
 const QUICK_CALL_RATES = [50, 200, 600, 1000];
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
-/** The sender is the bound: what differs between rounds is the machine. */
-const MEDIA_ROUNDS = 2;
+const MEDIA = {
+  full: { streams: [1, 50, 1000], rounds: 4, relayed: [1, 10, 50, 100, 200] },
+  quick: { streams: [50], rounds: 2, relayed: [50] },
+};
+/** The explicit mode is not measured with messages in both makes, but where it is asked for. */
+const NAMED_ONLY: readonly PeerName[] = ['sipalg-listen'];
 const FLOWS = [0, 5_000, 20_000];
 const HELD = [500, 2_000];
 
@@ -55,7 +60,9 @@ const { values } = parseArgs({
 const { quick } = values;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
 const minutes = Number(values.minutes);
-const wanted = new Set(values.only?.split(',') ?? (quick ? ['messages', 'calls'] : DEFAULT_SECTIONS));
+const wanted = new Set(
+  values.only?.split(',') ?? (quick ? ['messages', 'calls', 'media'] : DEFAULT_SECTIONS),
+);
 for (const name of wanted)
   if (!SECTIONS.some((section) => section === name) || !(rounds >= 1) || !(minutes >= 1)) {
     process.stderr.write(
@@ -84,7 +91,7 @@ const results: Results = {
   fixed: {},
   capacity: {},
   growth: [],
-  media: { nat: [], gateway: [] },
+  media: { kernel: [], relay: [] },
   memory: [],
   soak: [],
 };
@@ -97,7 +104,7 @@ for (const name of named ?? [])
     process.exit(2);
   }
 const peers = PEERS.filter((name) => {
-  if (named !== undefined && !named.includes(name)) return false;
+  if (named === undefined ? NAMED_ONLY.includes(name) : !named.includes(name)) return false;
   const missing = peerObstacle(name, peerOptions);
   if (missing !== undefined) results.missing[name] = missing;
   return missing === undefined;
@@ -123,11 +130,6 @@ for (let round = 1; round <= rounds; round++) {
       all.push(result);
       results.fixed[variant] = all;
     }
-  if (wanted.has('media') && round <= MEDIA_ROUNDS)
-    for (const variant of ['nat', 'gateway'] as const) {
-      progress(`media, round ${round}: ${variant}`);
-      results.media[variant].push(await measureMedia(variant));
-    }
   save();
 }
 if (wanted.has('calls'))
@@ -139,6 +141,17 @@ if (wanted.has('calls'))
     );
     save();
   }
+if (wanted.has('media')) {
+  const { streams, rounds: turns, relayed } = quick ? MEDIA.quick : MEDIA.full;
+  const say = (text: string): void => progress(`  ${text}`);
+  progress('media through the kernel');
+  results.media.kernel.push(...(await measureKernelMedia(streams, turns, say)));
+  save();
+  progress('media through user space');
+  const names = named ?? PEERS;
+  results.media.relay.push(await measureRelayMedia(names as readonly PeerName[], relayed, 1, !quick, say));
+  save();
+}
 if (wanted.has('phones')) {
   progress('phones');
   results.phones.push(await measurePhones((text) => progress(`  ${text}`)));
@@ -200,12 +213,9 @@ function save(): void {
 function summary(): Record<string, number> {
   const cost = (pick: (round: NonNullable<Results['fixed']['gateway']>[number]) => number | undefined) =>
     median((results.fixed.gateway ?? []).map((round) => pick(round) ?? Number.NaN));
-  const sender = (name: 'nat' | 'gateway'): number =>
-    median(results.media[name].map((round) => round.flood.senderUsPerPacket));
   return {
     gatewayUsPerCallMessage: cost((round) => round.call.gatewayUsPerMessage),
     gatewayUsPerRegisterMessage: cost((round) => round.register.gatewayUsPerMessage),
-    mediaCostAgainstNat: sender('gateway') / sender('nat'),
   };
 }
 

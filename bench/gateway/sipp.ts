@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Namespace } from '../../demo/namespace.ts';
 import { Program } from '../../demo/program.ts';
 import { newDirectory } from '../../demo/run.ts';
+import type { Endpoint } from '../../src/core/net/address.ts';
 import { type CpuTime, processTime, sleep } from './machine.ts';
 import { type BenchNetwork, EXTERNAL, PROVIDER, phoneAddress } from './network.ts';
 
@@ -30,6 +31,8 @@ export interface LoadOptions {
   readonly target?: string;
   /** The external address may change while a call is up; then the offer is not looked at. */
   readonly renumbered?: boolean;
+  /** Keep what `mediaStreams` reads. */
+  readonly logsMedia?: boolean;
   /** Whether the offer has to be translated. */
   readonly translated: boolean;
 }
@@ -47,6 +50,11 @@ export interface LoadResult {
   readonly reasons: Readonly<Record<string, number>>;
 }
 
+export interface MediaStream {
+  readonly phone: Endpoint;
+  readonly target: Endpoint;
+}
+
 /** Messages of one exchange, each counted once on its way. */
 export const MESSAGES = { register: 2, call: 6 } as const;
 
@@ -55,6 +63,7 @@ const GRACE_MS = 8_000;
 const MEDIA_PORT = 10_000;
 /** SIPp listens there for commands of one letter. */
 const CONTROL_PORT = 8_890;
+const MEDIA_LOG = 'media.log';
 const SCENARIOS = fileURLToPath(new URL('scenarios/', import.meta.url));
 
 export class Load {
@@ -105,6 +114,7 @@ export class Load {
       ...['-t', 'ui', '-inf', users, '-ip_field', '0', '-i', phoneAddress(firstPhone), '-p', '5060'],
       ...['-m', String(calls), '-r', String(rate), '-l', String(calls), '-d', String(holdMs)],
       ...(options.kind === 'call' ? ['-cp', String(CONTROL_PORT)] : []),
+      ...(options.logsMedia === true ? ['-trace_logs', '-log_file', join(directory, MEDIA_LOG)] : []),
     ]);
     return new Load(options, network.phones, directory, uas, uac);
   }
@@ -112,6 +122,25 @@ export class Load {
   /** How many calls are up now, as SIPp said last. */
   up(): number {
     return this.#uac.statistics().get('CurrentCall') ?? 0;
+  }
+
+  /** Waits until all calls are up, and gives their media: the phone's endpoint, and where it was told to send to. */
+  async mediaStreams(): Promise<MediaStream[]> {
+    const { calls, rate } = this.options;
+    for (const deadline = performance.now() + (calls / rate) * 2_000 + GRACE_MS; this.up() < calls; ) {
+      if (performance.now() > deadline) throw new Error(`only ${this.up()} of ${calls} calls are up`);
+      await sleep(100);
+    }
+    const lines = readFileSync(join(this.#directory, MEDIA_LOG), 'latin1').trim().split('\n');
+    const streams = lines.map((line) => {
+      const [phone, phonePort, address, port] = line.split(' ');
+      return {
+        phone: { address: phone!, port: Number(phonePort) },
+        target: { address: address!, port: Number(port) },
+      };
+    });
+    if (streams.length !== calls) throw new Error(`${calls} calls have ${streams.length} media streams`);
+    return streams;
   }
 
   /** Begins no new calls, or begins them again; those that are up go on. */
