@@ -17,19 +17,27 @@ const WITHOUT_ROOT =
 export async function gateway(options: GatewayOptions, version: string): Promise<number> {
   const config = configFrom(options);
   if (config === undefined) return exitCode.usage;
+  let told: Promise<void> | undefined;
   if (config.mode === 'transparent') {
     requireNetworkRights('intercepting SIP on a router', WITHOUT_ROOT);
     requireInterfaces(config.internal, '--internal');
     requireInterfaces(config.external, '--external', true);
-    await tellObstacles(config);
+    // A dozen programs are asked, and no phone waits for what they say.
+    told = tellObstacles(config);
+    told.catch(() => {});
   }
   const { runGateway } = await import('../gateway/gateway.ts');
-  return runGateway(config, {
-    json: options.json === true,
-    version,
-    reload: () => readConfig(options),
-    ...consoleOf(config, options, version),
-  });
+  try {
+    return await runGateway(config, {
+      json: options.json === true,
+      version,
+      reload: () => readConfig(options),
+      ...consoleOf(config, options, version),
+    });
+  } finally {
+    // Before what it is that has failed: the one may be why of the other.
+    await told;
+  }
 }
 
 /** Loaded where it is wanted, so that a gateway without console does not carry it. */
@@ -68,7 +76,7 @@ async function tellObstacles(config: GatewayConfig): Promise<void> {
     import('../linux/preflight.ts'),
     import('./linux-options.ts'),
   ]);
-  for (const { code, severity, what, remedy } of preflight(preflightOptions(config))) {
+  for (const { code, severity, what, remedy } of await preflight(preflightOptions(config))) {
     process.stderr.write(`${severity}: ${code}: ${what} — ${remedy}\n`);
   }
 }

@@ -17,7 +17,7 @@ export async function preflight(options: PreflightCommandOptions): Promise<numbe
   if (config.mode === 'transparent') {
     requireLinux('the transparent mode', 'The explicit mode runs anywhere: --listen ADDR:PORT');
     const linux = await import('../linux/preflight.ts');
-    obstacles = relevant(linux.preflight(preflightOptions(config)));
+    obstacles = relevant(await linux.preflight(preflightOptions(config)));
   }
   const errors = obstacles.filter((obstacle) => obstacle.severity === 'error').length;
   if (options.json === true)

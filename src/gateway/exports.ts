@@ -2,7 +2,7 @@
  * What leaves the gateway for others to look at: metrics for Prometheus, messages for Homer. Neither is loaded before it is wanted,
  * and neither costs a message anything but a count.
  */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { GatewayConfig } from '../config/gateway-config.ts';
 import type { AlgEvent } from '../core/alg/event.ts';
 import { type Endpoint, formatEndpoint } from '../core/net/address.ts';
@@ -94,6 +94,8 @@ export class Exports {
     this.#server = undefined;
     if (wanted === undefined) return;
     const metrics = await this.#loaded();
+    // To load it takes as long as to restore a thousand phones.
+    const { createServer } = await import('node:http');
     const server = createServer(
       { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS },
       (request, response) => {

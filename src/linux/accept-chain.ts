@@ -54,9 +54,9 @@ export function hasAcceptRules(chains: readonly ChainName[], ruleset: Json): boo
   );
 }
 
-/** Puts one rule at the head of each chain, after removing those of a former life. */
-export function addAcceptRules(chains: readonly ChainName[]): void {
-  removeAcceptRules();
+/** Puts one rule at the head of each chain, after removing those of a former life. `ruleset`: as it is, where somebody has read it. */
+export function addAcceptRules(chains: readonly ChainName[], ruleset: Json = readRuleset()): void {
+  removeAcceptRules(ruleset);
   for (const { family, table, chain } of chains) {
     if (tryRun('nft', ['list', 'chain', family, table, chain]).status !== 0)
       throw new SystemError(
@@ -74,8 +74,8 @@ export function addAcceptRules(chains: readonly ChainName[]): void {
 }
 
 /** Idempotent; whether anything was there. */
-export function removeAcceptRules(): boolean {
-  const rules = findAcceptRules(readRuleset());
+export function removeAcceptRules(ruleset: Json = readRuleset()): boolean {
+  const rules = findAcceptRules(ruleset);
   for (const rule of rules)
     tryRun('nft', ['delete', 'rule', rule.family, rule.table, rule.chain, 'handle', String(rule.handle)]);
   return rules.length > 0;

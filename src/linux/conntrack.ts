@@ -86,7 +86,6 @@ interface HoldChange {
   readonly local: Endpoint;
   readonly peer: Endpoint;
   readonly lifetimeMs: number;
-  readonly isNew?: boolean;
   /** A packet had made an entry in between: it is tried once more. */
   readonly again?: boolean;
 }
@@ -348,11 +347,10 @@ export class Conntrack {
 
   /**
    * Makes sure that what `peer` sends to `local` counts as known to the firewall for `lifetimeMs` from now, with or without
-   * packets, and no longer. Replaces whatever entry these two have. `isNew`: they are thought to have none, which spares a
-   * lookup where thousands are held at once.
+   * packets, and no longer. Replaces whatever entry these two have.
    */
-  hold(local: Endpoint, peer: Endpoint, lifetimeMs: number, isNew = false): void {
-    this.carryOut([{ kind: 'hold', local, peer, lifetimeMs, isNew }]);
+  hold(local: Endpoint, peer: Endpoint, lifetimeMs: number): void {
+    this.carryOut([{ kind: 'hold', local, peer, lifetimeMs }]);
   }
 
   /**
@@ -384,13 +382,8 @@ export class Conntrack {
       const acknowledge = i === changes.length - 1 ? NLM_F_ACK : 0;
       if (change.kind === 'remove') this.#writeRemoval(change.entry, begin(change), acknowledge);
       else {
-        const { local, peer, isNew } = change;
-        if (!isNew)
-          this.#writeRemoval(
-            { original: { source: local, destination: peer } },
-            this.#socket.nextSequence(),
-            0,
-          );
+        const original = { source: change.local, destination: change.peer };
+        this.#writeRemoval({ original }, this.#socket.nextSequence(), 0);
         this.#writeHold(change, begin(change), acknowledge);
       }
     });
@@ -401,8 +394,8 @@ export class Conntrack {
       // A removal that makes room for a hold need not find anything.
       if (change === undefined) return;
       if (change.kind === 'remove' && errno === ERRNO.ENOENT) missing?.(change.entry);
-      else if (change.kind === 'hold' && errno === ERRNO.EEXIST && (change.isNew || change.again !== true))
-        again.push({ ...change, isNew: false, again: true });
+      else if (change.kind === 'hold' && errno === ERRNO.EEXIST && change.again !== true)
+        again.push({ ...change, again: true });
       else refused ??= systemError(`conntrack ${change.kind}`, errno);
     });
     if (again.length > 0) this.#carryOut(again, missing);

@@ -25,9 +25,9 @@ export class FlowChanges {
   /** As `Conntrack.hold`. */
   hold(change: ConntrackChange & { readonly kind: 'hold' }): void {
     const key = keyOf({ source: change.local, destination: change.peer });
-    // What is still to be removed is there.
-    const known = this.#changes.delete(key);
-    this.#changes.set(key, known ? { ...change, isNew: false } : change);
+    // It takes the place of what is still to be removed.
+    this.#changes.delete(key);
+    this.#changes.set(key, change);
   }
 
   /** Throws a `SystemError` for the first change that the kernel refuses, when all have been tried. */

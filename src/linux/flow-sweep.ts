@@ -31,8 +31,9 @@ export class FlowSweep {
   #forgetting: NodeJS.Timeout | undefined;
   #recent: readonly ConntrackEntry[] = [];
   #recentAtMs = Number.NEGATIVE_INFINITY;
-  /** The recent list by each end of its entries; made when it is asked for. */
+  /** What has NAT, by its ends; a second old at most. */
   #byEnd: Map<string, ConntrackEntry[]> | undefined;
+  #endsForgetting: NodeJS.Timeout | undefined;
 
   constructor(conntrack: Conntrack, fault: (error: unknown) => void) {
     this.#conntrack = conntrack;
@@ -117,9 +118,7 @@ export class FlowSweep {
   makeRoom(opened: Endpoint): void {
     const key = endpointKey(opened);
     this.#closed.delete(key);
-    const inTheWay = (this.#ends().get(key) ?? []).filter(
-      ({ status }) => (status & (IPS_SRC_NAT | IPS_DST_NAT)) !== 0,
-    );
+    const inTheWay = this.#translated().get(key) ?? [];
     this.#conntrack.carryOut(inTheWay.map((entry) => ({ kind: 'remove', entry })));
   }
 
@@ -135,21 +134,15 @@ export class FlowSweep {
     this.#byPlace.clear();
     this.#closed.clear();
     this.#forget();
+    clearTimeout(this.#endsForgetting);
+    this.#byEnd = undefined;
   }
 
-  /** Whether these two had a flow a second ago or less. */
-  knows(local: Endpoint, peer: Endpoint): boolean {
-    const key = endpointKey(peer);
-    return (this.#ends().get(endpointKey(local)) ?? []).some(
-      ({ original }) => endpointKey(original.source) === key || endpointKey(original.destination) === key,
-    );
-  }
-
-  #ends(): ReadonlyMap<string, readonly ConntrackEntry[]> {
-    const list = this.recent();
+  /** What has NAT, by each of its ends: the kernel leaves out the rest, which is most of it where thousands of phones are ours. */
+  #translated(): ReadonlyMap<string, readonly ConntrackEntry[]> {
     if (this.#byEnd !== undefined) return this.#byEnd;
     const ends = new Map<string, ConntrackEntry[]>();
-    for (const entry of list) {
+    const note = (entry: ConntrackEntry): void => {
       const { original, reply } = entry;
       for (const end of [original.source, original.destination, reply.destination]) {
         const key = endpointKey(end);
@@ -157,8 +150,15 @@ export class FlowSweep {
         if (known === undefined) ends.set(key, [entry]);
         else known.push(entry);
       }
-    }
+    };
+    this.#conntrack.each(note, { status: IPS_SRC_NAT });
+    this.#conntrack.each((entry) => (entry.status & IPS_SRC_NAT) === 0 && note(entry), {
+      status: IPS_DST_NAT,
+    });
     this.#byEnd = ends;
+    this.#endsForgetting = setTimeout(() => {
+      this.#byEnd = undefined;
+    }, RECENT_MS).unref();
     return ends;
   }
 
@@ -176,6 +176,5 @@ export class FlowSweep {
     this.#forgetting = undefined;
     this.#recent = [];
     this.#recentAtMs = Number.NEGATIVE_INFINITY;
-    this.#byEnd = undefined;
   }
 }

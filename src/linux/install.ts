@@ -1,7 +1,7 @@
 /** What the data plane needs in the kernel besides its sockets: policy route, ruleset, accept rules; in that order. */
 import { addAcceptRules, type ChainName } from './accept-chain.ts';
 import { addPolicyRoute, type PolicyRouteOptions } from './policy-route.ts';
-import { applyRuleset } from './program.ts';
+import { applyRuleset, readRuleset } from './program.ts';
 import { type RulesetOptions, renderRuleset } from './ruleset.ts';
 
 /** Throws a `SystemError`. `fault`: what goes without, because this kernel lacks something. */
@@ -11,6 +11,7 @@ export function install(
   acceptChains: readonly ChainName[],
   fault: (code: string, error: unknown) => void,
 ): void {
+  const before = readRuleset();
   addPolicyRoute(route);
   try {
     applyRuleset(renderRuleset(ruleset));
@@ -20,5 +21,6 @@ export function install(
     applyRuleset(renderRuleset({ ...ruleset, listenPort6: undefined }));
     fault('linux.ipv6', error);
   }
-  addAcceptRules(acceptChains);
+  // Ours has no such rules: those of a former life are where they were.
+  addAcceptRules(acceptChains, before);
 }

@@ -1,11 +1,11 @@
 /** What preflight has to know of this machine, read from /proc, /sys, nft, ip and iptables-save. Nothing is changed. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { addressOf, type Endpoint } from '../core/net/address.ts';
-import { FAMILIES } from './family.ts';
+import { FAMILIES, type Family } from './family.ts';
 import { addressesOf } from './interfaces.ts';
 import type { Json } from './json.ts';
-import { type PolicyRule, ROUTE_TABLE, readRules } from './policy-route.ts';
-import { readRuleset, tryRun } from './program.ts';
+import { type PolicyRule, parseRules, ROUTE_TABLE } from './policy-route.ts';
+import { type Run, readRulesetAside, runAside } from './program.ts';
 import { renderRuleset, TABLE, WATCH_GROUP } from './ruleset.ts';
 
 export interface InterfaceFacts {
@@ -40,32 +40,56 @@ export interface FactOptions {
   readonly routeTable?: number;
 }
 
-export function gatherFacts(options: FactOptions): MachineFacts {
-  const nft = tryRun('nft', ['--version']).status === 0;
-  const table = String(options.routeTable ?? ROUTE_TABLE);
+export async function gatherFacts(options: FactOptions): Promise<MachineFacts> {
+  const [nft, ip] = await Promise.all([
+    runAside('nft', ['--version']).then(isFine),
+    runAside('ip', ['-V']).then(isFine),
+  ]);
+  const [missingFeatures, ruleset, iptablesHelpers, rules, foreignRoutes] = await Promise.all([
+    nft ? probeFeatures(options) : [],
+    nft ? readRulesetAside() : undefined,
+    readIptablesHelpers(),
+    ofBoth(async ({ option }) => parseRules((await runAside('ip', [option, '-j', 'rule', 'show'])).stdout)),
+    ofBoth(({ option }) => readForeignRoutes(option, options.routeTable ?? ROUTE_TABLE)),
+  ]);
   return {
     capabilities: parseCapabilities(readText('/proc/self/status')),
-    programs: { nft, ip: tryRun('ip', ['-V']).status === 0 },
-    missingFeatures: nft ? probeFeatures(options) : [],
+    programs: { nft, ip },
+    missingFeatures,
     interfaces: readInterfaces(),
     sysctl: (name) => {
       const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim();
       return text === '' ? undefined : text;
     },
     modules: new Set(readDirectory('/sys/module')),
-    ruleset: nft ? readRuleset() : undefined,
-    iptablesHelpers: ['iptables-save', 'iptables-legacy-save'].flatMap((program) =>
-      parseIptablesHelpers(tryRun(program, []).stdout),
-    ),
-    rules: FAMILIES.flatMap(readRules),
-    foreignRoutes: FAMILIES.flatMap(({ option }) =>
-      tryRun('ip', [option, 'route', 'show', 'table', table])
-        .stdout.split('\n')
-        .map((line) => line.trim())
-        .filter((line) => line !== '' && !line.startsWith('local default dev lo')),
-    ),
+    ruleset,
+    iptablesHelpers,
+    rules,
+    foreignRoutes,
     udpSockets: parseUdpSockets(readText('/proc/net/udp') + readText('/proc/net/udp6')),
   };
+}
+
+function isFine({ status }: Run): boolean {
+  return status === 0;
+}
+
+async function ofBoth<T>(read: (family: Family) => Promise<readonly T[]>): Promise<T[]> {
+  return (await Promise.all(FAMILIES.map(read))).flat();
+}
+
+async function readIptablesHelpers(): Promise<string[]> {
+  const programs = ['iptables-save', 'iptables-legacy-save'];
+  const saved = await Promise.all(programs.map((program) => runAside(program, [])));
+  return saved.flatMap(({ stdout }) => parseIptablesHelpers(stdout));
+}
+
+async function readForeignRoutes(option: string, table: number): Promise<string[]> {
+  const { stdout } = await runAside('ip', [option, 'route', 'show', 'table', String(table)]);
+  return stdout
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('local default dev lo'));
 }
 
 function readText(path: string): string {
@@ -139,7 +163,7 @@ const FEATURES: Readonly<Record<string, string>> = {
  * The real ruleset under another name, made and deleted in one transaction: the kernel judges all of it, and none of it
  * ever takes effect. (`nft --check` asks the kernel nothing.) If that fails, each feature alone, to name the culprit.
  */
-function probeFeatures(options: FactOptions): { feature: string; problem: string }[] {
+async function probeFeatures(options: FactOptions): Promise<{ feature: string; problem: string }[]> {
   let text: string;
   try {
     text = renderRuleset({
@@ -153,17 +177,18 @@ function probeFeatures(options: FactOptions): { feature: string; problem: string
     // What is wrong with the options themselves is told elsewhere.
     return [];
   }
-  const whole = tryTransaction(text.replaceAll(`table inet ${TABLE}`, `table inet ${PROBE}`));
+  const whole = await tryTransaction(text.replaceAll(`table inet ${TABLE}`, `table inet ${PROBE}`));
   if (whole === undefined) return [];
-  const missing = Object.entries(FEATURES).flatMap(([feature, body]) => {
-    const problem = tryTransaction(`table inet ${PROBE} {\n${body}\n}\n`);
-    return problem === undefined ? [] : [{ feature, problem }];
-  });
+  const missing: { feature: string; problem: string }[] = [];
+  for (const [feature, body] of Object.entries(FEATURES)) {
+    const problem = await tryTransaction(`table inet ${PROBE} {\n${body}\n}\n`);
+    if (problem !== undefined) missing.push({ feature, problem });
+  }
   return missing.length > 0 ? missing : [{ feature: 'the ruleset', problem: whole }];
 }
 
-function tryTransaction(text: string): string | undefined {
-  const result = tryRun('nft', ['-f', '-'], `${text}\ndelete table inet ${PROBE}\n`);
+async function tryTransaction(text: string): Promise<string | undefined> {
+  const result = await runAside('nft', ['-f', '-'], `${text}\ndelete table inet ${PROBE}\n`);
   if (result.status === 0) return undefined;
   return result.stderr.split('\n')[0]?.replace(/^\/dev\/stdin:[\d:-]+ /, '') ?? 'refused';
 }

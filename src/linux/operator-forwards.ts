@@ -2,7 +2,7 @@
 import type { Address, Endpoint } from '../core/net/address.ts';
 import { FAMILIES } from './family.ts';
 import { findForwardedHosts, findForwards, findIptablesForwards, readLearned } from './forwarded.ts';
-import { readRuleset, tryRun } from './program.ts';
+import { look, readRuleset } from './program.ts';
 import { SETS, TABLE } from './ruleset.ts';
 
 /** Internal endpoints to which UDP is forwarded. */
@@ -23,7 +23,5 @@ export function readLearnedForwards(): Endpoint[] {
 }
 
 function iptablesNat(): string {
-  return ['iptables-save', 'ip6tables-save']
-    .map((program) => tryRun(program, ['-t', 'nat']).stdout)
-    .join('\n');
+  return ['iptables-save', 'ip6tables-save'].map((program) => look(program, ['-t', 'nat']).stdout).join('\n');
 }

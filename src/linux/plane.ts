@@ -14,6 +14,7 @@ import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
 import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
+import { IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { signallingOwner } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6 } from './family.ts';
 import { forwardsInUse } from './forwarded.ts';
@@ -314,7 +315,10 @@ class Plane implements LinuxPlane {
     const forwards = readForwards(this.#sipPorts);
     this.#routed.look(readRuleset());
     this.#routed.lookAtBridges();
-    const learned = [...readLearnedForwards(), ...forwardsInUse(conntrack.list(), this.#sipPorts)];
+    const learned = [
+      ...readLearnedForwards(),
+      ...forwardsInUse(conntrack.list({ status: IPS_DST_NAT }), this.#sipPorts),
+    ];
     const { internal, acceptChains = [], routeTable, rulePriority } = this.#options;
     const route = {
       internal,
@@ -355,7 +359,7 @@ class Plane implements LinuxPlane {
 
   #removeStale(forwarded: readonly Endpoint[]): void {
     const { conntrack } = this.#running();
-    const stale = staleSignalling(conntrack.list(), {
+    const stale = staleSignalling(conntrack.list({ status: IPS_SRC_NAT }), {
       sipPorts: this.#sipPorts,
       local: localAddresses(),
       forwarded,

@@ -59,47 +59,62 @@ export function isOurs(rule: PolicyRule, table: number): boolean {
   return rule.fwmark === INTERCEPT_MARK && rule.fwmask === INTERCEPT_MARK && rule.table === String(table);
 }
 
+/** What is there already stays: after a restart that is all of it. */
 export function addPolicyRoute(options: PolicyRouteOptions): void {
-  const table = String(options.table ?? ROUTE_TABLE);
-  removePolicyRoute(options.table);
-  for (const { option, all } of options.families ?? [IPV4]) {
-    const route = [option, 'route', 'replace', 'local', all, 'dev', 'lo', 'table', table];
+  const { table = ROUTE_TABLE, priority = RULE_PRIORITY, families = [IPV4] } = options;
+  for (const family of FAMILIES) {
+    const { option } = family;
+    const there = readRules(family).filter((rule) => isOurs(rule, table));
+    const isRight = (rule: PolicyRule, iif: string): boolean =>
+      rule.iif === iif && rule.priority === priority;
     // Where IPv6 is switched off (disable_ipv6) there is no such route, and no packet that would need it.
-    if (option === '-6' && tryRun('ip', route).status !== 0) continue;
-    if (option === '-4') run('ip', route);
-    for (const iif of options.internal)
-      run('ip', [
-        ...[option, 'rule', 'add', 'iif', iif, 'fwmark', mark],
-        ...['lookup', table, 'priority', String(options.priority ?? RULE_PRIORITY)],
-      ]);
+    const wanted = families.includes(family) && replaceRoute(family, table) ? options.internal : [];
+    const kept: string[] = [];
+    for (const rule of there) {
+      const iif = wanted.find((one) => isRight(rule, one) && !kept.includes(one));
+      if (iif === undefined) removeRule(family, rule, table);
+      else kept.push(iif);
+    }
+    for (const iif of wanted)
+      if (!kept.includes(iif))
+        run('ip', [
+          ...[option, 'rule', 'add', 'iif', iif, 'fwmark', mark],
+          ...['lookup', String(table), 'priority', String(priority)],
+        ]);
+    if (wanted.length === 0) removeRoute(family, table);
   }
+}
+
+function replaceRoute({ option, all }: Family, table: number): boolean {
+  const route = [option, 'route', 'replace', 'local', all, 'dev', 'lo', 'table', String(table)];
+  if (option === '-6') return tryRun('ip', route).status === 0;
+  run('ip', route);
+  return true;
+}
+
+function removeRoute({ option, all }: Family, table: number): boolean {
+  const route = [option, 'route', 'del', 'local', all, 'dev', 'lo', 'table', String(table)];
+  return tryRun('ip', route).status === 0;
+}
+
+function removeRule({ option }: Family, rule: PolicyRule, table: number): void {
+  tryRun('ip', [
+    ...[option, 'rule', 'del', 'fwmark', mark],
+    ...['lookup', String(table), 'priority', String(rule.priority)],
+    ...(rule.iif === undefined ? [] : ['iif', rule.iif]),
+  ]);
 }
 
 /** Idempotent; whether anything was there. */
 export function removePolicyRoute(table = ROUTE_TABLE): boolean {
   let removed = false;
   for (const family of FAMILIES) {
-    const { option, all } = family;
     for (const rule of readRules(family)) {
       if (!isOurs(rule, table)) continue;
-      tryRun('ip', [
-        ...[
-          option,
-          'rule',
-          'del',
-          'fwmark',
-          mark,
-          'lookup',
-          String(table),
-          'priority',
-          String(rule.priority),
-        ],
-        ...(rule.iif === undefined ? [] : ['iif', rule.iif]),
-      ]);
+      removeRule(family, rule, table);
       removed = true;
     }
-    const route = tryRun('ip', [option, 'route', 'del', 'local', all, 'dev', 'lo', 'table', String(table)]);
-    removed ||= route.status === 0;
+    removed = removeRoute(family, table) || removed;
   }
   return removed;
 }

@@ -33,8 +33,8 @@ const CAP_NET_BIND_SERVICE = 1n << 10n;
 const CAP_NET_ADMIN = 1n << 12n;
 const DEFAULT_MEDIA = { first: 16_384, last: 32_767 };
 
-export function preflight(options: PreflightOptions): Obstacle[] {
-  return findObstacles(options, gatherFacts(options));
+export async function preflight(options: PreflightOptions): Promise<Obstacle[]> {
+  return findObstacles(options, await gatherFacts(options));
 }
 
 export function findObstacles(options: PreflightOptions, facts: MachineFacts): Obstacle[] {

@@ -132,10 +132,9 @@ export class UdpSignalling {
     }
     for (const [other, { untilMs: end }] of mapping.peers) if (end <= now) mapping.peers.delete(other);
     const { external, transport } = mapping;
-    const isNew = mapping.peers.size === 0 && !kernel.sweep.knows(external, peer);
     mapping.peers.set(key, { peer, untilMs, heldMs: untilMs });
     // A connection is held by its own state.
-    if (transport === 'udp') kernel.flows.hold({ kind: 'hold', local: external, peer, lifetimeMs, isNew });
+    if (transport === 'udp') kernel.flows.hold({ kind: 'hold', local: external, peer, lifetimeMs });
     this.#put(id, mapping, kernel);
   }
 
