@@ -56,9 +56,10 @@ export class Gateway {
       ...['gateway', '--internal', 'br0', '--external', 'eth0', '--state-dir', stateDir, '--json'],
       ...['--log-level', 'debug', '--console', consoleSocket(stateDir)],
     ];
-    if (options.config !== undefined) {
+    const config = [options.config, threads()].filter((text) => text !== undefined);
+    if (config.length > 0) {
       const file = join(stateDir, 'sipalg.toml');
-      writeFileSync(file, options.config);
+      writeFileSync(file, config.join('\n'));
       args.push('--config', file);
     }
     const [program, ...first] =
@@ -103,6 +104,12 @@ export class Gateway {
     await this.program.stop();
     rmSync(this.stateDir, { recursive: true, force: true });
   }
+}
+
+/** The whole lab can be run with several engines: ENGINE_THREADS=2. Where a configuration speaks of Linux itself, it stays as it is. */
+function threads(): string | undefined {
+  const count = process.env.ENGINE_THREADS;
+  return count === undefined ? undefined : `[linux]\nengine-threads = ${Number(count)}\n`;
 }
 
 function consoleSocket(stateDir: string): string {

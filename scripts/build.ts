@@ -92,9 +92,12 @@ if (!process.argv.includes('--page') && !(ifStale && (await isFresh()))) {
   const folder = dirname(bundle);
   await mkdir(folder, { recursive: true });
   const { outputFiles } = await build({
-    entryPoints: [join(root, 'src', 'cli', 'main.ts')],
+    // The second one is what a thread of the gateway runs.
+    entryPoints: [
+      { in: join(root, 'src', 'cli', 'main.ts'), out: basename(bundle, '.js') },
+      { in: join(root, 'src', 'gateway', 'threads', 'engine-thread.ts'), out: 'engine-thread' },
+    ],
     outdir: folder,
-    entryNames: basename(bundle, '.js'),
     chunkNames: `${PART}[name]-[hash]`,
     bundle: true,
     splitting: true,

@@ -4,6 +4,7 @@
  */
 import { type CallStep, MESSAGE_RATES, REACHED } from './against.ts';
 import type { Kind } from './bare.ts';
+import { scales } from './cores.ts';
 import { median } from './machine.ts';
 import { kernelRatio, relayRatio } from './media-tables.ts';
 import type { PeerName } from './peers.ts';
@@ -110,6 +111,18 @@ export const GOALS: readonly Goal[] = [
       const busy = rows.find((row) => row.when.includes('calls'))?.residentMb;
       if (idle === undefined || busy === undefined) return undefined;
       return { text: `${idle.toFixed(0)} MB, ${busy.toFixed(0)} MB`, met: idle <= 80 && busy <= 160 };
+    },
+  },
+  {
+    goal: 'two engines carry at least 1.7 times as much as one',
+    bound: 'Decision 0034 says what engines share.',
+    figure({ cores }) {
+      const found = scales(cores ?? [], median);
+      if (found.length === 0) return undefined;
+      return {
+        text: found.map(({ kind, byThread }) => `${kind} ${byThread.toFixed(2)}`).join(', '),
+        met: found.every(({ byThread }) => byThread >= 1.7),
+      };
     },
   },
   {

@@ -1,6 +1,7 @@
 /** The results as a table for people. */
 
 import type { CallStep, MessageRound } from './against.ts';
+import { type CoresRow, scales } from './cores.ts';
 import { median } from './machine.ts';
 import { kernelRows, type MediaResults, overloadRows, relayRows } from './media-tables.ts';
 import type { MemoryRow } from './memory.ts';
@@ -23,6 +24,8 @@ export interface Results {
   readonly growth: GrowthRow[];
   readonly media: MediaResults;
   readonly memory: MemoryRow[];
+  /** Absent in what an older run has written. */
+  readonly cores?: CoresRow[];
   /** Empty, or one. */
   readonly soak: SoakResult[];
 }
@@ -36,6 +39,7 @@ export function render(results: Results): string {
     ...growthTable(results),
     ...mediaTable(results),
     ...memoryTable(results),
+    ...coresTable(results),
     ...results.soak.flatMap(soakTable),
     '',
   ].join('\n');
@@ -140,6 +144,35 @@ function fixedTable({ fixed, rounds }: Results): string[] {
     );
   }
   return lines;
+}
+
+function coresTable({ cores = [], rounds }: Results): string[] {
+  if (cores.length === 0) return [];
+  const rows = [...new Set(cores.map(({ kind, engines }) => `${kind} ${engines}`))].map((key) => {
+    const all = cores.filter(({ kind, engines }) => `${kind} ${engines}` === key);
+    const each = (pick: (row: CoresRow) => number): number => median(all.map(pick));
+    return [
+      `${key} engine${key.endsWith(' 1') ? '' : 's'}`,
+      number(each((row) => row.threadUs)),
+      number(each((row) => row.processUs)),
+      number(each((row) => row.residentMb)),
+      String(all.reduce((sum, row) => sum + row.unanswered, 0)),
+    ];
+  });
+  return [
+    ...titled(`Several engines, the same load for each: medians of ${rounds} rounds`, [
+      ['', 'busiest thread µs/msg of its own', 'process µs/msg', 'resident MB', 'unanswered'],
+      ...rows,
+    ]),
+    ...titled('So they carry as much as one engine, times', [
+      ['', 'by thread', 'by process'],
+      ...scales(cores, median).map(({ kind, engines, byThread, byProcess }) => [
+        `${kind} ${engines} engines`,
+        number(byThread, 2),
+        number(byProcess, 2),
+      ]),
+    ]),
+  ];
 }
 
 function capacityTable({ capacity }: Results): string[] {

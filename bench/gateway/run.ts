@@ -5,7 +5,7 @@
  *         [--page]
  *
  * Needs root, SIPp, tcpdump, and for the peers a C compiler, Kamailio and rtpengine; what is missing is left out and said.
- * By default: messages, calls, phones and media, about fourteen minutes; `--quick` takes four. `--page` writes
+ * By default: messages, calls, phones, media and cores (several engines), about fifteen minutes; `--quick` takes four. `--page` writes
  * docs/performance.json and docs/performance.md. The other sections look at one thing closely: signalling (delay in the router),
  * capacity, growth, memory, and soak (`--minutes`, 20 by default). Peers take turns within a round, so that a busy
  * machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
@@ -18,6 +18,7 @@ import { namespaceObstacle } from '../../demo/namespace.ts';
 import { removeStaleDirectories } from '../../demo/run.ts';
 import { MESSAGE_RATES, measureCalls, measureMessages } from './against.ts';
 import { KINDS, type Kind } from './bare.ts';
+import { measureCores } from './cores.ts';
 import { facts, median } from './machine.ts';
 import { measureKernelMedia } from './media.ts';
 import { measureMemory } from './memory.ts';
@@ -29,7 +30,7 @@ import { type Results, render } from './report.ts';
 import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signalling.ts';
 import { measureSoak } from './soak.ts';
 
-const DEFAULT_SECTIONS = ['messages', 'calls', 'phones', 'media'] as const;
+const DEFAULT_SECTIONS = ['messages', 'calls', 'phones', 'media', 'cores'] as const;
 const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memory', 'soak'] as const;
 const CALL_RATES = [50, 100, 200, 400, 600, 1000, 1500, 2000];
 const QUICK_CALL_RATES = [50, 200, 600, 1000];
@@ -93,6 +94,7 @@ const results: Results = {
   growth: [],
   media: { kernel: [], relay: [] },
   memory: [],
+  cores: [],
   soak: [],
 };
 
@@ -130,6 +132,10 @@ for (let round = 1; round <= rounds; round++) {
       all.push(result);
       results.fixed[variant] = all;
     }
+  if (wanted.has('cores')) {
+    progress(`cores, round ${round} of ${rounds}`);
+    results.cores?.push(...(await measureCores()));
+  }
   save();
 }
 if (wanted.has('calls'))

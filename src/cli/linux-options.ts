@@ -16,6 +16,9 @@ export function rulesetOptions(config: GatewayConfig): RulesetOptions {
     external: config.external,
     sipPorts: config.signalling.ports,
     listenPort: SHOWN_LISTEN_PORT,
+    others: Array.from({ length: config.linux.engineThreads - 1 }, (_, i) => ({
+      listenPort: SHOWN_LISTEN_PORT + i + 1,
+    })),
     excludedPhones: ipv4(config.phones.filter((phone) => phone.mode === 'off').map((phone) => phone.address)),
     excludedProviders: ipv4(off.flatMap((provider) => provider.addresses)),
     rates: {

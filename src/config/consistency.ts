@@ -133,6 +133,29 @@ function* linuxProblems(values: ConfigValues): Generator<Contradiction> {
       remedy: 'choose a number that `ip route show table all` does not show, such as 5060',
     };
   }
+  const threads = values.linux['engine-threads'];
+  if (threads === 1) return;
+  const path = ['linux', 'engine-threads'];
+  if (values.listen.length > 0) {
+    yield {
+      path,
+      code: 'config/one-engine',
+      what: `engine-threads = ${threads} stands beside listen (explicit mode), which has one engine`,
+      remedy: 'take out engine-threads, or use the transparent mode (internal and external)',
+    };
+  }
+  for (const [name, range, each] of [
+    ['media ports', values.media.ports, 2],
+    ['signalling external-ports', values.signalling['external-ports'], 1],
+  ] as const) {
+    if (range.high - range.low + 1 >= threads * each) continue;
+    yield {
+      path,
+      code: 'config/one-engine',
+      what: `${threads} engines cannot share the ${name} ${rangeText(range)}`,
+      remedy: `widen the ${name}, or take fewer threads`,
+    };
+  }
 }
 
 /** Exports and metrics are made of what is kept of the last messages. */

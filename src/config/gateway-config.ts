@@ -64,10 +64,17 @@ export interface GatewayConfig {
   readonly console: { readonly listen: ConsolePlace; readonly names: readonly string[] };
   readonly linux: {
     readonly routeTable: number;
+    /** At least 1. */
+    readonly engineThreads: number;
     readonly ipv6: 'auto' | 'routed' | 'translated' | 'off';
   };
   readonly providers: readonly ProviderConfig[];
   readonly phones: readonly PhoneConfig[];
+}
+
+/** How often the limits of an engine hold: each engine has them for itself. */
+export function enginesOf({ mode, linux }: GatewayConfig): number {
+  return mode === 'explicit' ? 1 : linux.engineThreads;
 }
 
 export function gatewayConfig(values: ConfigValues): GatewayConfig {
@@ -118,7 +125,11 @@ export function gatewayConfig(values: ConfigValues): GatewayConfig {
     metrics: { listen: values.metrics.listen },
     observe: { messages: values.observe.messages, octets: values.observe.memory * 1024 * 1024 },
     console: values.console,
-    linux: { routeTable: values.linux['route-table'], ipv6: values.linux.ipv6 },
+    linux: {
+      routeTable: values.linux['route-table'],
+      engineThreads: values.linux['engine-threads'],
+      ipv6: values.linux.ipv6,
+    },
     providers: values.provider,
     phones: values.phone,
   });

@@ -137,6 +137,13 @@ test('keys that contradict each other', () => {
   assert.deepEqual(codesOf('internal = ["br0"]\nlisten = ["0.0.0.0:5060"]\n'), ['2:10 config/two-modes']);
   assert.deepEqual(codesOf('[media]\nports = "22000-26001"\n'), ['2:9 config/port-range-overlap']);
   assert.deepEqual(codesOf('[linux]\nroute-table = 254\n'), ['2:15 config/not-a-number-in-range']);
+  assert.deepEqual(codesOf('[linux]\nengine-threads = 0\n'), ['2:18 config/not-a-number-in-range']);
+  assert.deepEqual(codesOf('[media]\nports = "30000-30005"\n[linux]\nengine-threads = 4\n'), [
+    '4:18 config/one-engine',
+  ]);
+  assert.deepEqual(codesOf('listen = ["127.0.0.1:5060"]\n[linux]\nengine-threads = 2\n'), [
+    '3:18 config/one-engine',
+  ]);
   assert.deepEqual(codesOf('[[phone]]\naddress = "::1"\n[[phone]]\naddress = "0:0::1"\n'), [
     '4:11 config/duplicate',
   ]);

@@ -20,6 +20,7 @@ export const problemCodes = {
   'config/not-a-port-range': 'The text is not a range of ports, LOW-HIGH.',
   'config/port-range-odd':
     'RTP and RTCP take an even port and the odd one after it, so a media range holds whole pairs.',
+  'config/one-engine': 'Several engine threads are asked for where there can only be one, or fewer.',
   'config/port-range-overlap': 'Two uses of ports get in the way of each other.',
   'config/tls-port':
     'SIP over TLS is encrypted from end to end of the connection: nothing can intercept it usefully.',

@@ -339,6 +339,12 @@ export const configSchema = v.object({
       unit: 'routing table number',
       example: 'route-table = 5060',
     }),
+    'engine-threads': key(integerBetween(1, 16), 1, {
+      summary:
+        'How many threads handle messages, each those of its own share of the phones (transparent mode). One core carries more than ten thousand messages a second, and one thread is the simplest and smallest; with more, each has the limits above for itself, and 40 to 50 MB.',
+      unit: 'threads; no more than cores',
+      example: 'engine-threads = 2',
+    }),
     ipv6: key(v.picklist(['auto', 'routed', 'translated', 'off']), 'auto', {
       summary:
         "Whether phones with IPv6 are routed as they are (routed: only watched, and not a byte changed), translated by this router (translated: NAT66, treated like IPv4), or left alone (off); auto reads it from the router's own NAT rules.",

@@ -6,22 +6,27 @@
  */
 import { randomInt } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
-import type { GatewayConfig, ProviderConfig } from '../config/gateway-config.ts';
+import { enginesOf, type GatewayConfig, type ProviderConfig } from '../config/gateway-config.ts';
 import { chooser } from '../config/mode.ts';
 import { prefixContains } from '../config/prefix.ts';
 import type { Problem } from '../config/problem.ts';
 import { Engine } from '../core/alg/engine.ts';
 import type { DataPlane, Input, Output } from '../core/alg/io.ts';
-import { type Address, formatEndpoint } from '../core/net/address.ts';
+import type { EngineOptions } from '../core/alg/policy.ts';
+import type { Address } from '../core/net/address.ts';
+import type { Flow } from '../core/net/flow.ts';
 import { createLog, type Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
 import { Recorder } from '../observe/recorder.ts';
 import { openStore, type Store } from '../state/store.ts';
 import { readSwitch, writeSwitch } from '../state/switch.ts';
 import { Exports } from './exports.ts';
 import { type GatewayHandler, type OpenPlane, openPlane } from './plane.ts';
+import { readyText } from './ready-text.ts';
 import { type Announcer, announcer } from './service.ts';
 import { boardedLog, type RunningCalls, type RunningStatus, StatusBoard } from './status.ts';
 import { openStatusSocket } from './status-socket.ts';
+import type { Elsewhere } from './threads/elsewhere.ts';
 import type { Beside, GatewayView } from './view.ts';
 
 export interface RunOptions {
@@ -32,6 +37,17 @@ export interface RunOptions {
   readonly reload?: () => { readonly config: GatewayConfig } | { readonly problems: readonly Problem[] };
   /** Opens the console. What keeps it from opening, it says itself: a gateway without console is a gateway still. */
   readonly console?: (view: GatewayView, notice: Log['notice']) => Promise<Beside>;
+}
+
+/** What runs while the switch is on. */
+export interface Running {
+  /** `console`: where people find it, for the ready line. Throws what keeps it from starting. */
+  start(console: string | undefined): Promise<void>;
+  stop(): Promise<void>;
+  /** Undefined until it takes traffic. */
+  status(): RunningStatus | undefined;
+  /** Of the status, what is about calls. */
+  calls(): RunningCalls | undefined;
 }
 
 /** Runs until SIGTERM or SIGINT. Returns the exit code. Throws what keeps it from starting. */
@@ -54,7 +70,7 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
   );
   const store = openStore(config.stateDir, { notice: (code, text) => log.notice(code, text) });
   let current = config;
-  let running: Gateway | undefined;
+  let running: Running | undefined;
   let beside: Beside | undefined;
   const manager: Announcer = await announcer(log);
   const status = openStatusSocket(
@@ -78,10 +94,24 @@ export async function runGateway(config: GatewayConfig, options: RunOptions): Pr
     });
     return turn;
   };
+  const newRunning = async (): Promise<Running> => {
+    const parts = { log, store, recorder, exports };
+    if (enginesOf(current) === 1) return new Gateway(current, parts);
+    const { EngineThreads } = await import('./threads/engine-threads.ts');
+    return new EngineThreads(current, {
+      ...parts,
+      board,
+      json: options.json,
+      failed: (error) =>
+        void inTurn(() => {
+          throw error;
+        }),
+    });
+  };
   const follow = async (): Promise<void> => {
     const on = readSwitch(current.stateDir) === 'on';
     if (on && running === undefined) {
-      running = new Gateway(current, log, store, recorder, exports);
+      running = await newRunning();
       await running.start(beside?.address);
     } else if (!on && running !== undefined) {
       await running.stop();
@@ -198,12 +228,27 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Mappings of a former run: some milliseconds between which messages are handled; ten thousand take less than a second. */
 const OPENED_AT_ONCE = 64;
 
-class Gateway {
+export interface GatewayParts {
+  readonly log: Log;
+  readonly store: Store;
+  readonly recorder: Recorder;
+  readonly exports: { readonly metrics: Pick<Metrics, 'engineTook'> | undefined };
+  /** Default: what the configuration asks for. */
+  readonly open?: (handler: GatewayHandler) => Promise<OpenPlane>;
+  /** One of several engines that share the phones: the others (threads/). */
+  readonly elsewhere?: Elsewhere;
+  readonly takenMedia?: EngineOptions['takenMedia'];
+}
+
+/** One engine, with its data plane. */
+export class Gateway implements Running {
   readonly #config: GatewayConfig;
   readonly #log: Log;
   readonly #store: Store;
   readonly #recorder: Recorder;
-  readonly #exports: Exports;
+  readonly #exports: GatewayParts['exports'];
+  readonly #open: NonNullable<GatewayParts['open']>;
+  readonly #elsewhere: Elsewhere | undefined;
   readonly #engine: Engine;
   readonly #inputs: Input[] = [];
   #plane: DataPlane | undefined;
@@ -214,12 +259,14 @@ class Gateway {
   #timerAt = Number.POSITIVE_INFINITY;
   #opening: NodeJS.Immediate | undefined;
 
-  constructor(config: GatewayConfig, log: Log, store: Store, recorder: Recorder, exports: Exports) {
+  constructor(config: GatewayConfig, parts: GatewayParts) {
     this.#config = config;
-    this.#log = log;
-    this.#store = store;
-    this.#recorder = recorder;
-    this.#exports = exports;
+    this.#log = parts.log;
+    this.#store = parts.store;
+    this.#recorder = parts.recorder;
+    this.#exports = parts.exports;
+    this.#open = parts.open ?? ((handler) => openPlane(config, handler));
+    this.#elsewhere = parts.elsewhere;
     const choose = chooser(config);
     this.#engine = new Engine({
       policy: config.policy,
@@ -233,13 +280,15 @@ class Gateway {
       upstreamNat: config.upstreamNat,
       hashKey: [randomInt(2 ** 32), randomInt(2 ** 32)],
       ...(choose === undefined ? {} : { choose }),
+      ...(parts.elsewhere === undefined ? {} : { neighbours: parts.elsewhere }),
+      ...(parts.takenMedia === undefined ? {} : { takenMedia: parts.takenMedia }),
     });
   }
 
-  /** `console`: where people find it, for the ready line. */
   async start(console: string | undefined): Promise<void> {
     const handler: GatewayHandler = {
-      packet: (flow, bytes, externalAddress, innerAddress, watched, otherAddresses) =>
+      packet: (flow, bytes, externalAddress, innerAddress, watched, otherAddresses) => {
+        if (this.#elsewhere !== undefined && this.#isOfNeighbour(this.#elsewhere, flow, bytes)) return;
         this.#feed(
           // Nearly all have nothing more to say, and spreading costs what the rest of this file does.
           otherAddresses === undefined && innerAddress === undefined && watched !== true
@@ -255,9 +304,16 @@ class Gateway {
                 ...(innerAddress === undefined ? {} : { innerAddress }),
                 ...(watched === true ? { watched } : {}),
               },
-        ),
-      opened: (id) => this.#feed({ kind: 'opened', id }),
-      failed: (id, reason) => this.#feed({ kind: 'failed', id, reason }),
+        );
+      },
+      opened: (id) => {
+        this.#elsewhere?.opened(id);
+        this.#feed({ kind: 'opened', id });
+      },
+      failed: (id, reason) => {
+        this.#elsewhere?.failed(id);
+        this.#feed({ kind: 'failed', id, reason });
+      },
       mediaFlow: (id, flow) => this.#feed({ kind: 'media', id, flow }),
       externalAddresses: (addresses) => this.#feed({ kind: 'external-address-changed', addresses }),
       closed: (connection) => this.#feed({ kind: 'closed', connection }),
@@ -266,7 +322,7 @@ class Gateway {
         this.#log.event({ kind: 'limit.reached', limit, value, ...(phone === undefined ? {} : { phone }) }),
       notice: (code, text) => this.#log.notice(code, text),
     };
-    this.#opened = await openPlane(this.#config, handler);
+    this.#opened = await this.#open(handler);
     const { plane, facts } = this.#opened;
     this.#plane = plane;
     const rows = (['port', 'mapping', 'dialog', 'profile'] as const).flatMap((table) =>
@@ -313,7 +369,6 @@ class Gateway {
     this.#store.flush();
   }
 
-  /** Undefined until it takes traffic. */
   status(): RunningStatus | undefined {
     const plane = this.#opened?.status();
     return plane === undefined
@@ -321,10 +376,27 @@ class Gateway {
       : { snapshot: this.#engine.snapshot(), profiles: this.#engine.profiles(), plane };
   }
 
-  /** Of the status, what is about calls. */
   calls(): RunningCalls | undefined {
     const plane = this.#opened?.status();
     return plane === undefined ? undefined : { snapshot: this.#engine.calls(), plane };
+  }
+
+  /** Something that this engine is to handle, from elsewhere than its data plane. */
+  take(input: Input): void {
+    this.#feed(input);
+  }
+
+  /** Sends as the engine would. */
+  send(flow: Flow, bytes: Uint8Array): void {
+    if (!this.#stopped) this.#plane?.send(flow, bytes);
+  }
+
+  /** What a phone of another engine's has sent straight to an endpoint here, which knows neither it nor a reason to let it in. */
+  #isOfNeighbour(elsewhere: Elsewhere, flow: Flow, bytes: Uint8Array): boolean {
+    elsewhere.catchUp();
+    if (flow.side === 'internal' || this.#engine.admits(flow.transport, flow.local, flow.remote))
+      return false;
+    return elsewhere.takesDirect(flow, bytes);
   }
 
   #feed(input: Input): void {
@@ -367,12 +439,15 @@ class Gateway {
     for (const output of outputs) {
       switch (output.kind) {
         case 'send':
-          plane.send(output.flow, output.bytes);
+          if (this.#elsewhere?.takes(output.flow, output.bytes) !== true)
+            plane.send(output.flow, output.bytes);
           break;
         case 'signalling':
+          this.#elsewhere?.command('signalling', output.command);
           plane.signalling(output.command);
           break;
         case 'media':
+          this.#elsewhere?.command('media', output.command);
           plane.media(output.command);
           break;
         case 'record':
@@ -408,12 +483,4 @@ function wallClock(): number {
 
 function isProvider(providers: readonly ProviderConfig[], address: Address): boolean {
   return providers.some((one) => one.addresses.some((prefix) => prefixContains(prefix, address)));
-}
-
-function readyText(config: GatewayConfig, restored: number): string {
-  const where =
-    config.mode === 'explicit'
-      ? `phones name ${config.listen.map(formatEndpoint).join(', ')} as outbound proxy`
-      : `SIP from ${config.internal.join(', ')} to ${config.external.join(', ')}, UDP and TCP port ${config.signalling.ports.join(', ')}`;
-  return `ready: ${where}${restored > 0 ? `; ${restored} rows of state restored` : ''}`;
 }

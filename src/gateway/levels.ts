@@ -1,5 +1,5 @@
 /** What metrics show of a running gateway at one moment, from its status. */
-import type { GatewayConfig } from '../config/gateway-config.ts';
+import { enginesOf, type GatewayConfig } from '../config/gateway-config.ts';
 import type { MappingId } from '../core/alg/io.ts';
 import type { Levels } from '../observe/metrics.ts';
 import type { MediaTraffic } from './plane.ts';
@@ -32,6 +32,7 @@ export class LevelReader {
       for (const id of media) streams[judged(traffic.get(id))]++;
     }
     const { limits } = config;
+    const engines = enginesOf(config);
     const table = (name: string, used: number | undefined, limit: number): Levels['tables'][number] => ({
       table: name,
       used: used ?? 0,
@@ -45,11 +46,11 @@ export class LevelReader {
       calls,
       streams,
       tables: [
-        table('mappings', snapshot?.mappings.length, limits.mappings),
-        table('dialogs', snapshot?.dialogs.length, limits.dialogs),
-        table('media', snapshot?.media.length, limits.media),
-        table('transactions', snapshot?.transactions, limits.transactions),
-        table('connections', running?.plane.connections, limits.connections),
+        table('mappings', snapshot?.mappings.length, limits.mappings * engines),
+        table('dialogs', snapshot?.dialogs.length, limits.dialogs * engines),
+        table('media', snapshot?.media.length, limits.media * engines),
+        table('transactions', snapshot?.transactions, limits.transactions * engines),
+        table('connections', running?.plane.connections, limits.connections * engines),
       ],
       mediaPorts: {
         used: (snapshot?.media ?? []).reduce((sum, { ports }) => sum + ports, 0),

@@ -3,7 +3,7 @@
  *
  * Made when somebody asks, and kept for a moment, so that asking without end costs next to nothing.
  */
-import type { GatewayConfig } from '../config/gateway-config.ts';
+import { enginesOf, type GatewayConfig } from '../config/gateway-config.ts';
 import type { AlgEvent } from '../core/alg/event.ts';
 import type { MappingId } from '../core/alg/io.ts';
 import type { ProfileView } from '../core/alg/profile.ts';
@@ -97,6 +97,13 @@ export class StatusBoard {
         this.notice(event.kind, eventSentence(event));
         return;
     }
+  }
+
+  /** Messages that were counted elsewhere. */
+  count({ translated, passed, dropped }: StatusReport['messages']): void {
+    this.#messages.translated += translated;
+    this.#messages.passed += passed;
+    this.#messages.dropped += dropped;
   }
 
   /** A limit that is met with every message is told once in a while; how often it was met, status says. */
@@ -224,12 +231,13 @@ function limits(
     of,
     reached: reached.get(limit) ?? 0,
   });
+  const engines = enginesOf(config);
   const rows = [
-    row('mappings', snapshot?.mappings.length, config.limits.mappings),
-    row('dialogs', snapshot?.dialogs.length, config.limits.dialogs),
-    row('media', snapshot?.media.length, config.limits.media),
-    row('transactions', snapshot?.transactions, config.limits.transactions),
-    row('connections', running?.plane.connections, config.limits.connections),
+    row('mappings', snapshot?.mappings.length, config.limits.mappings * engines),
+    row('dialogs', snapshot?.dialogs.length, config.limits.dialogs * engines),
+    row('media', snapshot?.media.length, config.limits.media * engines),
+    row('transactions', snapshot?.transactions, config.limits.transactions * engines),
+    row('connections', running?.plane.connections, config.limits.connections * engines),
   ];
   // Bounds of one message, mapping or description have no fill; they are told once they have been reached.
   for (const [limit, count] of reached)

@@ -5,6 +5,7 @@ import type { ConnectionLimits } from '../stream/connections.ts';
 import type { ChainName } from './accept-chain.ts';
 import type { Dropped } from './flood-watch.ts';
 import type { Rates } from './rate-rules.ts';
+import type { ListenPorts } from './ruleset.ts';
 
 export interface LinuxPlaneOptions {
   readonly internal: readonly string[];
@@ -34,6 +35,11 @@ export interface LinuxPlaneOptions {
   readonly mediaLookMs?: number;
   /** Packets a second that one phone and one provider may send; default 1000 and 5000. */
   readonly rates?: Partial<Rates>;
+  /**
+   * One of several engines that share the phones: what there is one of (rules, route, heartbeat, what is routed) somebody else has
+   * (interception.ts). Default: all of it is ours.
+   */
+  readonly shared?: boolean;
   readonly routeTable?: number;
   readonly rulePriority?: number;
 }
@@ -68,4 +74,8 @@ export interface LinuxPlane extends DataPlane {
   resting(): string | undefined;
   /** Packets on the first port of each media mapping, as the kernel counts them. */
   mediaTraffic(): Map<MappingId, { readonly fromPhone: number; readonly toPhone: number }>;
+  /** Where phones' packets have to be brought. */
+  listening(): ListenPorts;
+  /** Sets all elements again: the table was written anew. */
+  restoreElements(): void;
 }

@@ -12,42 +12,33 @@
 import type { MappingId, MediaCommand, SignallingCommand } from '../core/alg/io.ts';
 import { type Endpoint, sameEndpoint } from '../core/net/address.ts';
 import type { Flow } from '../core/net/flow.ts';
-import { addAcceptRules, hasAcceptRules } from './accept-chain.ts';
 import { AddressMonitor } from './address-monitor.ts';
-import { IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { signallingOwner } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6 } from './family.ts';
-import { forwardsInUse } from './forwarded.ts';
-import { install } from './install.ts';
-import { BRIDGE_REMEDY, ExternalAddresses, filteredBridge, localAddresses } from './interfaces.ts';
+import {
+  HEARTBEAT_MS,
+  Interception,
+  LOOK_MS,
+  refuseFilteredBridge,
+  removeInterception,
+} from './interception.ts';
+import { ExternalAddresses } from './interfaces.ts';
 import { type Kernel, openKernel } from './kernel.ts';
 import { MEDIA_TIMEOUT_MS, mediaOwner } from './kernel-media.ts';
-import { heartbeats, renew } from './nft-elements.ts';
-import { readForwardedHosts, readForwards, readLearnedForwards } from './operator-forwards.ts';
 import { Overload } from './overload.ts';
 import type { LinuxPlane, LinuxPlaneHandler, LinuxPlaneOptions, LinuxPlaneStats } from './plane-options.ts';
-import { readRuleset } from './program.ts';
-import { returnProgramPages } from './program-pages.ts';
+import { returnProgramPages, STARTED_MS } from './program-pages.ts';
 import { ProviderSockets } from './provider-sockets.ts';
 import { describe, RareNotices } from './rare-notices.ts';
 import { atTurnsEnd } from './readiness.ts';
 import { RoutedPhones } from './routed-phones.ts';
-import { HEARTBEAT_S, type RulesetOptions, SETS } from './ruleset.ts';
+import type { ListenPorts } from './ruleset.ts';
 import { SendQueue } from './send-queue.ts';
-import { isFlowAt, staleSignalling } from './signalling-flows.ts';
-import { removeEverything } from './switch.ts';
-import { ERRNO, SystemError } from './system-error.ts';
+import { isFlowAt } from './signalling-flows.ts';
+import { SystemError } from './system-error.ts';
 import { TcpSignalling } from './tcp-signalling.ts';
 import { UdpSignalling } from './udp-signalling.ts';
 
-const HEARTBEAT_MS = 1_000;
-/** A gap in which the rules may have been inactive. */
-const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
-/** How often the accept rules are looked after. */
-const LOOK_MS = 15_000;
-/** What a start takes, with what is compiled soon after it. */
-const STARTED_MS = 10_000;
-const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024;
 
 export type { LinuxPlane, LinuxPlaneOptions, LinuxPlaneStats };
@@ -59,7 +50,6 @@ export function createLinuxPlane(options: LinuxPlaneOptions, handler: LinuxPlane
 class Plane implements LinuxPlane {
   readonly #options: LinuxPlaneOptions;
   readonly #handler: LinuxPlaneHandler;
-  readonly #sipPorts: readonly number[];
   readonly #externalAddresses: ExternalAddresses;
   readonly #providers: ProviderSockets;
   readonly #udp: UdpSignalling;
@@ -68,8 +58,8 @@ class Plane implements LinuxPlane {
   readonly #routed: RoutedPhones;
   #tcp: TcpSignalling | undefined;
   #timers: NodeJS.Timeout[] = [];
-  #lastBeatMs = 0;
-  #heartbeats = 0;
+  /** Undefined where somebody else has it. */
+  #interception: Interception | undefined;
   #sendFailures = 0;
   readonly #sends = new SendQueue(() => this.#sendFailures++);
   /** What is answered when the kernel has taken it, by whose elements these are. */
@@ -87,7 +77,6 @@ class Plane implements LinuxPlane {
     this.#handler = handler;
     this.#notices = new RareNotices((code, text) => handler.notice(code, text));
     this.#overload = new Overload((text) => this.#tell('linux.overload', text));
-    this.#sipPorts = options.sipPorts ?? DEFAULT_SIP_PORTS;
     this.#externalAddresses = new ExternalAddresses(options.external);
     this.#routed = new RoutedPhones(options, handler, (code, error) => this.#tell(code, error));
     const receiveBufferBytes = options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER;
@@ -102,6 +91,7 @@ class Plane implements LinuxPlane {
       {
         ...options,
         families: options.ipv6 === 'off' ? [IPV4] : FAMILIES,
+        shared: options.shared === true,
         receiveBufferBytes,
         overload: this.#overload,
       },
@@ -113,13 +103,7 @@ class Plane implements LinuxPlane {
   }
 
   start(): void {
-    const bridge = filteredBridge(this.#options.internal);
-    if (bridge !== undefined)
-      throw new SystemError(
-        'linux/bridge-netfilter',
-        `frames on ${bridge} go through br_netfilter, where interception loses them`,
-        BRIDGE_REMEDY,
-      );
+    refuseFilteredBridge(this.#options.internal);
     try {
       this.#providers.open();
       this.#tcp = new TcpSignalling({
@@ -132,8 +116,11 @@ class Plane implements LinuxPlane {
         tell: (code, what) => this.#tell(code, what),
       });
       this.#kernel = openKernel(this.#providers.families, (code, error) => this.#tell(code, error));
-      if (this.#providers.port(IPV6) !== undefined) this.#routed.open();
-      this.#install();
+      if (this.#options.shared !== true) {
+        if (this.#providers.port(IPV6) !== undefined) this.#routed.open();
+        this.#interception = this.#newInterception(this.#kernel);
+        this.#interception.install();
+      }
       this.#monitor = new AddressMonitor(
         this.#options.external,
         () => this.#followAddresses(),
@@ -144,18 +131,51 @@ class Plane implements LinuxPlane {
       this.#tearDown();
       throw error;
     }
+    const { media, floods } = this.#running();
     this.#timers = [
-      setTimeout(returnProgramPages, STARTED_MS),
       setInterval(() => this.#beat(), HEARTBEAT_MS),
       setInterval(() => this.#renew(), MEDIA_TIMEOUT_MS / 3),
-      setInterval(() => this.#look(), LOOK_MS),
-      this.#running().floods.watch((code, what) => this.#tell(code, what)),
-      this.#running().media.watch(
+      media.watch(
         this.#options.mediaLookMs,
         (id, flow) => this.#handler.mediaFlow?.(id, flow),
         (error) => this.#tell('linux.media-look', error),
       ),
     ];
+    const interception = this.#interception;
+    if (interception === undefined) return;
+    this.#timers.push(
+      setTimeout(returnProgramPages, STARTED_MS),
+      setInterval(() => interception.look(), LOOK_MS),
+      floods.watch((code, what) => this.#tell(code, what)),
+    );
+  }
+
+  #newInterception({ elements, conntrack, store }: Kernel): Interception {
+    return new Interception(this.#options, {
+      elements,
+      conntrack,
+      routed: this.#routed,
+      families: this.#providers.families,
+      listening: () => [this.listening()],
+      restore: () => store.restoreAll(),
+      obstacle: () => undefined,
+      gap: () => this.#externalAddresses.clear(),
+      tell: (code, what) => this.#tell(code, what),
+      notice: (code, text) => this.#handler.notice(code, text),
+    });
+  }
+
+  listening(): ListenPorts {
+    return {
+      listenPort: this.#providers.port(IPV4) ?? 0,
+      listenPort6: this.#providers.port(IPV6),
+      tcpListenPort: this.#tcp?.port(IPV4),
+      tcpListenPort6: this.#tcp?.port(IPV6),
+    };
+  }
+
+  restoreElements(): void {
+    this.#attempt('linux.elements', () => this.#running().store.restoreAll());
   }
 
   stats(): LinuxPlaneStats {
@@ -166,16 +186,14 @@ class Plane implements LinuxPlane {
       mediaMappings: this.#kernel?.media.size ?? 0,
       elements: this.#kernel?.store.size ?? 0,
       sendFailures: this.#sendFailures,
-      heartbeats: this.#heartbeats,
+      heartbeats: this.#interception?.heartbeats ?? 0,
       shed: this.#overload.dropped,
       dropped: this.#kernel?.floods.dropped,
     };
   }
 
   resting(): string | undefined {
-    const silentMs = performance.now() - this.#lastBeatMs;
-    if (this.#kernel !== undefined && silentMs < HEARTBEAT_S * 1_000) return undefined;
-    return `the kernel has had no heartbeat for ${Math.round(silentMs / 1000)} s: the phones have ordinary NAT`;
+    return this.#interception?.resting();
   }
 
   mediaTraffic(): Map<MappingId, { fromPhone: number; toPhone: number }> {
@@ -289,10 +307,8 @@ class Plane implements LinuxPlane {
     this.#tcp?.stop();
     this.#tcp = undefined;
     // Rules first: a packet that comes now finds the router's ordinary NAT, not a closed socket.
-    removeEverything({
-      sipPorts: this.#sipPorts,
-      ...(this.#options.routeTable === undefined ? {} : { table: this.#options.routeTable }),
-    });
+    if (this.#options.shared !== true) removeInterception(this.#options);
+    this.#interception = undefined;
     this.#providers.close();
     this.#routed.close();
     this.#udp.stop(this.#kernel);
@@ -309,131 +325,14 @@ class Plane implements LinuxPlane {
     return this.#kernel;
   }
 
-  /** Route, ruleset, accept rules, elements; the heartbeat that makes it all take effect comes last. */
-  #install(): void {
-    const { store, conntrack } = this.#running();
-    const forwards = readForwards(this.#sipPorts);
-    this.#routed.look(readRuleset());
-    this.#routed.lookAtBridges();
-    const learned = [
-      ...readLearnedForwards(),
-      ...forwardsInUse(conntrack.list({ status: IPS_DST_NAT }), this.#sipPorts),
-    ];
-    const { internal, acceptChains = [], routeTable, rulePriority } = this.#options;
-    const route = {
-      internal,
-      families: this.#providers.families,
-      ...(routeTable === undefined ? {} : { table: routeTable }),
-      ...(rulePriority === undefined ? {} : { priority: rulePriority }),
-    };
-    install(this.#rulesetOptions(forwards, learned), route, acceptChains, (code, error) =>
-      this.#tell(code, error),
-    );
-    store.restoreAll();
-    this.#pulse();
-    this.#removeStale([...forwards, ...learned]);
-  }
-
-  #rulesetOptions(forwarded: readonly Endpoint[], learned: readonly Endpoint[]): RulesetOptions {
-    const { internal, external, excludedPhones, excludedProviders, providers } = this.#options;
-    return {
-      internal,
-      external,
-      sipPorts: this.#sipPorts,
-      listenPort: this.#providers.port(IPV4) ?? 0,
-      listenPort6: this.#providers.port(IPV6),
-      translated6: this.#routed.translated,
-      intercept6: this.#routed.intercepts,
-      watchGroup: this.#routed.group,
-      tcpListenPort: this.#tcp?.port(IPV4),
-      tcpListenPort6: this.#tcp?.port(IPV6),
-      excludedPhones: excludedPhones ?? [],
-      excludedProviders: excludedProviders ?? [],
-      providers: providers ?? [],
-      rates: this.#options.rates,
-      forwarded,
-      learned,
-      forwardedHosts: readForwardedHosts(this.#sipPorts),
-    };
-  }
-
-  #removeStale(forwarded: readonly Endpoint[]): void {
-    const { conntrack } = this.#running();
-    const stale = staleSignalling(conntrack.list({ status: IPS_SRC_NAT }), {
-      sipPorts: this.#sipPorts,
-      local: localAddresses(),
-      forwarded,
-      excludedPhones: this.#options.excludedPhones ?? [],
-      excludedProviders: this.#options.excludedProviders ?? [],
-    });
-    for (const entry of stale) conntrack.remove(entry);
-    if (stale.length > 0)
-      this.#handler.notice('linux.stale-flows', `${stale.length} SIP flows with ordinary NAT are taken over`);
-  }
-
-  #pulse(): void {
-    this.#running().elements.apply(renew(SETS.heartbeat, heartbeats(HEARTBEAT_S * 1_000)));
-    this.#lastBeatMs = performance.now();
-    this.#heartbeats++;
-  }
-
   #beat(): void {
-    try {
-      const bridge = filteredBridge(this.#options.internal);
-      if (bridge !== undefined) {
-        // Without a heartbeat the rules rest, and the phones have the router's ordinary NAT.
-        this.#tell(
-          'linux.bridge-netfilter',
-          `br_netfilter was switched on under ${bridge}: ${BRIDGE_REMEDY}`,
-        );
-        return;
-      }
-      if (this.#routed.lookAtBridges()) this.#install();
-      const gap = performance.now() - this.#lastBeatMs;
-      this.#pulse();
-      this.#udp.renew(this.#running());
-      this.#armTurn();
-      if (gap < GAP_MS) return;
-      this.#externalAddresses.clear();
-      const forwards = readForwards(this.#sipPorts);
-      this.#removeStale([...forwards, ...readLearnedForwards()]);
-      this.#handler.notice('linux.gap', `the gateway stood still for ${Math.round(gap)} ms`);
-    } catch (error) {
-      if (!(error instanceof SystemError) || error.errno !== ERRNO.ENOENT) {
-        this.#tell('linux.heartbeat', error);
-        return;
-      }
-      this.#attempt('linux.ruleset-lost', () => {
-        this.#install();
-        this.#handler.notice(
-          'linux.ruleset-lost',
-          'somebody flushed the nftables ruleset; ours is there again',
-        );
-      });
-    }
+    if (this.#interception?.beat() === false) return;
+    this.#attempt('linux.renew', () => this.#udp.renew(this.#running()));
+    this.#armTurn();
   }
 
   #renew(): void {
     this.#attempt('linux.renew', () => this.#running().store.renewAll());
-  }
-
-  #look(): void {
-    const chains = this.#options.acceptChains ?? [];
-    if (chains.length === 0 && !this.#routed.looks) return;
-    const ruleset = readRuleset();
-    this.#attempt('linux.nat66', () => {
-      if (!this.#routed.look(ruleset)) return;
-      this.#install();
-      this.#handler.notice('linux.nat66', this.#routed.describe());
-    });
-    this.#attempt('linux.accept-chain', () => {
-      if (chains.length === 0 || hasAcceptRules(chains, ruleset)) return;
-      addAcceptRules(chains);
-      this.#handler.notice(
-        'linux.accept-chain',
-        'the firewall was loaded again; our accept rules are back in it',
-      );
-    });
   }
 
   /** What is mapped to an external address that is not there rests; the engine says for how long. */

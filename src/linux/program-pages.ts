@@ -8,6 +8,9 @@
 import { readFileSync } from 'node:fs';
 import { forgetPages } from './sys.ts';
 
+/** What a start takes, with what is compiled soon after it. */
+export const STARTED_MS = 10_000;
+
 export interface PageRange {
   readonly start: bigint;
   readonly length: number;

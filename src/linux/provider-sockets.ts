@@ -19,6 +19,8 @@ export interface ProviderSocketsOptions {
   readonly listenPort?: number;
   /** Provider endpoints with a socket at one time; the one unused longest goes first. Default 1024. */
   readonly maxProviderSockets?: number;
+  /** Other engines have sockets of the same providers; then all packets of phones come to the wildcard sockets. */
+  readonly shared: boolean;
   readonly receiveBufferBytes: number;
   readonly overload: Overload;
 }
@@ -99,6 +101,7 @@ export class ProviderSockets {
         {
           local,
           transparent: true,
+          shared: this.#options.shared,
           receiveBufferBytes: this.#options.receiveBufferBytes,
           arrivals: this.#options.overload.queue(),
         },
@@ -142,7 +145,7 @@ export class ProviderSockets {
         datagram: (bytes, remote, destination) => {
           // Only packets that were intercepted carry another destination than our own.
           if (destination.address === familyOf(destination.address).loopback) return;
-          // The next ones find the provider's own socket.
+          // The next ones find the provider's own socket, where it is one engine's alone.
           this.at(destination);
           this.#handler.packet(bytes, remote, destination);
         },

@@ -19,6 +19,7 @@
  */
 import { type Address, type Endpoint, formatHost, isIPv6, parseAddress } from '../core/net/address.ts';
 import { FAMILIES, type Family, familyOf, IPV4, IPV6 } from './family.ts';
+import { shareExpression } from './phone-share.ts';
 import {
   copyChains,
   DEFAULT_RATES,
@@ -60,18 +61,24 @@ export const SETS = {
   routedMedia: 'routed_media',
 } as const;
 
-export interface RulesetOptions {
+/** Where one engine takes packets. */
+export interface ListenPorts {
+  /** Of the wildcard transparent socket, on 127.0.0.1. */
+  readonly listenPort: number;
+  /** Of its twin, on ::1. Undefined: IPv6 passes as if we were not there. */
+  readonly listenPort6?: number | undefined;
+  /** Of the transparent TCP listeners, on 127.0.0.1 and ::1; a family without one has ordinary NAT. */
+  readonly tcpListenPort?: number | undefined;
+  readonly tcpListenPort6?: number | undefined;
+}
+
+export interface RulesetOptions extends ListenPorts {
+  /** Of further engines, which share the phones with the first (phone-share.ts). */
+  readonly others?: readonly ListenPorts[] | undefined;
   /** Interfaces with phones behind them, and interfaces towards providers. At least one each. */
   readonly internal: readonly string[];
   readonly external: readonly string[];
   readonly sipPorts: readonly number[];
-  /** Where the wildcard transparent socket listens, on 127.0.0.1. */
-  readonly listenPort: number;
-  /** Where its twin listens, on ::1. Undefined: IPv6 passes as if we were not there. */
-  readonly listenPort6?: number | undefined;
-  /** Where the transparent TCP listeners are, on 127.0.0.1 and ::1; a family without one has ordinary NAT. */
-  readonly tcpListenPort?: number | undefined;
-  readonly tcpListenPort6?: number | undefined;
   /** IPv6 addresses or prefixes of phones that the router translates (NAT66); all others are routed, and only watched. */
   readonly translated6?: readonly string[];
   /** False: what is translated is not intercepted either (its bridge would lose it). Default true. */
@@ -338,9 +345,17 @@ function take({ suffix }: Family, policy: string): string {
 /** What of one family is taken, of what has come this far: the rules that stand last in the chain. */
 function interception(family: Family, options: RulesetOptions, ports: string, rates: Rates): string[] {
   const { nft, nfproto, suffix } = family;
-  const at = (port: number): string => `${nft} to ${formatHost(family.loopback)}:${port}`;
-  const port = family === IPV6 ? (options.listenPort6 ?? 0) : options.listenPort;
-  const tcpPort = family === IPV6 ? options.tcpListenPort6 : options.tcpListenPort;
+  const engines = [options, ...(options.others ?? [])];
+  const at = (ports: readonly number[]): string => {
+    const port =
+      ports.length === 1
+        ? ports[0]
+        : `${shareExpression(family, ports.length)} map { ${ports.map((one, i) => `${i} : ${one}`).join(', ')} }`;
+    return `${nft} to ${formatHost(family.loopback)}:${port}`;
+  };
+  const udpPorts = engines.map((one) => (family === IPV6 ? (one.listenPort6 ?? 0) : one.listenPort));
+  const tcpPorts = engines.flatMap((one) => (family === IPV6 ? one.tcpListenPort6 : one.tcpListenPort) ?? []);
+  const bound = `meta nfproto ${nfproto} meta l4proto udp socket transparent 1 socket wildcard 0`;
   return [
     ...(family === IPV6
       ? [
@@ -358,15 +373,22 @@ function interception(family: Family, options: RulesetOptions, ports: string, ra
     `${nft} saddr . udp sport @forwarded_static${suffix} return`,
     `${nft} saddr @off_phones${suffix} return`,
     `${nft} daddr @off_providers${suffix} return`,
-    `meta nfproto ${nfproto} meta l4proto udp socket transparent 1 socket wildcard 0 goto bound${suffix}`,
+    ...(engines.length === 1 ? [`${bound} goto bound${suffix}`] : []),
     `udp dport ${ports} ${phoneLimit(family, rates)}`,
-    `udp dport ${ports} tproxy ${at(port)} ${take(family, 'sipalg-intercepted')}`,
+    `udp dport ${ports} tproxy ${at(udpPorts)} ${take(family, 'sipalg-intercepted')}`,
+    // Each engine has a socket of the same provider: which of them is found says nothing of whose the phone is.
+    ...(engines.length === 1
+      ? []
+      : [
+          `${bound} ${phoneLimit(family, rates)}`,
+          `${bound} tproxy ${at(udpPorts)} ${take(family, 'sipalg-intercepted')}`,
+        ]),
     `meta nfproto ${nfproto} meta l4proto tcp socket transparent 1 ${take(family, 'sipalg-intercepted-tcp')}`,
-    ...(tcpPort === undefined
+    ...(tcpPorts.length < engines.length
       ? []
       : [
           `${SYN} tcp dport ${ports} ${phoneLimit(family, rates)}`,
-          `${SYN} tcp dport ${ports} tproxy ${at(tcpPort)} ${take(family, 'sipalg-intercepted-tcp')}`,
+          `${SYN} tcp dport ${ports} tproxy ${at(tcpPorts)} ${take(family, 'sipalg-intercepted-tcp')}`,
         ]),
   ];
 }

@@ -91,6 +91,13 @@ function check(result: number, call: string, subject = ''): number {
   return result;
 }
 
+const allocated: unknown[] = [];
+
+/** Frees all that was allocated in this thread: the last that a thread does which ends before its process. */
+export function free(): void {
+  for (const one of allocated.splice(0)) koffi.free(one);
+}
+
 /** Memory outside the JavaScript heap: it never moves, so that structures may point into it. */
 export interface Arena {
   readonly bytes: Uint8Array;
@@ -101,6 +108,7 @@ export interface Arena {
 export function allocate(size: number): Arena {
   libc();
   const reference: unknown = koffi.alloc('uint8_t', size);
+  allocated.push(reference);
   const buffer = koffi.view(reference, size);
   const bytes = new Uint8Array(buffer);
   bytes.fill(0);

@@ -12,7 +12,9 @@
  * - IP_MTU_DISCOVER (10) = IP_PMTUDISC_DONT (0): a SIP message larger than the path's MTU is fragmented, without DF, so that it
  *   crosses networks that swallow ICMP (RFC 3261 §18.1.1 leaves no other way for a message that must stay on UDP).
  * - SO_TIMESTAMPNS (35) delivers the time of arrival as control message of level 1, type 35, a `struct timespec`.
- * - Neither SO_REUSEADDR nor SO_REUSEPORT is set: a port that another program holds must be reported, never shared.
+ * - Neither SO_REUSEADDR nor SO_REUSEPORT is set: a port that another program holds must be reported, never shared. Only engines
+ *   that share the phones have a socket each of the same provider, at which nothing arrives: SO_REUSEADDR (2), set on all of them,
+ *   allows that (socket(7)).
  *
  * All sockets receive into one arena: a datagram is copied out of it before the receiver sees it, and receivers run one after
  * the other on the loop. Copies share blocks of memory, because a block for each costs more than the copying.
@@ -50,6 +52,7 @@ const IPV6_OPTIONS: SocketOptions = {
 };
 const IPV6_V6ONLY = 26;
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
 const SO_TIMESTAMPNS = 35;
@@ -69,6 +72,8 @@ export interface UdpSocketOptions {
   readonly local: Endpoint;
   /** Bind to an address that is not ours. */
   readonly transparent?: boolean;
+  /** Other sockets of ours are bound to the same endpoint, and it does not matter which of them receives. */
+  readonly shared?: boolean;
   /** Bind to an address that may come later, or go and come again: the socket outlives it. */
   readonly freeBind?: boolean;
   /** Report where each datagram was sent to; otherwise the socket's own endpoint is reported. */
@@ -131,6 +136,7 @@ export class UdpSocket {
       const size = options.receiveBufferBytes;
       if (size !== undefined && sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, size) !== 0)
         sys.trySetOption(fd, SOL_SOCKET, SO_RCVBUF, size);
+      if (options.shared === true) sys.setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, 'SO_REUSEADDR');
       sys.bindInet(fd, options.local);
       this.local = options.local.port === 0 ? sys.localEndpoint(fd) : options.local;
     } catch (error) {

@@ -136,7 +136,7 @@ let timer: NodeJS.Timeout | undefined;
  * Off the main loop: a reader that has stopped reading, or gone away, costs lines and never a packet. What is waiting
  * when the process ends is written then.
  */
-function writeStandardOutput(line: string): void {
+export function writeStandardOutput(line: string): void {
   if (standardOutput === undefined) {
     const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_WAITING_BYTES });
     output.on('error', () => {

@@ -20,6 +20,9 @@ export interface ExchangeFilter {
   readonly limit?: number;
 }
 
+/** An exchange as another recorder tells it. */
+export type RecordedExchange = Pick<Exchange, 'atMs' | 'handledMs' | 'flow' | 'received' | 'sent' | 'events'>;
+
 export interface RecorderLimits {
   /** Exchanges that are kept; 0: none, and then also nobody who subscribes is told anything. */
   readonly messages: number;
@@ -33,6 +36,8 @@ export const defaultRecorderLimits: RecorderLimits = { messages: 10_000, octets:
 const MOST_WAITING = 4_096;
 /** Those who subscribe: captures, streams of events, metrics. */
 const MOST_LISTENERS = 64;
+/** What has to be fetched is fetched so often while somebody looks. */
+const FETCH_MS = 25;
 
 type Packet = Extract<Input, { readonly kind: 'packet' }>;
 
@@ -53,18 +58,59 @@ export class Recorder {
   readonly #sleepers = new Set<() => void>();
   /** One is complete only when the whole input has been looked at, and told then. */
   readonly #untold: number[] = [];
+  #fetch: (() => void) | undefined;
+  #fetchedAtMs = Number.NEGATIVE_INFINITY;
+  #fetching: NodeJS.Timeout | undefined;
 
   constructor(limits: RecorderLimits = defaultRecorderLimits) {
     this.#limits = limits;
     this.#ring = new ExchangeRing(limits.messages, 0);
   }
 
+  /**
+   * What is recorded is elsewhere, and `fetch` brings it here (`add`): called when somebody looks, and every now and then while
+   * somebody listens. Undefined: it is recorded here.
+   */
+  fetchWith(fetch: (() => void) | undefined): void {
+    this.#fetch = fetch;
+    this.#fetchWhileHeard();
+  }
+
+  /** What another recorder has told, in the order in which it was handled. */
+  add(exchanges: readonly RecordedExchange[]): void {
+    if (this.#limits.messages === 0 || exchanges.length === 0) return;
+    for (const { atMs, handledMs, flow, received, sent, events } of exchanges)
+      this.#add(new PlainExchange(atMs, handledMs, flow, received, sent, events));
+    if (this.#untold.length > 0) this.#tell();
+    callEach(this.#sleepers, undefined);
+  }
+
+  #look(): void {
+    if (this.#fetch === undefined || performance.now() - this.#fetchedAtMs < FETCH_MS) return;
+    // Set first, because whoever is told of what was fetched looks again.
+    this.#fetchedAtMs = performance.now();
+    this.#fetch();
+    this.#fetchedAtMs = performance.now();
+  }
+
+  get #heard(): number {
+    return this.#listeners.size + this.#glancers.size + this.#sleepers.size;
+  }
+
+  #fetchWhileHeard(): void {
+    const wanted = this.#fetch !== undefined && this.#heard > 0;
+    if (!wanted) clearInterval(this.#fetching);
+    this.#fetching = wanted ? (this.#fetching ?? setInterval(() => this.#look(), FETCH_MS)) : undefined;
+  }
+
   /** Exchanges and octets that are held. */
   get size(): { readonly messages: number; readonly octets: number } {
+    this.#look();
     return { messages: this.#ring.count, octets: this.#ring.octets };
   }
 
   get lastId(): number {
+    this.#look();
     return this.#ring.lastId;
   }
 
@@ -83,6 +129,7 @@ export class Recorder {
 
   /** The oldest first. */
   exchanges(filter: ExchangeFilter = {}): readonly Exchange[] {
+    this.#look();
     const { callId, since = 0, limit = Number.POSITIVE_INFINITY } = filter;
     const { firstId, lastId } = this.#ring;
     const found: Exchange[] = [];
@@ -93,6 +140,7 @@ export class Recorder {
 
   /** The oldest after this id that is still there, and those that follow, at most so many. */
   next(since: number, limit: number): readonly Exchange[] {
+    this.#look();
     const { firstId, lastId } = this.#ring;
     const found: Exchange[] = [];
     for (let id = Math.max(firstId, since + 1); id <= lastId && found.length < limit; id++)
@@ -278,10 +326,15 @@ export class Recorder {
   }
 
   #enter<Listener>(listeners: Set<Listener>, own: Listener): () => void {
-    if (this.#listeners.size + this.#glancers.size + this.#sleepers.size >= MOST_LISTENERS)
-      throw new RangeError(`${MOST_LISTENERS} already follow the messages`);
+    if (this.#heard >= MOST_LISTENERS) throw new RangeError(`${MOST_LISTENERS} already follow the messages`);
+    // What was recorded before is no news.
+    this.#look();
     listeners.add(own);
-    return () => listeners.delete(own);
+    this.#fetchWhileHeard();
+    return () => {
+      listeners.delete(own);
+      this.#fetchWhileHeard();
+    };
   }
 
   #tell(): void {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { applyEdits } from '../../src/core/sip/edit.ts';
 import { octetsOf, textOf } from '../../src/core/sip/octets.ts';
 import { callIdOf, methodOf, startLineOf } from '../../src/observe/call-id.ts';
 import type { Exchange } from '../../src/observe/exchange.ts';
+import { Recorder } from '../../src/observe/recorder.ts';
 import { message, request, respond, sdp } from '../engine/bench.ts';
 import { Recorded } from './recorded.ts';
 
@@ -241,4 +243,40 @@ test('Call-ID, method and start line are read from what is there, and of anythin
       startLineOf(bytes);
     }),
   );
+});
+
+test('what is recorded elsewhere is fetched when somebody looks, and while somebody listens; no longer', async () => {
+  const bench = new Recorded();
+  bench.phone(request('REGISTER'));
+  const [there] = bench.recorder.exchanges();
+  const here = new Recorder();
+  let asked = 0;
+  here.fetchWith(() => {
+    asked++;
+    here.add([there!]);
+  });
+  assert.equal(asked, 0);
+  const [found] = here.exchanges();
+  assert.deepEqual(
+    [asked, found?.id, found?.callId, found?.verdict],
+    [1, 1, there!.callId, 'message.translated'],
+  );
+  assert.equal(text(found?.received), text(there!.received));
+  assert.equal(here.size.messages, 1, 'what was asked just now is not asked again');
+  const heard: Exchange[] = [];
+  const end = here.subscribe((exchange) => heard.push(exchange));
+  let woken: () => void = () => {};
+  const wake = here.wake(() => woken());
+  await new Promise<void>((resolve) => {
+    woken = resolve;
+  });
+  assert.ok(heard.length > 0);
+  end();
+  wake();
+  const before = asked;
+  await delay(80);
+  assert.equal(asked, before, 'nobody listens');
+  here.fetchWith(undefined);
+  here.exchanges();
+  assert.equal(asked, before);
 });

@@ -59,6 +59,9 @@ export class Engine {
         this.#state.addresses.tell(input.addresses);
         this.#state.addresses.reconcile(this.#state, now);
         break;
+      case 'neighbours-restored':
+        this.#refreshMedia();
+        break;
       case 'timeout':
         this.#timeout(now);
         break;
@@ -127,9 +130,7 @@ export class Engine {
         if (media.offered) dialog.offered.add(record.id);
       }
     }
-    // Two phones that talk to each other by a hairpin: each one's source is known when both are there.
-    for (const record of this.#state.media.values())
-      this.#state.media.refreshSources(record, this.#state.out);
+    this.#refreshMedia();
     for (const { key, row } of profiles)
       if (!this.#state.profiles.restore(row, this.#state.mappings.ofPhone(row.phone), now))
         this.#state.record('profile', key, undefined);
@@ -170,6 +171,12 @@ export class Engine {
         }
     this.#writeRecords();
     return this.#state.out;
+  }
+
+  /** Two phones that talk to each other by a hairpin: each one's source is known when both are there. */
+  #refreshMedia(): void {
+    for (const record of this.#state.media.values())
+      this.#state.media.refreshSources(record, this.#state.out);
   }
 
   /** How each phone is treated towards each provider, and what was seen that says so. */

@@ -70,7 +70,9 @@ export function toPhone(state: EngineState, now: TimeMs, packet: Packet, mapping
     ownMapping: (external, transport) => ownMapping(state, mapping, external, transport),
     isProxy: state.options.isProxy?.(mapping.internal.address) === true,
     ownVia: state.ownEndpoint(mapping.internal.address),
-    anyInternal: (external, transport) => state.mappings.byExternal(transport, external)?.internal,
+    anyInternal: (external, transport) =>
+      state.mappings.byExternal(transport, external)?.internal ??
+      state.options.neighbours?.signalling(transport, external),
   });
   const session = followSession(state, now, message, 'in', mapping, flow.remote, packet, false);
   if (session.waitsFor.length > 0) return state.wait(now, mapping, packet, session.waitsFor);

@@ -35,6 +35,8 @@ export type Input =
    * whenever they have changed. A driver that never tells has addresses that never change.
    */
   | { readonly kind: 'external-address-changed'; readonly addresses: readonly Address[] }
+  /** The neighbours have taken up what they had in a former run: told once, after `restore`, where there are any. */
+  | { readonly kind: 'neighbours-restored' }
   /** The time that `nextTimeoutMs` named has come (or passed; calling too early or too often is harmless). */
   | { readonly kind: 'timeout' }
   /** A connection is gone, on both sides. */

@@ -13,7 +13,7 @@ import { type Address, type Endpoint, sameEndpoint } from '../net/address.ts';
 import type { TimeMs } from '../net/time.ts';
 import type { Dialog, RemoteMedia } from './dialogs.ts';
 import type { MappingId, MediaFlow, MediaMapping, Output } from './io.ts';
-import { type Limits, type StaticMapping, staticExternal } from './policy.ts';
+import { type Limits, type Neighbours, type StaticMapping, staticExternal } from './policy.ts';
 
 export interface MediaRecord {
   readonly id: MappingId;
@@ -75,6 +75,7 @@ export class MediaTable {
   readonly #nextId: () => MappingId;
   readonly #dialog: (key: string) => Dialog | undefined;
   readonly #mayReceive: (dialog: Dialog) => boolean;
+  readonly #neighbours: Neighbours | undefined;
 
   constructor(
     pool: PortPool,
@@ -84,6 +85,7 @@ export class MediaTable {
     nextId: () => MappingId,
     dialog: (key: string) => Dialog | undefined,
     mayReceive: (dialog: Dialog) => boolean,
+    neighbours: Neighbours | undefined,
   ) {
     this.#pool = pool;
     this.#statics = statics;
@@ -92,6 +94,7 @@ export class MediaTable {
     this.#nextId = nextId;
     this.#dialog = dialog;
     this.#mayReceive = mayReceive;
+    this.#neighbours = neighbours;
   }
 
   get size(): number {
@@ -389,7 +392,7 @@ export class MediaTable {
     if (this.#relay) return remote;
     const record = this.#byExternal.get(remote);
     return record?.internal === undefined
-      ? remote
+      ? (this.#neighbours?.media(remote) ?? remote)
       : { address: record.internal.address, port: record.internal.port + remote.port - record.external.port };
   }
 

@@ -3,6 +3,7 @@
 import type { HashKey } from '../nat/keyed-hash.ts';
 import type { PortRange } from '../nat/port-pool.ts';
 import type { Address, Endpoint } from '../net/address.ts';
+import type { Transport } from '../net/flow.ts';
 import { type RuleId, rules } from './rules.ts';
 
 export interface Policy {
@@ -111,6 +112,14 @@ export function staticExternal(list: readonly StaticMapping[], internal: Endpoin
   return host;
 }
 
+/** What other engines hold, where several share the phones of one gateway. All of it as it is at the moment of the question. */
+export interface Neighbours {
+  /** The phone that another engine has mapped to this external endpoint. */
+  signalling(transport: Transport, external: Endpoint): Endpoint | undefined;
+  /** The same for media. */
+  media(external: Endpoint): Endpoint | undefined;
+}
+
 export interface EngineOptions {
   readonly policy?: Partial<Policy>;
   readonly limits?: Partial<Limits>;
@@ -134,4 +143,8 @@ export interface EngineOptions {
   readonly hashKey?: HashKey;
   /** Explicit mode: our own endpoints, as phones name them in Route. */
   readonly own?: readonly Endpoint[];
+  /** Where this engine has a share of the phones only: the others. */
+  readonly neighbours?: Neighbours;
+  /** External media ports that are in use elsewhere, and are given to nobody here. */
+  readonly takenMedia?: readonly { readonly external: Endpoint; readonly ports: number }[];
 }

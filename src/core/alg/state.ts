@@ -84,6 +84,8 @@ export class EngineState {
     this.own = options.own ?? [];
     this.limits = { ...defaultLimits, ...options.limits };
     const mediaPool = new PortPool(options.mediaPorts ?? defaultMediaPorts);
+    for (const { external, ports } of options.takenMedia ?? [])
+      mediaPool.claim(external.address, external.port, ports);
     this.mappings = new Mappings(
       options.signallingPorts ?? defaultSignallingPorts,
       options.mappings ?? [],
@@ -116,6 +118,7 @@ export class EngineState {
       () => this.nextId(),
       (key) => this.dialogs.byKey(key),
       (dialog) => this.#mayReceive(dialog),
+      options.neighbours,
     );
     this.answering = new Answering(2 * this.limits.mappings);
   }
@@ -238,7 +241,8 @@ export class EngineState {
     return (
       mapping.peers.has(sender.address) ||
       this.options.isProvider?.(sender.address) === true ||
-      this.mappings.byExternal(mapping.transport, sender) !== undefined
+      this.mappings.byExternal(mapping.transport, sender) !== undefined ||
+      this.options.neighbours?.signalling(mapping.transport, sender) !== undefined
     );
   }
   /**
