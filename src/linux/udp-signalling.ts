@@ -4,6 +4,7 @@
  */
 import type { MappingId, SignallingCommand } from '../core/alg/io.ts';
 import { EndpointMap } from '../core/nat/endpoint-map.ts';
+import { SmallMap } from '../core/nat/small-map.ts';
 import { type Due, TimerQueue, UNQUEUED } from '../core/nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey, sameEndpoint } from '../core/net/address.ts';
 import type { Transport } from '../core/net/flow.ts';
@@ -30,7 +31,7 @@ interface Mapping extends Due {
   readonly transport: Transport;
   /** Undefined: the phone is routed. */
   readonly socket: UdpSocket | undefined;
-  readonly peers: Map<string, Held>;
+  readonly peers: SmallMap<string, Held>;
 }
 
 /** Whom the firewall lets in without having been asked. */
@@ -218,7 +219,7 @@ function mappingOf(
   { id, external, transport }: SignallingCommand & { readonly action: 'open' },
   socket: UdpSocket | undefined,
 ): Mapping {
-  const peers = new Map<string, Held>();
+  const peers = new SmallMap<string, Held>();
   return { id, external, transport, socket, peers, dueAt: Number.POSITIVE_INFINITY, place: UNQUEUED };
 }
 

@@ -7,10 +7,11 @@
  * registration; or the operator has named it. Every ordinary call goes on as ever: media follows the 100 or 180 at the soonest.
  * (docs/decisions/0014-media-comes-in-from-who-answers.md)
  */
+import { SmallSet } from '../nat/small-map.ts';
 import type { Address } from '../net/address.ts';
 
 export class Answering {
-  readonly #peers = new Map<Address, Set<Address>>();
+  readonly #peers = new Map<Address, SmallSet<Address>>();
   readonly #limit: number;
   #pairs = 0;
 
@@ -22,7 +23,7 @@ export class Answering {
   note(phone: Address, peer: Address): void {
     const known = this.#peers.get(phone);
     if (known?.has(peer) === true) return;
-    if (known === undefined) this.#peers.set(phone, new Set([peer]));
+    if (known === undefined) this.#peers.set(phone, new SmallSet<Address>().add(peer));
     else known.add(peer);
     if (++this.#pairs <= this.#limit) return;
     const [phoneBefore, peersBefore] = this.#peers.entries().next().value!;

@@ -5,6 +5,7 @@
 
 import { EndpointMap } from '../nat/endpoint-map.ts';
 import { PortPool, type PortRange } from '../nat/port-pool.ts';
+import { SmallMap, SmallSet } from '../nat/small-map.ts';
 import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import { type Address, type Endpoint, endpointKey } from '../net/address.ts';
 import type { ConnectionId, Transport } from '../net/flow.ts';
@@ -58,12 +59,12 @@ export interface SignallingMapping extends Due {
   state: 'opening' | 'open' | 'closed';
   attempts: number;
   /** Addresses that the phone has sent to, with the endpoint it used last: whom the filter admits (RFC 4787 §5). */
-  readonly peers: Map<Address, Endpoint>;
+  readonly peers: SmallMap<Address, Endpoint>;
   lastPeer: Endpoint | undefined;
   /** The port from which the phone last sent, which need not be the one it listens on. */
   sourcePort: number;
   /** userinfo → the host and port that the phone wrote in the Contact; the newest stands last. */
-  readonly contacts: Map<string, string>;
+  readonly contacts: SmallMap<string, string>;
   /** The Contact that the phone wrote last; it stands in `contacts` too. */
   newestContact: WrittenContact | undefined;
   /** The sent-by that the phone wrote last. */
@@ -71,11 +72,11 @@ export interface SignallingMapping extends Due {
   /** The host and port that a declared proxy wrote in its Record-Route. */
   recordRoute: string | undefined;
   /** address-of-record and userinfo → what the registrar granted. */
-  readonly registrations: Map<string, Registration>;
+  readonly registrations: SmallMap<string, Registration>;
   /** Live dialogs, which keep the mapping. */
-  readonly dialogs: Set<string>;
+  readonly dialogs: SmallSet<string>;
   /** Connections over which the phone has sent, which keep it too (RFC 5382 §5: a live connection keeps its mapping). */
-  readonly connections: Set<ConnectionId>;
+  readonly connections: SmallSet<ConnectionId>;
   /** It was open in a former run. */
   readonly restored: boolean;
   /** Since when the phone's requests have gone out and nothing has come in; undefined while they are answered. */
@@ -197,16 +198,16 @@ export class Mappings {
       routed,
       state: 'opening',
       attempts: 1,
-      peers: new Map(),
+      peers: new SmallMap(),
       lastPeer: undefined,
       sourcePort: internal.port,
-      contacts: new Map(),
+      contacts: new SmallMap(),
       newestContact: undefined,
       sentBy: '',
       recordRoute: undefined,
-      registrations: new Map(),
-      dialogs: new Set(),
-      connections: new Set(),
+      registrations: new SmallMap(),
+      dialogs: new SmallSet(),
+      connections: new SmallSet(),
       restored: false,
       lastUsed: now,
       storedUse: now,
@@ -292,18 +293,18 @@ export class Mappings {
       routed: row.routed === true,
       state: 'opening',
       attempts: 1,
-      peers: new Map(row.peers.map((peer) => [peer.address, peer])),
+      peers: new SmallMap(row.peers.map((peer) => [peer.address, peer])),
       lastPeer: row.lastPeer,
       sourcePort: row.sourcePort,
-      contacts: new Map(row.contacts),
+      contacts: new SmallMap(row.contacts),
       newestContact: undefined,
       sentBy: '',
       recordRoute: row.recordRoute,
-      registrations: new Map(
+      registrations: new SmallMap(
         row.registrations.map(([key, one]) => [key, { ...one, storedUntil: one.expiresAt }]),
       ),
-      dialogs: new Set(),
-      connections: new Set(),
+      dialogs: new SmallSet(),
+      connections: new SmallSet(),
       restored: true,
       lastUsed: Math.min(row.lastUsed + USE_UNWRITTEN_MS, now),
       storedUse: row.lastUsed,

@@ -8,6 +8,7 @@
  * believed again until the registration has ended, so nothing flaps (docs/decisions/0012-observe-or-assist.md).
  */
 
+import { SmallMap } from '../nat/small-map.ts';
 import { type Due, TimerQueue, UNQUEUED } from '../nat/timer-queue.ts';
 import type { Address, Endpoint } from '../net/address.ts';
 import { SECOND_MS, type TimeMs } from '../net/time.ts';
@@ -64,7 +65,7 @@ interface Profile extends Due {
   readonly provider: Address;
   mode: ProfileMode;
   chosen: ProfileView['chosen'];
-  readonly evidence: Map<EvidenceId, TimeMs>;
+  readonly evidence: SmallMap<EvidenceId, TimeMs>;
   since: TimeMs;
   /** Until then somebody may still send to an endpoint that was advertised by translation. */
   assistedUntil: TimeMs;
@@ -267,7 +268,7 @@ export class Profiles {
       since,
       written,
       refuted,
-      evidence: new Map(row.evidence.map(({ what, at }) => [what, at])),
+      evidence: new SmallMap(row.evidence.map(({ what, at }) => [what, at])),
       assistedUntil: mode === 'assist' ? Math.max(row.assistedUntil, endsAt) : row.assistedUntil,
       asked: false,
       next: undefined,
@@ -310,7 +311,7 @@ export class Profiles {
       provider,
       mode: 'assist',
       chosen: 'default',
-      evidence: new Map(),
+      evidence: new SmallMap(),
       since: now,
       assistedUntil: 0,
       written: [],
@@ -370,7 +371,7 @@ export class Profiles {
   }
 }
 
-function evidenceList(evidence: ReadonlyMap<EvidenceId, TimeMs>): Evidence[] {
+function evidenceList(evidence: SmallMap<EvidenceId, TimeMs>): Evidence[] {
   return [...evidence].map(([what, at]) => ({ what, source: evidenceTable[what].source, at }));
 }
 
@@ -379,7 +380,12 @@ function changed({ phone, provider, mode, chosen, evidence }: Profile): AlgEvent
 }
 
 /** Notes what was seen just now, or is not so any more; whether that is something else than before. */
-function note(evidence: Map<EvidenceId, TimeMs>, what: EvidenceId, holds: boolean, now: TimeMs): boolean {
+function note(
+  evidence: SmallMap<EvidenceId, TimeMs>,
+  what: EvidenceId,
+  holds: boolean,
+  now: TimeMs,
+): boolean {
   if (!holds) return evidence.delete(what);
   const isNew = !evidence.has(what);
   evidence.set(what, now);
