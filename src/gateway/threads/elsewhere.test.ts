@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Flow } from '../../core/net/flow.ts';
 import { Elsewhere, MOST_QUEUED } from './elsewhere.ts';
 import { LANE } from './protocol.ts';
@@ -28,11 +28,22 @@ afterEach(() => {
 
 /** Two engines, as two threads see each other. */
 function pair(): [Side, Side] {
-  const counters = new SharedArrayBuffer(2 * LANE.count * 4);
-  const { port1, port2 } = new MessageChannel();
+  const [here, there] = engines(2);
+  return [here!, there!];
+}
+
+function engines(count: number): Side[] {
+  const counters = new SharedArrayBuffer(count * LANE.count * 4);
+  const ports = Array.from({ length: count }, () => new Array<MessagePort | undefined>(count));
+  for (let a = 0; a < count; a++)
+    for (let b = a + 1; b < count; b++) {
+      const { port1, port2 } = new MessageChannel();
+      ports[a]![b] = port1;
+      ports[b]![a] = port2;
+    }
   const side = (me: number): Side => {
     const one: Omit<Side, 'elsewhere'> = { packets: [], blocks: [], sent: [], full: 0 };
-    const elsewhere = new Elsewhere(me, counters, me === 0 ? [undefined, port1] : [port2, undefined], {
+    const elsewhere = new Elsewhere(me, counters, ports[me]!, {
       packet: (flow, bytes, from) => {
         one.packets.push({ flow, text: Buffer.from(bytes).toString(), from });
         one.blocks.push(bytes.buffer.byteLength);
@@ -43,7 +54,7 @@ function pair(): [Side, Side] {
     open.push(elsewhere);
     return Object.assign(one, { elsewhere });
   };
-  return [side(0), side(1)];
+  return ports.map((_, me) => side(me));
 }
 
 function map({ elsewhere }: Side, id: number, internal = CAROL, external = CAROL_OUTSIDE): void {
@@ -172,4 +183,27 @@ test('an idle engine reads in a turn of its own loop', async () => {
   map(there, 1);
   while (here.elsewhere.signalling('udp', CAROL_OUTSIDE) === undefined) await turn();
   assert.deepEqual(here.elsewhere.signalling('udp', CAROL_OUTSIDE), CAROL);
+});
+
+test('an endpoint that one neighbour gives back and another takes is the other’s, in whatever order they are read', () => {
+  const [here, late, early] = engines(3) as [Side, Side, Side];
+  const media = { internal: CAROL, external: CAROL_OUTSIDE, inner: undefined, ports: 1, sources: [] };
+  map(early, 1);
+  early.elsewhere.command('media', { action: 'open', id: 2, ...media });
+  early.elsewhere.opened(2);
+  here.elsewhere.catchUp();
+  for (const id of [1, 2])
+    early.elsewhere.command(id === 1 ? 'signalling' : 'media', { action: 'close', id });
+  map(late, 1, ALICE);
+  late.elsewhere.command('media', { action: 'open', id: 2, ...media, internal: ALICE });
+  late.elsewhere.opened(2);
+  // The port of the one that spoke last is read first.
+  here.elsewhere.catchUp();
+  assert.deepEqual(here.elsewhere.signalling('udp', CAROL_OUTSIDE), ALICE);
+  assert.deepEqual(here.elsewhere.media(CAROL_OUTSIDE), ALICE);
+  const flow: Flow = { transport: 'udp', side: 'external', local: ALICE_OUTSIDE, remote: ALICE };
+  assert.equal(here.elsewhere.takesDirect({ ...flow, remote: CAROL }, BYTES), false, 'that phone is gone');
+  assert.equal(here.elsewhere.takesDirect(flow, BYTES), true);
+  late.elsewhere.catchUp();
+  assert.equal(late.packets.length, 1);
 });

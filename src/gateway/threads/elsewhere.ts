@@ -44,7 +44,7 @@ export class Elsewhere implements Neighbours {
     udp: new EndpointMap(),
     tcp: new EndpointMap(),
   };
-  readonly #media = new EndpointMap<Endpoint>();
+  readonly #media = new EndpointMap<Mapped>();
   /** Address → its mappings. */
   readonly #phones = new Map<Address, { readonly engine: number; mappings: number }>();
   /** Of this engine: what is being opened or open, by what names it. */
@@ -70,7 +70,7 @@ export class Elsewhere implements Neighbours {
   }
 
   media(external: Endpoint): Endpoint | undefined {
-    return this.#media.get(external);
+    return this.#media.get(external)?.internal;
   }
 
   close(): void {
@@ -180,16 +180,7 @@ export class Elsewhere implements Neighbours {
       case 'signalling':
         return this.#note(engine, message);
       case 'media':
-        for (let k = 0; k < message.ports; k++) {
-          const { external, internal } = message;
-          if (internal === undefined) this.#media.delete(external.address, external.port + k);
-          else
-            this.#media.set(external.address, external.port + k, {
-              address: internal.address,
-              port: internal.port + k,
-            });
-        }
-        return;
+        return this.#noteMedia(engine, message);
       case 'packet':
         return this.#handler.packet(message.flow, message.bytes, message.externalAddress);
       case 'send':
@@ -197,12 +188,30 @@ export class Elsewhere implements Neighbours {
     }
   }
 
+  #noteMedia(
+    engine: number,
+    { external, internal, ports }: Extract<ToNeighbour, { readonly kind: 'media' }>,
+  ): void {
+    for (let k = 0; k < ports; k++) {
+      const { address } = external;
+      const port = external.port + k;
+      if (internal !== undefined)
+        this.#media.set(address, port, {
+          internal: { address: internal.address, port: internal.port + k },
+          engine,
+        });
+      else if (this.#media.at(address, port)?.engine === engine) this.#media.delete(address, port);
+    }
+  }
+
+  /** Engines are not read in the order in which they spoke: what one gives back another may have taken already. */
   #note(
     engine: number,
     { transport, external, internal }: Extract<ToNeighbour, { readonly kind: 'signalling' }>,
   ): void {
     const table = this.#signalling[transport];
     const before = table.get(external);
+    if (internal === undefined && before?.engine !== engine) return;
     if (before !== undefined) {
       table.delete(external.address, external.port);
       const phone = this.#phones.get(before.internal.address);
