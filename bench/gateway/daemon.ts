@@ -135,7 +135,7 @@ export class Daemon {
       process.execPath,
       [
         // As bin/sipalg calls it.
-        ...['--max-semi-space-size=4', '--heap-growing-percent=50'],
+        ...['--max-semi-space-size=4', '--v8-pool-size=1', '--heap-growing-percent=50'],
         ...[...this.#nodeArguments, bundle(), 'gateway', ...this.#arguments],
       ],
       {

@@ -12,10 +12,6 @@
 import * as sys from './sys.ts';
 
 const BATCH = 64;
-/** How long the rest of Node's loop (timers, TCP, the console) waits for us at most, besides the batch that is in hand. */
-const TURN_MS = 4;
-/** How long nothing may come before the loop goes on: messages that arrive alone pay for it with one system call. */
-const WAIT_MS = 1;
 const EVENT_SIZE = process.arch === 'x64' ? 12 : 16;
 const DATA_AT = EVENT_SIZE - 8;
 const EPOLLIN = 1;
@@ -75,33 +71,25 @@ function closeSet(one: ReadySet): void {
   sys.close(one.fd);
 }
 
-/**
- * Where messages come, more come soon: a moment's wait here costs one system call, and the way back through Node's loop and in
- * again five. The loop has other things to do, so that it is a few moments at most.
- */
+/** One batch: what is ready beyond it is reported in the next turn, after timers and the rest of Node's loop. */
 function turn(): void {
+  if (set === undefined) return;
   events ??= sys.allocate(BATCH * EVENT_SIZE);
   const { view, address } = events;
-  const untilMs = performance.now() + TURN_MS;
-  let waitMs = 0;
-  do {
-    if (set === undefined) return;
-    const count = sys.epollWait(set.fd, address, BATCH, waitMs);
-    // Nothing, or EINTR and the like: what is there then is reported again.
-    if (count <= 0) return;
-    isTurn = true;
-    for (let i = 0; i < count; i++) {
-      const at = i * EVENT_SIZE + DATA_AT;
-      const number = view.getUint32(at, true) + view.getUint32(at + 4, true) * UPPER_HALF;
-      const ready = watched.get(number);
-      if (ready !== undefined) guarded(ready);
-    }
-    isTurn = false;
-    const ended = endings;
-    endings = [];
-    for (const work of ended) guarded(work);
-    waitMs = WAIT_MS;
-  } while (performance.now() < untilMs);
+  const count = sys.epollWait(set.fd, address, BATCH);
+  // EINTR and the like: what is there is reported again.
+  if (count <= 0) return;
+  isTurn = true;
+  for (let i = 0; i < count; i++) {
+    const at = i * EVENT_SIZE + DATA_AT;
+    const number = view.getUint32(at, true) + view.getUint32(at + 4, true) * UPPER_HALF;
+    const ready = watched.get(number);
+    if (ready !== undefined) guarded(ready);
+  }
+  isTurn = false;
+  const ended = endings;
+  endings = [];
+  for (const work of ended) guarded(work);
 }
 
 /** One that throws takes nothing from the others, and the loop of Node cannot bear what is thrown in here. */

@@ -248,9 +248,9 @@ export function epollRemove(set: FileDescriptor, fd: FileDescriptor): void {
   libc().epoll_ctl(set, EPOLL_CTL_DEL, fd, null);
 }
 
-/** Writes what is ready to `events`, or what becomes ready within `waitMs`, for which all else stands still: the count, or the negative errno. */
-export function epollWait(set: FileDescriptor, events: bigint, count: number, waitMs: number): number {
-  const ready = libc().epoll_wait(set, events, count, waitMs);
+/** Writes what is ready now to `events`, without waiting: the count, or the negative errno. */
+export function epollWait(set: FileDescriptor, events: bigint, count: number): number {
+  const ready = libc().epoll_wait(set, events, count, 0);
   return ready < 0 ? -koffi.errno() : ready;
 }
 
