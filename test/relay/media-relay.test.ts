@@ -159,6 +159,35 @@ for (const [make, own] of makes)
         assert.deepEqual(Buffer.from((await phone.receive()).bytes), rtp('now'));
       });
 
+      test('what goes back follows a latch that moves, also in the middle of a stream', async () => {
+        const phone = await peer(PHONE);
+        const otherPort = await peer(PHONE);
+        const provider = await peer(PROVIDER);
+        const { inner, external } = await call(1, phone, provider);
+        for (const n of [1, 2, 3]) {
+          await otherPort.send(rtp(`out ${n}`), inner);
+          assert.equal(Buffer.from((await provider.receive()).bytes).toString('latin1', 2, 7), `out ${n}`);
+          await provider.send(rtp(`in ${n}`), external);
+          assert.equal(Buffer.from((await otherPort.receive()).bytes).toString('latin1', 2, 6), `in ${n}`);
+        }
+        await phone.send(rtp('out 4'), inner);
+        await provider.receive();
+        for (const n of [4, 5]) {
+          await provider.send(rtp(`in ${n}`), external);
+          assert.equal(Buffer.from((await phone.receive()).bytes).toString('latin1', 2, 6), `in ${n}`);
+        }
+        // The port that has lost the latch does not win it back, and nothing of it goes out.
+        await otherPort.send(rtp('late'), inner);
+        await phone.send(rtp('out 5'), inner);
+        assert.equal(Buffer.from((await provider.receive()).bytes).toString('latin1', 2, 7), 'out 5');
+        const [stream] = relay.snapshot()[0]?.streams ?? [];
+        assert.equal(stream?.internal.packets, 5);
+        assert.equal(stream?.internal.bytes, 60);
+        assert.equal(stream?.internal.drops['latched-elsewhere'], 1);
+        assert.equal(stream?.external.packets, 5);
+        assert.ok(Date.now() - (stream?.external.lastMs ?? 0) < 5_000);
+      });
+
       test('waits for a phone that names its port later', async () => {
         const phone = await peer(PHONE);
         const provider = await peer(PROVIDER);

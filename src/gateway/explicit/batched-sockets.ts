@@ -1,6 +1,6 @@
 /** The sockets of the explicit mode on Linux: what comes is read in batches, and media is sent on without entering the heap. */
 
-import type { Endpoint } from '../../core/net/address.ts';
+import { type Endpoint, formatEndpoint } from '../../core/net/address.ts';
 import { RelaySocket } from '../../linux/relay-socket.ts';
 import { UdpSocket as LinuxUdpSocket } from '../../linux/udp-socket.ts';
 import type { MediaSocket, Passage, Sockets, UdpHandler, UdpSocket } from './udp-socket.ts';
@@ -15,18 +15,24 @@ async function openUdp(at: Endpoint, handler: UdpHandler): Promise<UdpSocket> {
   const socket = new LinuxUdpSocket(
     { local: at },
     {
-      datagram: handler.onDatagram,
-      fault: (error) => {
-        setImmediate(() => {
-          throw error;
-        });
+      datagram: (bytes, remote) => {
+        try {
+          handler.onDatagram(bytes, remote);
+        } catch (error) {
+          // Ours, and not the socket's: it ends where every mistake of ours does.
+          setImmediate(() => {
+            throw error;
+          });
+        }
       },
+      fault: (error) => handler.onSendError(error as Error),
     },
   );
   return {
     local: socket.local,
     send: (bytes, to) => {
-      if (!socket.send(bytes, to)) handler.onSendError(new Error('the system did not take it'));
+      if (!socket.send(bytes, to))
+        handler.onSendError(new Error(`the system did not take it (to ${formatEndpoint(to)})`));
     },
     close: async () => socket.close(),
   };
