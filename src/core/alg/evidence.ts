@@ -86,7 +86,8 @@ export function writtenContacts(message: Message, limit: number): Endpoint[] {
     const uri = contactUri(message, contact);
     if (uri?.address !== undefined && written.length < limit) written.push(endpointOf(uri.address, uri));
   }
-  return written;
+  // What was pushed to has room for more; this is kept for long.
+  return written.slice();
 }
 
 /**

@@ -119,19 +119,10 @@ export function ipv4At(bytes: Uint8Array, start: number, end: number): Address |
   return octet < 0 || dots !== 3 ? undefined : ipv4Of(value * 256 + octet);
 }
 
-/** The one that was asked for last: Via and Contact of one message name the same. */
-let lastValue = -1;
-let lastText: Address = '';
-
 /** The dotted decimal text of an unsigned 32-bit number. */
 export function ipv4Of(value: number): Address {
-  if (value === lastValue) return lastText;
-  lastText = met.get(value) ?? meet(value);
-  lastValue = value;
-  return lastText;
-}
-
-function meet(value: number): Address {
+  const known = met.get(value);
+  if (known !== undefined) return known;
   if (met.size >= MOST_MET) met.clear();
   const text = [value / 2 ** 24, value / 2 ** 16, value / 2 ** 8, value]
     .map((n) => Math.floor(n) % 256)
