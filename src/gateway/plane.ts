@@ -141,7 +141,7 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
     );
   return {
     plane,
-    facts: { listen: plane.addresses },
+    facts: { listen: plane.addresses, sockets: plane.sockets },
     status: () => {
       const { dropped, connections: open } = plane.snapshot();
       return { resting: undefined, traffic, dropped, connections: open, heartbeats: undefined };

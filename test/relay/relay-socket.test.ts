@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, describe, test } from 'node:test';
 import { type Endpoint, endpoint } from '../../src/core/net/address.ts';
+import { bestSockets } from '../../src/gateway/explicit/udp-socket.ts';
 import type { Passage, RelaySocket } from '../../src/linux/relay-socket.ts';
 
 const isHere = process.platform === 'linux';
@@ -84,6 +85,17 @@ const numbered = (n: number, length = 172): Buffer => {
   bytes.writeUInt32BE(n);
   return bytes;
 };
+
+test('the make is the best that there is, or the one that was asked for', async (t) => {
+  assert.equal((await bestSockets()).make, isHere ? 'batched' : 'node:dgram');
+  const before = process.env.SIPALG_SOCKETS;
+  t.after(() => {
+    if (before === undefined) delete process.env.SIPALG_SOCKETS;
+    else process.env.SIPALG_SOCKETS = before;
+  });
+  process.env.SIPALG_SOCKETS = 'portable';
+  assert.equal((await bestSockets()).make, 'node:dgram');
+});
 
 describe('a passage', { skip: !isHere && 'there is no Linux here' }, () => {
   for (const [family, addresses] of [

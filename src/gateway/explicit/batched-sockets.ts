@@ -8,7 +8,11 @@ import type { MediaSocket, Passage, Sockets, UdpHandler, UdpSocket } from './udp
 /** Throws on a machine that it is not for, or that does not let us (a sandbox without epoll): one socket is tried. */
 export function batchedSockets(): Sockets {
   new RelaySocket({ address: '0.0.0.0', port: 0 }, { datagram() {}, fault() {} }).close();
-  return { openUdp, openMedia: async (at, handler) => new BatchedMediaSocket(at, handler) };
+  return {
+    make: 'batched',
+    openUdp,
+    openMedia: async (at, handler) => new BatchedMediaSocket(at, handler),
+  };
 }
 
 async function openUdp(at: Endpoint, handler: UdpHandler): Promise<UdpSocket> {

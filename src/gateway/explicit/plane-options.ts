@@ -50,6 +50,7 @@ export const defaultExplicitLimits: ExplicitLimits = {
 export interface ExplicitPlane extends DataPlane {
   /** The listen endpoints as bound, in the order of the options. */
   readonly addresses: readonly Endpoint[];
+  readonly sockets: Sockets['make'];
   /** Our address as this phone knows it: what it is told to send media to. Undefined where there is no route to it. */
   innerAddress(phone: Endpoint): Address | undefined;
   snapshot(): ExplicitSnapshot;

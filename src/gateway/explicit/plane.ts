@@ -73,6 +73,7 @@ export async function createExplicitPlane(
 class Plane implements ExplicitPlane {
   readonly addresses: Endpoint[] = [];
   readonly #options: ExplicitPlaneOptions;
+  readonly sockets: Sockets['make'];
   readonly #sockets: Sockets;
   readonly #limits: ExplicitLimits;
   readonly #handler: PlaneHandler;
@@ -97,6 +98,7 @@ class Plane implements ExplicitPlane {
 
   constructor(options: ExplicitPlaneOptions, handler: PlaneHandler, sockets: Sockets) {
     this.#options = options;
+    this.sockets = sockets.make;
     this.#sockets = sockets;
     this.#limits = { ...defaultExplicitLimits, ...options.limits };
     this.#answers = new Answers(handler);

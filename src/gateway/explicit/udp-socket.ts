@@ -37,13 +37,15 @@ export interface UdpHandler {
   readonly onSendError: (error: Error) => void;
 }
 
-/** Both reject where the socket cannot be bound. */
+/** Both functions reject where the socket cannot be bound. */
 export interface Sockets {
+  /** As the log says it at the start. */
+  readonly make: 'batched' | 'node:dgram';
   readonly openUdp: (at: Endpoint, handler: UdpHandler) => Promise<UdpSocket>;
   readonly openMedia: (at: Endpoint, handler: UdpHandler) => Promise<MediaSocket>;
 }
 
-export const portableSockets: Sockets = { openUdp: openDgram, openMedia: openDgram };
+export const portableSockets: Sockets = { make: 'node:dgram', openUdp: openDgram, openMedia: openDgram };
 
 /** Those in batches where this machine can, unless `SIPALG_SOCKETS=portable` is in the environment. */
 export async function bestSockets(): Promise<Sockets> {
