@@ -75,25 +75,26 @@ export function createLog(options: LogOptions): Log {
       const at = levelOf(event);
       if (severity[at] < severity[level]) return;
       const shown = hide(event);
-      record(at, shown.kind, shown as unknown as LogFields, eventSentence(shown));
+      record(at, shown.kind, shown as unknown as LogFields, () => eventSentence(shown));
     },
     notice(code, text, at = 'warn') {
       const shown = hide(text);
-      record(at, 'notice', { code, text: shown }, `${code}: ${shown}`);
+      record(at, 'notice', { code, text: shown }, () => `${code}: ${shown}`);
     },
     ready(fields, text) {
-      record('info', 'ready', fields, text);
+      record('info', 'ready', fields, () => text);
     },
     info(message, fields = {}) {
       const shown = hide(fields);
-      const details = Object.entries(shown).map(([name, value]) => `${name}=${plain(value)}`);
-      record('info', message, shown, [message, ...details].join('  '));
+      record('info', message, shown, () =>
+        [message, ...Object.entries(shown).map(([name, value]) => `${name}=${plain(value)}`)].join('  '),
+      );
     },
     enabled: (at) => severity[at] >= severity[level],
   };
 }
 
-type WriteRecord = (level: LogLevel, message: string, fields: LogFields, sentence: string) => void;
+type WriteRecord = (level: LogLevel, message: string, fields: LogFields, sentence: () => string) => void;
 
 function jsonRecord(level: LogLevel, write: (line: string) => void, now: () => number): WriteRecord {
   const destination: DestinationStream = { write: (line) => write(plainJson(line)) };
@@ -114,7 +115,7 @@ function textRecord(level: LogLevel, write: (line: string) => void, now: () => n
   return (at, _message, _fields, sentence) => {
     if (severity[at] < severity[level]) return;
     // Control characters come from messages, and a log line is one line.
-    write(`${new Date(now()).toISOString()} ${at.padEnd(5)} ${plainText(sentence)}\n`);
+    write(`${new Date(now()).toISOString()} ${at.padEnd(5)} ${plainText(sentence())}\n`);
   };
 }
 
