@@ -36,21 +36,21 @@ const CONTINUING = [
 export class Overload {
   /** Requests that were dropped since the start. */
   dropped = 0;
-  readonly #tell: (text: string) => void;
+  readonly #count: () => void;
 
   /** `tell` may be called for every request that is dropped. */
   constructor(tell: (text: string) => void) {
-    this.#tell = tell;
+    this.#count = () => {
+      this.dropped++;
+      tell(
+        'more comes in than can be handled: new requests that have waited for 400 ms are dropped, and sent again by their senders; calls that are up go on',
+      );
+    };
   }
 
   /** One for each socket. */
   queue(): ArrivalQueue {
-    return new ArrivalQueue(() => {
-      this.dropped++;
-      this.#tell(
-        'more comes in than can be handled: new requests that have waited for 400 ms are dropped, and sent again by their senders; calls that are up go on',
-      );
-    });
+    return new ArrivalQueue(this.#count);
   }
 }
 
