@@ -33,12 +33,23 @@ const described = fc.record({
   internal: fc.option(fc.constantFrom(...phones), { nil: undefined, freq: 8 }),
   sources: fc.array(fc.constantFrom(...providers, ...phones, ...own), { maxLength: 3 }),
 });
-/** Bursts, so that what was decided once is used. */
+/** Mostly who has something to do there, and in bursts, so that what was decided once is used. */
+const plausible = id.chain((one) =>
+  fc.oneof(
+    fc.record({
+      at: fc.constant(innerOf(one)),
+      from: fc.constantFrom(...phones.slice(2 * one - 2, 2 * one)),
+    }),
+    fc.record({ at: fc.constant(externalOf(one)), from: fc.constantFrom(...providers) }),
+  ),
+);
 const packets = fc.record({
-  at: fc.constantFrom(...own),
-  from: anyone,
+  where: fc.oneof(
+    { weight: 5, arbitrary: plausible },
+    { weight: 1, arbitrary: fc.record({ at: fc.constantFrom(...own), from: anyone }) },
+  ),
   count: fc.integer({ min: 1, max: 4 }),
-  isMedia: fc.boolean(),
+  isMedia: fc.constantFrom(true, true, true, false),
 });
 const step = fc.oneof(
   { weight: 12, arbitrary: packets.map((p) => ({ kind: 'packets' as const, ...p })) },
@@ -97,7 +108,7 @@ async function run(steps: readonly Step[], usesPassages: boolean): Promise<unkno
       for (let i = 0; i < one.count; i++) {
         const bytes = new Uint8Array(12 + ((n + i) % 7));
         if (one.isMedia) bytes[0] = 0x80;
-        network.deliver(one.at, one.from, bytes);
+        network.deliver(one.where.at, one.where.from, bytes);
       }
     } else if (one.kind === 'close') relay.command({ action: 'close', id: one.id });
     else {
