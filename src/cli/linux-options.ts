@@ -1,5 +1,5 @@
 /** The configuration in the words of the Linux data plane, for the commands that only show or check. */
-import type { GatewayConfig } from '../config/gateway-config.ts';
+import { enginesOf, type GatewayConfig } from '../config/gateway-config.ts';
 import { formatPrefix, type Prefix } from '../config/prefix.ts';
 import { isIPv6 } from '../core/net/address.ts';
 import type { PreflightOptions } from '../linux/preflight.ts';
@@ -16,7 +16,7 @@ export function rulesetOptions(config: GatewayConfig): RulesetOptions {
     external: config.external,
     sipPorts: config.signalling.ports,
     listenPort: SHOWN_LISTEN_PORT,
-    others: Array.from({ length: config.linux.engineThreads - 1 }, (_, i) => ({
+    others: Array.from({ length: enginesOf(config) - 1 }, (_, i) => ({
       listenPort: SHOWN_LISTEN_PORT + i + 1,
     })),
     excludedPhones: ipv4(config.phones.filter((phone) => phone.mode === 'off').map((phone) => phone.address)),
@@ -37,6 +37,7 @@ export function preflightOptions(config: GatewayConfig): PreflightOptions {
     mediaPorts: { first: config.media.ports.low, last: config.media.ports.high },
     acceptChains: config.acceptChains,
     routeTable: config.linux.routeTable,
+    engines: enginesOf(config),
   };
 }
 

@@ -1,9 +1,10 @@
 /** What preflight has to know of this machine, read from /proc, /sys, nft, ip and iptables-save. Nothing is changed. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { addressOf, type Endpoint } from '../core/net/address.ts';
-import { FAMILIES, type Family } from './family.ts';
+import { FAMILIES, type Family, IPV4 } from './family.ts';
 import { addressesOf } from './interfaces.ts';
 import type { Json } from './json.ts';
+import { shareExpression } from './phone-share.ts';
 import { type PolicyRule, parseRules, ROUTE_TABLE } from './policy-route.ts';
 import { type Run, readRulesetAside, runAside } from './program.ts';
 import { renderRuleset, TABLE, WATCH_GROUP } from './ruleset.ts';
@@ -38,6 +39,8 @@ export interface FactOptions {
   readonly external: readonly string[];
   readonly sipPorts?: readonly number[];
   readonly routeTable?: number;
+  /** How many engines share the phones. Default 1. */
+  readonly engines?: number;
 }
 
 export async function gatherFacts(options: FactOptions): Promise<MachineFacts> {
@@ -142,6 +145,8 @@ function readInterfaces(): Map<string, InterfaceFacts> {
 }
 
 const PROBE = 'sipalg_probe';
+/** Wanted for several engines only. */
+export const SHARES = 'shares of the phones';
 
 /** Each kernel feature alone, in a chain that no packet passes. */
 const FEATURES: Readonly<Record<string, string>> = {
@@ -155,6 +160,7 @@ const FEATURES: Readonly<Record<string, string>> = {
   fib: 'chain c { fib daddr type != unicast return; }',
   'sets with timeouts': 'set s { type inet_proto; flags timeout; }',
   IPv6: `chain c { udp dport 5060 tproxy ip6 to [::1]:5060; ip6 saddr fe80::/10 log group ${WATCH_GROUP} queue-threshold 1; }`,
+  [SHARES]: `chain c { udp dport 5060 tproxy ip to 127.0.0.1:${shareExpression(IPV4, 2)} map { 0 : 5060, 1 : 5061 }; }`,
   'nat maps': `map m { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }
     chain c { type nat hook postrouting priority 99; snat ip to ip saddr . udp sport map @m; }`,
 };
@@ -172,6 +178,10 @@ async function probeFeatures(options: FactOptions): Promise<{ feature: string; p
       sipPorts: options.sipPorts ?? [5060],
       listenPort: 5060,
       listenPort6: 5060,
+      others: Array.from({ length: (options.engines ?? 1) - 1 }, () => ({
+        listenPort: 5060,
+        listenPort6: 5060,
+      })),
     });
   } catch {
     // What is wrong with the options themselves is told elsewhere.
@@ -181,6 +191,7 @@ async function probeFeatures(options: FactOptions): Promise<{ feature: string; p
   if (whole === undefined) return [];
   const missing: { feature: string; problem: string }[] = [];
   for (const [feature, body] of Object.entries(FEATURES)) {
+    if (feature === SHARES && (options.engines ?? 1) === 1) continue;
     const problem = await tryTransaction(`table inet ${PROBE} {\n${body}\n}\n`);
     if (problem !== undefined) missing.push({ feature, problem });
   }

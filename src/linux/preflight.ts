@@ -7,7 +7,7 @@ import { isUnspecified } from '../core/net/address.ts';
 import type { ChainName } from './accept-chain.ts';
 import { type BaseChain, droppingChains, flowtables, type Probe, sipHelpers } from './firewall.ts';
 import { BRIDGE_REMEDY } from './interfaces.ts';
-import { gatherFacts, type MachineFacts } from './machine-facts.ts';
+import { gatherFacts, type MachineFacts, SHARES } from './machine-facts.ts';
 import { isOurs, ROUTE_TABLE } from './policy-route.ts';
 import { ipv6Obstacles } from './preflight-ipv6.ts';
 import { ACCEPT_MARK, INTERCEPT_MARK } from './ruleset.ts';
@@ -27,6 +27,8 @@ export interface PreflightOptions {
   readonly mediaPorts?: { readonly first: number; readonly last: number };
   readonly acceptChains?: readonly ChainName[];
   readonly routeTable?: number;
+  /** How many engines share the phones. Default 1. */
+  readonly engines?: number;
 }
 
 const CAP_NET_BIND_SERVICE = 1n << 10n;
@@ -82,7 +84,9 @@ function* programs(facts: MachineFacts): Iterable<Obstacle> {
     yield error(
       'linux/kernel-feature',
       `the kernel does not take ${feature}: ${problem}`,
-      `load or build the module for it (modprobe ${MODULES[feature] ?? 'nf_tables'}), or use the explicit mode (--listen)`,
+      `load or build the module for it (modprobe ${MODULES[feature] ?? 'nf_tables'}), or ${
+        feature === SHARES ? 'leave engine-threads at its default' : 'use the explicit mode (--listen)'
+      }`,
     );
 }
 
@@ -93,6 +97,7 @@ const MODULES: Readonly<Record<string, string>> = {
   fib: 'nft_fib_inet',
   IPv6: 'nft_tproxy nfnetlink_log',
   'nat maps': 'nft_nat',
+  [SHARES]: 'nft_hash nft_tproxy',
 };
 
 function* interfaces(options: PreflightOptions, facts: MachineFacts): Iterable<Obstacle> {

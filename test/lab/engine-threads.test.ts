@@ -19,6 +19,8 @@ import { assertContent, eventually, type Lab, labFile, mediaElements, scenario, 
 const CAROL_HERTZ = 620;
 const ENGINES = 2;
 const OPTIONS = { config: engines(ENGINES) };
+const METRICS = '[metrics]\nlisten = "127.0.0.1:9160"\n';
+const ASK_METRICS = `fetch('http://127.0.0.1:9160/metrics').then((answer) => answer.text()).then(console.log)`;
 const TROUBLE = fileURLToPath(new URL('engine-trouble.ts', import.meta.url));
 
 function engines(count: number): string {
@@ -101,7 +103,7 @@ async function startFragile(lab: Lab): Promise<(engine: number, trouble: 'fail' 
 labFile('engines in threads', ['conntrack', 'kamailio'], () => {
   scenario(
     'phones of two engines register and are called; status, ladder and log tell of both',
-    { only: 'gateway', gateway: OPTIONS },
+    { only: 'gateway', gateway: { config: `${METRICS}${engines(ENGINES)}` } },
     async (lab) => {
       const provider = await lab.provider();
       const { alice, carol } = await twoPhones(lab);
@@ -124,6 +126,20 @@ labFile('engines in threads', ['conntrack', 'kamailio'], () => {
           for (const { flow, verdict } of exchanges)
             if (verdict === 'message.translated' && flow?.side === 'internal') told.push(flow.remote.address);
       for (const phone of [addresses.phone1, addresses.phone2]) assert.ok(told.includes(phone), phone);
+      const metrics = lab.network.run('router', process.execPath, '-e', ASK_METRICS);
+      const value = (name: string): number =>
+        Number(
+          metrics
+            .split('\n')
+            .find((line) => line.startsWith(`${name} `))
+            ?.slice(name.length),
+        );
+      assert.equal(value('sipalg_calls{state="confirmed"}'), 2);
+      assert.equal(value('sipalg_calls_total{event="answered"}'), 2);
+      assert.equal(value('sipalg_table_limit{table="mappings"}'), ENGINES * 4096);
+      assert.ok(value('sipalg_engine_seconds_count') > 0);
+      const invites = 'sipalg_messages_total{direction="from-provider",method="INVITE",verdict="translated"}';
+      assert.ok(value(invites) >= 2, metrics);
       const granted = lab.gateway!.log.entries.filter(
         ({ msg, renewed }) => msg === 'registration.granted' && renewed === false,
       );

@@ -10,6 +10,7 @@ import {
   parseCapabilities,
   parseIptablesHelpers,
   parseUdpSockets,
+  SHARES,
 } from '../../src/linux/machine-facts.ts';
 import { isOurs, parseRules } from '../../src/linux/policy-route.ts';
 import { findObstacles, type PreflightOptions } from '../../src/linux/preflight.ts';
@@ -56,6 +57,15 @@ function codes(found: readonly { readonly code: string }[]): string[] {
 
 test('a machine with nothing in the way has no obstacle', () => {
   assert.deepEqual(findObstacles(options, facts()), []);
+});
+
+test('a kernel that cannot share the phones among engines is told so, with what helps', () => {
+  const [obstacle] = findObstacles(
+    { ...options, engines: 2 },
+    facts({ missingFeatures: [{ feature: SHARES, problem: 'No such file' }] }),
+  );
+  assert.equal(obstacle?.code, 'linux/kernel-feature');
+  assert.match(obstacle.remedy, /nft_hash.*leave engine-threads at its default/);
 });
 
 test('each obstacle is named, with its remedy', () => {
