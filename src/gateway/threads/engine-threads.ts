@@ -138,15 +138,19 @@ export class EngineThreads implements Running {
 
   async stop(): Promise<void> {
     if (this.#isStopping) return;
+    this.#isStopping = true;
+    // Rules first: a packet that comes now finds the router's ordinary NAT.
+    this.#interception.stop();
     // What was recorded until now can still be looked at.
     if (this.#hasBegun) this.#fetch();
     this.#parts.recorder.fetchWith(undefined);
-    this.#isStopping = true;
-    this.#interception.stop();
     this.#tellAll({ kind: 'stop' });
-    const deadline = setTimeout(() => this.#changed(), STOP_MS);
-    const endMs = performance.now() + STOP_MS;
-    while (!this.#threads.every((one) => one.isStopped) && performance.now() < endMs)
+    let isOver = false;
+    const deadline = setTimeout(() => {
+      isOver = true;
+      this.#changed();
+    }, STOP_MS);
+    while (!isOver && !this.#threads.every((one) => one.isStopped))
       await new Promise<void>((resolve) => {
         this.#changed = resolve;
       });
