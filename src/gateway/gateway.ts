@@ -26,6 +26,7 @@ import { readyText } from './ready-text.ts';
 import { type Announcer, announcer } from './service.ts';
 import { boardedLog, type RunningCalls, type RunningStatus, StatusBoard } from './status.ts';
 import { openStatusSocket } from './status-socket.ts';
+import { StoredRows } from './stored-rows.ts';
 import type { Elsewhere } from './threads/elsewhere.ts';
 import type { Beside, GatewayView } from './view.ts';
 
@@ -325,19 +326,17 @@ export class Gateway implements Running {
     this.#opened = await this.#open(handler);
     const { plane, facts } = this.#opened;
     this.#plane = plane;
-    const rows = (['port', 'mapping', 'dialog', 'profile'] as const).flatMap((table) =>
-      [...this.#store.load(table)].map(([key, value]) => ({ table, key, value })),
-    );
+    const rows = new StoredRows(this.#store);
     this.#together(this.#engine.restore(wallClock(), rows, true));
     this.#openRestored();
     this.#log.ready(
       {
         mode: this.#config.mode,
-        restored: rows.length,
+        restored: rows.count,
         ...facts,
         ...(console === undefined ? {} : { console }),
       },
-      `${readyText(this.#config, rows.length)}${console === undefined ? '' : `; console: ${console}`}`,
+      `${readyText(this.#config, rows.count)}${console === undefined ? '' : `; console: ${console}`}`,
     );
   }
 

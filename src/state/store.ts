@@ -24,6 +24,8 @@ export interface Store {
   put(table: string, key: string, value: unknown): void;
   /** All rows of a table, those included that are only noted. */
   load(table: string): Map<string, unknown>;
+  /** The same one by one, so that thousands need not be there together. Nothing may be put or written meanwhile. */
+  rows(table: string): Iterable<readonly [key: string, value: unknown]>;
   /** Writes now what is noted. */
   flush(): void;
   /** Writes what is noted and gives the file free. */
@@ -56,6 +58,8 @@ const RETRY_AFTER_MS = 1_000;
 const MAX_NOTED = 100_000;
 /** How long to wait for a daemon that is just leaving. */
 const BUSY_TIMEOUT_MS = 2_000;
+
+const NOTHING: ReadonlyMap<string, unknown> = new Map();
 
 /**
  * `migrations[n]` makes version n+1 of version n. Only ever appended to; `user_version` says where a file stands.
@@ -126,21 +130,22 @@ class SqliteStore implements Store {
   }
 
   load(table: string): Map<string, unknown> {
+    return new Map(this.rows(table));
+  }
+
+  *rows(table: string): Generator<readonly [key: string, value: unknown]> {
     this.flush();
-    const rows = new Map<string, unknown>();
+    // What the disk refused is not lost as long as we run.
+    const noted = this.#noted.get(table) ?? NOTHING;
     try {
-      for (const row of this.#open().select.all(table)) {
+      for (const row of this.#open().select.iterate(table)) {
         const { key, value } = row as { key: string; value: string };
-        rows.set(key, JSON.parse(value));
+        if (!noted.has(key)) yield [key, JSON.parse(value)];
       }
     } catch (error) {
       this.#recover(error, `The table ${table} cannot be read`);
     }
-    // What the disk refused is not lost as long as we run.
-    for (const [key, value] of this.#noted.get(table) ?? [])
-      if (value === undefined) rows.delete(key);
-      else rows.set(key, JSON.parse(JSON.stringify(value)));
-    return rows;
+    for (const [key, value] of noted) if (value !== undefined) yield [key, JSON.parse(JSON.stringify(value))];
   }
 
   flush(): void {

@@ -90,25 +90,24 @@ export class Engine {
   }
 
   /**
-   * Takes up where another engine stopped: rows as its `record` outputs gave them. What has ended since is left out; what
+   * Takes up where another engine stopped: rows as its `record` outputs gave them, ports before mappings. What has ended since is left out; what
    * another version wrote and this one does not understand is left as it is. `later`: only the mappings of calls are opened; the
    * others follow with `openRestored`, or when a message needs them.
    */
   restore(now: TimeMs, rows: Iterable<Row>, later = false): Output[] {
     this.#state.out = [];
     const mappings = new Map<string, SignallingMapping>();
-    const { ports, mappings: mappingRows, dialogs, profiles, skipped } = readRows(rows, now);
+    const { dialogs, profiles, skipped } = readRows(rows, now, {
+      port: (key, port) => this.#state.mappings.restorePort(key, port),
+      mapping: (key, row) => {
+        const mapping = this.#state.mappings.restore(this.#state.nextId(), row, now);
+        if (mapping === undefined) this.#state.record('mapping', key, undefined);
+        else mappings.set(key, mapping);
+      },
+    });
     if (skipped > 0) this.#state.event({ kind: 'state.skipped', rows: skipped });
-    for (const { key, port } of ports) this.#state.mappings.restorePort(key, port);
-    const { unopened } = this.#state;
-    for (const { key, row } of mappingRows.sort((a, b) => b.row.lastUsed - a.row.lastUsed)) {
-      const mapping = this.#state.mappings.restore(this.#state.nextId(), row, now);
-      if (mapping === undefined) this.#state.record('mapping', key, undefined);
-      else {
-        mappings.set(key, mapping);
-        unopened.add(mapping);
-      }
-    }
+    for (const mapping of [...mappings.values()].sort((a, b) => b.storedUse - a.storedUse))
+      this.#state.unopened.add(mapping);
     for (const { key, row } of dialogs) {
       const mapping = mappings.get(row.mapping);
       if (mapping === undefined || row.endsAt <= now) {

@@ -283,6 +283,8 @@ export class Mappings {
       this.#having(row.transport, row.internal, row.external.address) !== undefined
     )
       return undefined;
+    // A clock that was set back since (a router without a battery) must not make a registration eternal.
+    const latest = now + REGISTRATION_MAX_MS + REGISTRATION_MARGIN_MS;
     this.#pools[row.transport].claim(row.external.address, row.external.port);
     this.#note(internalKey(row.transport, row.internal, row.external.address), row.external.port);
     const mapping: SignallingMapping = {
@@ -301,16 +303,19 @@ export class Mappings {
       sentBy: '',
       recordRoute: row.recordRoute,
       registrations: new SmallMap(
-        row.registrations.map(([key, one]) => [key, { ...one, storedUntil: one.expiresAt }]),
+        row.registrations.map(([key, { aor, peer, expiresAt: until }]) => {
+          const expiresAt = Math.min(until, latest);
+          return [key, { aor, peer, expiresAt, storedUntil: expiresAt }];
+        }),
       ),
       dialogs: new SmallSet(),
       connections: new SmallSet(),
       restored: true,
       lastUsed: Math.min(row.lastUsed + USE_UNWRITTEN_MS, now),
-      storedUse: row.lastUsed,
+      storedUse: Math.min(row.lastUsed, now),
       silentSince: undefined,
       lastIncoming: undefined,
-      keepUntil: row.keepUntil,
+      keepUntil: Math.min(row.keepUntil, latest),
       dueAt: Number.POSITIVE_INFINITY,
       place: UNQUEUED,
     };

@@ -7,7 +7,7 @@ import type { TimeMs } from '../net/time.ts';
 import type { DialogRow } from './dialog-row.ts';
 import { CONFIRMED_MS } from './dialogs.ts';
 import type { RecordTable } from './io.ts';
-import { type MappingRow, REGISTRATION_MARGIN_MS, REGISTRATION_MAX_MS } from './mappings.ts';
+import type { MappingRow } from './mappings.ts';
 import type { ProfileRow } from './profile.ts';
 
 export interface Row {
@@ -17,21 +17,26 @@ export interface Row {
 }
 
 export interface Rows {
-  readonly ports: { readonly key: string; readonly port: number }[];
-  readonly mappings: { readonly key: string; readonly row: MappingRow }[];
   readonly dialogs: { readonly key: string; readonly row: DialogRow }[];
   readonly profiles: { readonly key: string; readonly row: ProfileRow }[];
   /** Rows that this version does not understand. */
   skipped: number;
 }
 
+/** Those that there are thousands of are handed on one by one, and none of them is kept. */
+export interface RowReader {
+  port(key: string, port: number): void;
+  mapping(key: string, row: MappingRow): void;
+}
+
+const NOBODY: RowReader = { port() {}, mapping() {} };
+
 /** Sorts rows by what they are. */
-export function readRows(rows: Iterable<Row>, now: TimeMs): Rows {
-  const read: Rows = { ports: [], mappings: [], dialogs: [], profiles: [], skipped: 0 };
+export function readRows(rows: Iterable<Row>, now: TimeMs, reader: RowReader = NOBODY): Rows {
+  const read: Rows = { dialogs: [], profiles: [], skipped: 0 };
   for (const { table, key, value } of rows) {
-    if (table === 'port' && isPort(value)) read.ports.push({ key, port: value as number });
-    else if (table === 'mapping' && isMapping(value))
-      read.mappings.push({ key, row: withinTime(value as MappingRow, now) });
+    if (table === 'port' && isPort(value)) reader.port(key, value as number);
+    else if (table === 'mapping' && isMapping(value)) reader.mapping(key, value as MappingRow);
     else if (table === 'dialog' && isDialog(value)) {
       read.dialogs.push({ key, row: dialogWithinTime(value as DialogRow, now) });
     } else if (table === 'profile' && isProfile(value)) read.profiles.push({ key, row: value as ProfileRow });
@@ -40,21 +45,7 @@ export function readRows(rows: Iterable<Row>, now: TimeMs): Rows {
   return read;
 }
 
-/** A clock that was set back since (a router without a battery) must not make a registration eternal. */
-function withinTime(row: MappingRow, now: TimeMs): MappingRow {
-  const latest = now + REGISTRATION_MAX_MS + REGISTRATION_MARGIN_MS;
-  return {
-    ...row,
-    lastUsed: Math.min(row.lastUsed, now),
-    keepUntil: Math.min(row.keepUntil, latest),
-    registrations: row.registrations.map(([key, one]) => [
-      key,
-      { ...one, expiresAt: Math.min(one.expiresAt, latest) },
-    ]),
-  };
-}
-
-/** And no call that was silent for a year, or will be. */
+/** No call that was silent for a year, or will be. */
 function dialogWithinTime(row: DialogRow, now: TimeMs): DialogRow {
   const endsAt = Math.min(row.endsAt, now + CONFIRMED_MS);
   return {

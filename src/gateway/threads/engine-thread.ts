@@ -149,10 +149,14 @@ const told = new Told();
 const own = ownConfig();
 const recorder = new Recorder(own.observe);
 
+function rowsOf(table: string): (readonly [key: string, value: unknown])[] {
+  return share.rows.filter((row) => row.table === table).map(({ key, value }) => [key, value]);
+}
+
 const store: Store = {
   put: (table, key, value) => told.row({ table: table as Row['table'], key, value }),
-  load: (table) =>
-    new Map(share.rows.filter((row) => row.table === table).map(({ key, value }) => [key, value])),
+  load: (table) => new Map(rowsOf(table)),
+  rows: rowsOf,
   flush: () => told.flush(),
   close: () => {},
 };
