@@ -254,3 +254,28 @@ test('the table is bounded, and full it is as if nothing had been seen', () => {
   bench.pass(70_000);
   assert.deepEqual(bench.engine.profiles(), [], 'a REGISTER that nobody answers is forgotten');
 });
+
+test('one phone has no more profiles than a mapping has peers, and each is forgotten by itself', () => {
+  const bench = new Workbench({ limits: { peersPerMapping: 3 } });
+  const providers = [5, 6, 7, 8].map((n) => `198.51.100.${n}`);
+  for (const provider of providers) {
+    bench.phone(
+      request('REGISTER', { branch: `z9hG4bK${provider}` }),
+      '192.168.1.50:5060',
+      `${provider}:5060`,
+    );
+    bench.pass(10_000);
+  }
+  const kept = (): string[] => bench.engine.profiles().map(({ provider }) => provider);
+  assert.deepEqual(kept(), providers.slice(0, 3));
+  assert.deepEqual(
+    bench.eventsOf('limit.reached').map(({ limit, phone }) => [limit, phone]),
+    [['profiles', '192.168.1.50']],
+  );
+  bench.phone(request('REGISTER', { branch: 'z9hG4bKx' }), '192.168.1.51:5060', '198.51.100.5:5060');
+  assert.equal(kept().length, 4, 'another phone has room');
+  bench.pass(25_000);
+  assert.deepEqual(kept(), ['198.51.100.6', '198.51.100.7', '198.51.100.5'], 'the first of three is gone');
+  bench.pass(10_000);
+  assert.deepEqual(kept(), ['198.51.100.7', '198.51.100.5']);
+});

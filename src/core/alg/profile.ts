@@ -299,11 +299,12 @@ export class Profiles {
   }
 
   #create(phone: Address, provider: Address, now: TimeMs, out: Output[]): Profile | undefined {
+    // One phone's are looked through one by one: no more of them than of peers of one mapping.
     let ofPhone = 0;
     for (let one = this.#byPhone.get(phone); one !== undefined; one = one.next) ofPhone++;
     if (this.#size >= this.#limits.mappings || ofPhone >= this.#limits.peersPerMapping) {
       const value = this.#size;
-      out.push({ kind: 'event', event: { kind: 'limit.reached', limit: 'profiles', value } });
+      out.push({ kind: 'event', event: { kind: 'limit.reached', limit: 'profiles', value, phone } });
       return undefined;
     }
     const profile: Profile = {
