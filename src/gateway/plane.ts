@@ -129,6 +129,10 @@ export async function openPlane(config: GatewayConfig, handler: GatewayHandler):
     },
     handler,
   );
+  if (plane.sockets === 'batched') {
+    const { returnProgramPages, STARTED_MS } = await import('../linux/program-pages.ts');
+    setTimeout(returnProgramPages, STARTED_MS).unref();
+  }
   const traffic = (): Map<MappingId, MediaTraffic> =>
     new Map(
       plane
