@@ -5,7 +5,14 @@
  * Two owners may want the same key (two dialogs of one phone that offer the same RTP port): the latest decides the
  * value, and when it goes the one before it takes over. The whole can be written again, after somebody flushed the ruleset.
  */
-import { type ElementChange, type NftElements, remove, renew, type SetElement } from './nft-elements.ts';
+import {
+  type ElementChange,
+  keyText,
+  type NftElements,
+  remove,
+  renew,
+  type SetElement,
+} from './nft-elements.ts';
 import { ERRNO, SystemError } from './system-error.ts';
 
 export interface WantedElement {
@@ -23,29 +30,36 @@ export function signallingOwner(id: number): string {
   return `signalling ${id}`;
 }
 
+/** That somebody wants an element. */
+interface Claim {
+  readonly owner: string;
+  readonly element: WantedElement;
+  readonly row: Row;
+}
+
+/** One key of one set. */
 interface Row {
   readonly id: string;
-  /** In the order in which they came; the last decides. */
-  readonly owners: Map<string, WantedElement>;
+  /** In the order in which they came; the last decides. Nearly always one. */
+  readonly claims: Claim[];
   /** What the kernel has. */
-  written: WantedElement | undefined;
+  written: Claim | undefined;
 }
 
 /** Elements in one transaction: what fits the socket's buffers with room to spare. */
 const CHUNK = 500;
 
 function toElement(wanted: WantedElement): SetElement {
-  const timeoutMs = wanted.untilMs === undefined ? wanted.timeoutMs : wanted.untilMs - performance.now();
-  return {
-    key: wanted.key,
-    ...(wanted.value === undefined ? {} : { value: wanted.value }),
-    ...(timeoutMs === undefined ? {} : { timeoutMs }),
-  };
+  if (wanted.untilMs === undefined) return wanted;
+  return { ...wanted, timeoutMs: wanted.untilMs - performance.now() };
 }
 
-function sameValue(a: WantedElement | undefined, b: WantedElement | undefined): boolean {
-  if (a === b) return true;
-  if (a === undefined || b === undefined) return false;
+/** Whether the kernel has what is wanted. For another owner it is written anew, so that what it counts begins anew. */
+function isWritten({ claims, written }: Row): boolean {
+  const wanted = claims.at(-1);
+  if (wanted === written) return true;
+  if (wanted === undefined || written === undefined || wanted.owner !== written.owner) return false;
+  const [a, b] = [wanted.element, written.element];
   return (
     a.timeoutMs === b.timeoutMs &&
     a.untilMs === b.untilMs &&
@@ -55,12 +69,14 @@ function sameValue(a: WantedElement | undefined, b: WantedElement | undefined): 
 
 const NOTHING = new Uint8Array();
 
+const NO_CLAIMS: readonly Claim[] = [];
+
 export class ElementStore {
   readonly #kernel: NftElements;
   readonly #rows = new Map<string, Row>();
-  readonly #owners = new Map<string, readonly string[]>();
+  readonly #owners = new Map<string, readonly Claim[]>();
   /** Whose elements are to be written with the next flush, and what they wanted before. */
-  readonly #changed = new Map<string, readonly WantedElement[]>();
+  #changed = new Map<string, readonly Claim[]>();
 
   constructor(kernel: NftElements) {
     this.#kernel = kernel;
@@ -75,10 +91,11 @@ export class ElementStore {
     return this.#changed.size > 0;
   }
 
-  /** Replaces all that `owner` wants, with the next flush. */
+  /** Replaces all that `owner` wants, with the next flush. What is the same object as before costs nothing. */
   put(owner: string, wanted: readonly WantedElement[]): void {
-    if (!this.#changed.has(owner)) this.#changed.set(owner, this.#wantedBy(owner));
-    this.#note(owner, wanted);
+    const before = this.#owners.get(owner) ?? NO_CLAIMS;
+    if (!this.#changed.has(owner)) this.#changed.set(owner, before);
+    this.#claim(owner, wanted);
   }
 
   /** `owner` wants nothing any more, from the next flush on. */
@@ -93,13 +110,10 @@ export class ElementStore {
    */
   flush(): ReadonlyMap<string, unknown> {
     if (this.#changed.size === 0) return NONE;
-    const changed = new Map(this.#changed);
-    this.#changed.clear();
-    const rows = new Set<string>();
-    for (const [owner, before] of changed) {
-      for (const element of before) rows.add(rowId(element));
-      for (const id of this.#owners.get(owner) ?? []) rows.add(id);
-    }
+    const changed = this.#changed;
+    this.#changed = new Map();
+    const rows = new Set<Row>();
+    for (const [owner, before] of changed) this.#putRows(owner, before, rows);
     try {
       this.#bring(rows);
       return NONE;
@@ -110,11 +124,13 @@ export class ElementStore {
     }
   }
 
-  #flushEach(changed: ReadonlyMap<string, readonly WantedElement[]>): Map<string, unknown> {
+  #flushEach(changed: ReadonlyMap<string, readonly Claim[]>): Map<string, unknown> {
     const refused = new Map<string, unknown>();
     for (const [owner, before] of changed) {
       try {
-        this.#bring(new Set([...before.map(rowId), ...(this.#owners.get(owner) ?? [])]));
+        const rows = new Set<Row>();
+        this.#putRows(owner, before, rows);
+        this.#bring(rows);
       } catch (error) {
         refused.set(owner, this.#undo(owner, before, error));
       }
@@ -122,13 +138,13 @@ export class ElementStore {
     return refused;
   }
 
-  #undo(owner: string, before: readonly WantedElement[], error: unknown): unknown {
-    const dropped = !this.#owners.has(owner);
-    if (!dropped) this.#note(owner, before);
-    for (const element of before) {
-      const row = this.#rows.get(rowId(element));
-      if (dropped && row?.owners.size === 0) this.#rows.delete(row.id);
-    }
+  #undo(owner: string, before: readonly Claim[], error: unknown): unknown {
+    if (this.#owners.has(owner))
+      this.#claim(
+        owner,
+        before.map(({ element }) => element),
+      );
+    else for (const { row } of before) if (row.claims.length === 0) this.#rows.delete(row.id);
     return error;
   }
 
@@ -143,55 +159,54 @@ export class ElementStore {
     this.#write((element) => element.untilMs === undefined || element.untilMs > now);
   }
 
-  #wantedBy(owner: string): WantedElement[] {
-    const wanted: WantedElement[] = [];
-    for (const id of this.#owners.get(owner) ?? []) {
-      const element = this.#rows.get(id)?.owners.get(owner);
-      if (element !== undefined) wanted.push(element);
-    }
-    return wanted;
+  #claim(owner: string, wanted: readonly WantedElement[]): void {
+    const before = this.#owners.get(owner) ?? NO_CLAIMS;
+    const claims: Claim[] = [];
+    for (const element of wanted)
+      claims.push(before.find((claim) => claim.element === element) ?? this.#enter(owner, element));
+    for (const claim of before) if (!claims.includes(claim)) this.#leave(claim);
+    if (claims.length === 0) this.#owners.delete(owner);
+    else this.#owners.set(owner, claims);
   }
 
-  #note(owner: string, wanted: readonly WantedElement[]): void {
-    for (const id of this.#owners.get(owner) ?? []) {
-      const row = this.#rows.get(id);
-      row?.owners.delete(owner);
-      if (row?.owners.size === 0 && row.written === undefined) this.#rows.delete(id);
+  #enter(owner: string, element: WantedElement): Claim {
+    const id = rowId(element);
+    let row = this.#rows.get(id);
+    if (row === undefined) {
+      row = { id, claims: [], written: undefined };
+      this.#rows.set(id, row);
     }
-    const ids: string[] = [];
-    for (const element of wanted) {
-      const id = rowId(element);
-      const row = this.#rows.get(id);
-      if (row === undefined)
-        this.#rows.set(id, { id, owners: new Map([[owner, element]]), written: undefined });
-      else row.owners.set(owner, element);
-      if (!ids.includes(id)) ids.push(id);
-    }
-    if (ids.length === 0) this.#owners.delete(owner);
-    else this.#owners.set(owner, ids);
+    const claim: Claim = { owner, element, row };
+    row.claims.push(claim);
+    return claim;
+  }
+
+  #leave(claim: Claim): void {
+    const { id, claims, written } = claim.row;
+    claims.splice(claims.indexOf(claim), 1);
+    if (claims.length === 0 && written === undefined) this.#rows.delete(id);
+  }
+
+  /** The rows of an owner, now and before, of which the kernel has something else. */
+  #putRows(owner: string, before: readonly Claim[], rows: Set<Row>): void {
+    for (const { row } of before) if (!isWritten(row)) rows.add(row);
+    for (const { row } of this.#owners.get(owner) ?? NO_CLAIMS) if (!isWritten(row)) rows.add(row);
   }
 
   /** Brings the kernel in line with these rows. Throws a `SystemError`. */
-  #bring(ids: Iterable<string>): void {
-    let batch: Row[] = [];
-    for (const id of ids) {
-      const row = this.#rows.get(id);
-      if (row === undefined || sameValue(row.written, last(row.owners))) continue;
-      batch.push(row);
-      if (batch.length < CHUNK) continue;
-      this.#bringBatch(batch);
-      batch = [];
-    }
-    if (batch.length > 0) this.#bringBatch(batch);
+  #bring(rows: ReadonlySet<Row>): void {
+    if (rows.size === 0) return;
+    const all = [...rows];
+    for (let from = 0; from < all.length; from += CHUNK) this.#bringBatch(all.slice(from, from + CHUNK));
   }
 
   #bringBatch(rows: readonly Row[]): void {
     const removals = new BySet();
     const additions = new BySet();
-    for (const { written, owners } of rows) {
-      const wanted = last(owners);
-      if (written !== undefined) removals.add(written);
-      if (wanted !== undefined) additions.add(wanted);
+    for (const { written, claims } of rows) {
+      const wanted = claims.at(-1);
+      if (written !== undefined) removals.add(written.element);
+      if (wanted !== undefined) additions.add(wanted.element);
     }
     const add = additions.changes((set, elements) => [{ action: 'add', set, elements }]);
     try {
@@ -209,7 +224,7 @@ export class ElementStore {
       this.#kernel.apply([...removals.changes(remove), ...add]);
     }
     for (const row of rows) {
-      row.written = last(row.owners);
+      row.written = row.claims.at(-1);
       if (row.written === undefined) this.#rows.delete(row.id);
     }
   }
@@ -218,13 +233,13 @@ export class ElementStore {
     let batch: Row[] = [];
     const apply = (): void => {
       const elements = new BySet();
-      for (const { owners } of batch) elements.add(last(owners)!);
+      for (const { claims } of batch) elements.add(claims.at(-1)!.element);
       this.#kernel.apply(elements.changes(renew));
-      for (const row of batch) row.written = last(row.owners);
+      for (const row of batch) row.written = row.claims.at(-1);
       batch = [];
     };
     for (const row of this.#rows.values()) {
-      const element = last(row.owners);
+      const element = row.claims.at(-1)?.element;
       if (element === undefined || !wants(element)) continue;
       batch.push(row);
       if (batch.length >= CHUNK) apply();
@@ -259,12 +274,6 @@ class BySet {
   }
 }
 
-function rowId(element: WantedElement): string {
-  return `${element.set} ${String.fromCharCode(...element.key)}`;
-}
-
-function last(owners: ReadonlyMap<string, WantedElement>): WantedElement | undefined {
-  let found: WantedElement | undefined;
-  for (const element of owners.values()) found = element;
-  return found;
+function rowId({ set, key }: WantedElement): string {
+  return `${set} ${keyText(key)}`;
 }

@@ -5,6 +5,7 @@
  * would make calls dear on a busy router. What is known exactly (the endpoints that an SDP names) is removed at once by
  * its tuple; what is not (media from another port than was named) is found here, a moment later, for all calls together.
  */
+import { EndpointMap } from '../core/nat/endpoint-map.ts';
 import { type Endpoint, endpointKey } from '../core/net/address.ts';
 import { type Conntrack, type ConntrackEntry, IPS_DST_NAT, IPS_SRC_NAT } from './conntrack.ts';
 import { FAMILIES, type Family, familyOf } from './family.ts';
@@ -13,21 +14,31 @@ import { FAMILIES, type Family, familyOf } from './family.ts';
 export type FlowJudgement = (entry: ConntrackEntry) => boolean;
 
 /** From the first request to the walk: as long as a hole is surely shut within a second, because a walk costs its time however few ask. */
-const DELAY_MS = 450;
+const DELAY_MS = 750;
+/** Where a walk takes long (a router with a hundred thousand flows), walks take this share of the time, and no more. */
+const SHARE = 1 / 20;
+const LONGEST_DELAY_MS = 5_000;
 /** A list that is this new is new enough for somebody who opens something. */
 const RECENT_MS = 1_000;
+
+interface Judged {
+  readonly owner: string;
+  readonly judge: FlowJudgement;
+}
 
 export class FlowSweep {
   readonly #conntrack: Conntrack;
   readonly #fault: (error: unknown) => void;
+  readonly #before: () => void;
   readonly #judgements = new Map<string, FlowJudgement>();
-  /** Judgements that can only be of flows with one of these ends, by end and by owner. */
-  readonly #byPlace = new Map<string, Map<string, FlowJudgement>>();
-  /** Our endpoints that are closed: a set, because thousands may close at once. */
-  readonly #closed = new Set<string>();
+  /** Judgements that can only be of flows with one of these ends, one for each owner; undefined while there are none. */
+  #byPlace: EndpointMap<readonly Judged[]> | undefined;
+  /** Our endpoints that are closed: thousands may close at once. */
+  #closed: EndpointMap<true> | undefined;
   /** Of all that is looked for. */
   readonly #families = new Set<Family>();
   #timer: NodeJS.Timeout | undefined;
+  #delayMs = DELAY_MS;
   #forgetting: NodeJS.Timeout | undefined;
   #recent: readonly ConntrackEntry[] = [];
   #recentAtMs = Number.NEGATIVE_INFINITY;
@@ -35,9 +46,11 @@ export class FlowSweep {
   #byEnd: Map<string, ConntrackEntry[]> | undefined;
   #endsForgetting: NodeJS.Timeout | undefined;
 
-  constructor(conntrack: Conntrack, fault: (error: unknown) => void) {
+  /** `before` is called before each walk, for what has to be in the kernel first. */
+  constructor(conntrack: Conntrack, fault: (error: unknown) => void, before: () => void) {
     this.#conntrack = conntrack;
     this.#fault = fault;
+    this.#before = before;
   }
 
   /** Removes what the judgement says, soon. A later one of the same owner takes its place. */
@@ -49,19 +62,20 @@ export class FlowSweep {
 
   /** The same of flows that have one of these ends, in either direction: so that thousands who ask cost no more than one. */
   laterOf(owner: string, ends: readonly Endpoint[], judge: FlowJudgement): void {
-    for (const end of ends) {
-      this.#families.add(familyOf(end.address));
-      const key = endpointKey(end);
-      const judges = this.#byPlace.get(key);
-      if (judges === undefined) this.#byPlace.set(key, new Map([[owner, judge]]));
-      else judges.set(owner, judge);
+    this.#byPlace ??= new EndpointMap();
+    const alone: readonly Judged[] = [{ owner, judge }];
+    for (const { address, port } of ends) {
+      this.#families.add(familyOf(address));
+      const others = this.#byPlace.at(address, port)?.filter((one) => one.owner !== owner) ?? [];
+      this.#byPlace.set(address, port, others.length === 0 ? alone : [...others, ...alone]);
     }
     this.#arm();
   }
 
   /** Removes the flows of an endpoint of ours that is closed, started from either end, soon. */
   laterAt(closed: Endpoint): void {
-    this.#closed.add(endpointKey(closed));
+    this.#closed ??= new EndpointMap();
+    this.#closed.set(closed.address, closed.port, true);
     this.#families.add(familyOf(closed.address));
     this.#arm();
   }
@@ -73,33 +87,33 @@ export class FlowSweep {
       } catch (error) {
         this.#fault(error);
       }
-    }, DELAY_MS);
+    }, this.#delayMs);
   }
 
   /** Removes what has been asked for so far, now. */
   run(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#judgements.size === 0 && this.#byPlace.size === 0 && this.#closed.size === 0) return;
+    this.#before();
+    const byPlace = this.#byPlace;
+    const closed = this.#closed;
+    if (this.#judgements.size === 0 && byPlace === undefined && closed === undefined) return;
     const judgements = [...this.#judgements.values()];
-    const byPlace = new Map(this.#byPlace);
-    const closed = new Set(this.#closed);
     const families = [...this.#families];
     this.#families.clear();
     this.#judgements.clear();
-    this.#byPlace.clear();
-    this.#closed.clear();
+    this.#byPlace = undefined;
+    this.#closed = undefined;
     const isGone = (entry: ConntrackEntry): boolean => {
-      const { original, reply } = entry;
-      const source = endpointKey(original.source);
-      const destination = endpointKey(original.destination);
-      if (closed.has(source) || closed.has(destination)) return true;
-      if (byPlace.size > 0)
-        for (const place of [source, destination, endpointKey(reply.destination)])
-          for (const judge of byPlace.get(place)?.values() ?? []) if (judge(entry)) return true;
+      const { source, destination } = entry.original;
+      if (closed !== undefined && (closed.get(source) ?? closed.get(destination)) === true) return true;
+      if (byPlace !== undefined)
+        for (const place of [source, destination, entry.reply.destination])
+          if (byPlace.get(place)?.some(({ judge }) => judge(entry)) === true) return true;
       return judgements.some((judge) => judge(entry));
     };
     const condemned: ConntrackEntry[] = [];
+    const from = performance.now();
     // Nothing else of the walk is kept: with some walks a second, what is kept for a moment is most of what Node has to collect.
     this.#conntrack.each(
       (entry) => {
@@ -108,6 +122,8 @@ export class FlowSweep {
       {},
       families,
     );
+    const tookMs = performance.now() - from;
+    this.#delayMs = Math.min(Math.max(DELAY_MS, tookMs / SHARE), LONGEST_DELAY_MS);
     this.#conntrack.carryOut(condemned.map((entry) => ({ kind: 'remove', entry })));
   }
 
@@ -117,7 +133,7 @@ export class FlowSweep {
    */
   makeRoom(opened: Endpoint): void {
     const key = endpointKey(opened);
-    this.#closed.delete(key);
+    this.#closed?.delete(opened.address, opened.port);
     const inTheWay = this.#translated().get(key) ?? [];
     this.#conntrack.carryOut(inTheWay.map((entry) => ({ kind: 'remove', entry })));
   }
@@ -131,8 +147,8 @@ export class FlowSweep {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#judgements.clear();
-    this.#byPlace.clear();
-    this.#closed.clear();
+    this.#byPlace = undefined;
+    this.#closed = undefined;
     this.#forget();
     clearTimeout(this.#endsForgetting);
     this.#byEnd = undefined;

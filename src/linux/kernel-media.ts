@@ -34,13 +34,35 @@ const MAX_FREE = 8_192;
 /** How often is looked whether media passes. */
 const MEDIA_LOOK_MS = 30_000;
 
+/** So many mappings close at once between two walks; when calls end faster, the others close with the walk, together. */
+const CLOSED_AT_ONCE = 8;
+
 type InternalMapping = MediaMapping & { readonly internal: Endpoint };
+
+/** Who may send, and what lets them. */
+interface Admitted {
+  readonly address: Address;
+  readonly elements: readonly WantedElement[];
+}
+
+/** A mapping and its elements, of which an update makes only those that are new. */
+interface Placed {
+  readonly owner: string;
+  readonly mapping: InternalMapping;
+  /** Those that do not depend on who may send. */
+  readonly own: readonly WantedElement[];
+  readonly admitted: readonly Admitted[];
+}
 
 export class KernelMedia {
   readonly #store: ElementStore;
   readonly #flows: FlowChanges;
   readonly #sweep: FlowSweep;
-  readonly #mappings = new Map<MappingId, InternalMapping>();
+  readonly #sipPorts: readonly number[];
+  readonly #mappings = new Map<MappingId, Placed>();
+  /** Closed for the engine, and in the kernel soon. */
+  #closing: Placed[] = [];
+  #closedAtOnce = 0;
   readonly #activity = new MediaActivity();
   /** Those whose external address is not there. */
   readonly #resting = new Set<MappingId>();
@@ -48,10 +70,12 @@ export class KernelMedia {
   /** External ports that no program of this machine held, and when that was. */
   readonly #free = new Map<string, number>();
 
-  constructor(store: ElementStore, flows: FlowChanges, sweep: FlowSweep) {
+  /** `sipPorts`: no media comes from these, though a signalling peer may stand for who answers. */
+  constructor(store: ElementStore, flows: FlowChanges, sweep: FlowSweep, sipPorts: readonly number[]) {
     this.#store = store;
     this.#flows = flows;
     this.#sweep = sweep;
+    this.#sipPorts = sipPorts;
   }
 
   get size(): number {
@@ -70,7 +94,8 @@ export class KernelMedia {
       }
       return all.get(key);
     };
-    for (const { id, internal, external } of this.#mappings.values()) {
+    for (const { mapping } of this.#mappings.values()) {
+      const { id, internal, external } = mapping;
       const key = keyText(endpointElement(internal));
       const fromPhone = count(named(SETS.mediaFrom, external.address), key);
       const toPhone = count(named(SETS.mediaTo, external.address), key);
@@ -91,7 +116,7 @@ export class KernelMedia {
       if (!isRouted({ ...mapping, internal }) && !this.#isFree(local))
         return `a program on this machine holds UDP ${local.address}:${local.port}`;
     }
-    this.#set({ ...mapping, internal });
+    this.#set({ ...mapping, internal }, undefined);
     return undefined;
   }
 
@@ -109,23 +134,37 @@ export class KernelMedia {
     const before = this.#mappings.get(mapping.id);
     const { internal } = mapping;
     if (before === undefined || internal === undefined) return;
-    const next = { ...mapping, external: before.external, internal };
-    if (rules(before) === rules(next)) {
+    const next = { ...mapping, external: before.mapping.external, internal };
+    if (sameInside(before.mapping, next) && sameAddresses(before.admitted, sourcesOf(next)))
       // The kernel filters by address; the endpoints are still what tells known flows when the mapping closes.
-      this.#mappings.set(mapping.id, next);
-      return;
-    }
-    this.#set(next, before);
+      this.#mappings.set(mapping.id, { ...before, mapping: next });
+    else this.#set(next, before);
   }
 
+  /** At once; or, where many close, with the next walk: ports rest before they are used again, and who is given one decides it. */
   close(id: MappingId): void {
-    const mapping = this.#mappings.get(id);
-    if (mapping === undefined) return;
+    const placed = this.#mappings.get(id);
+    if (placed === undefined) return;
+    const { mapping, owner } = placed;
     this.#mappings.delete(id);
     this.#resting.delete(id);
-    this.#store.drop(mediaOwner(id));
-    this.#removeKnown(mapping);
-    this.#sweep.laterOf(mediaOwner(id), endsOf(mapping), (entry) => leadsTo(entry, mapping));
+    if (this.#isQuiet()) {
+      this.#store.drop(owner);
+      this.#removeKnown(mapping, mapping.sources);
+    } else this.#closing.push(placed);
+    this.#sweep.laterOf(owner, endsOf(mapping), (entry) => leadsTo(entry, mapping));
+  }
+
+  /** What is still to be closed is dropped; to be called before each walk. */
+  finish(): void {
+    for (const { owner } of this.#closing) this.#store.drop(owner);
+    this.#closing = [];
+    this.#closedAtOnce = 0;
+  }
+
+  /** Whether what has to go is to go at once. */
+  #isQuiet(): boolean {
+    return ++this.#closedAtOnce <= CLOSED_AT_ONCE;
   }
 
   /** The kernel has refused what `open` asked for. */
@@ -142,7 +181,8 @@ export class KernelMedia {
   ): NodeJS.Timeout {
     const look = (): void => {
       if (this.#mappings.size === 0) return;
-      const news = this.#activity.look(this.#mappings.values(), this.#sweep.recent(), performance.now());
+      const watched = [...this.#mappings.values()].map(({ mapping }) => mapping);
+      const news = this.#activity.look(watched, this.#sweep.recent(), performance.now());
       for (const [id, flow] of news) tell(id, flow);
     };
     return setInterval(
@@ -164,11 +204,12 @@ export class KernelMedia {
   follow(present: ReadonlySet<Address>): void {
     this.#present = present;
     const changed = new Map<string, InternalMapping>();
-    for (const mapping of this.#mappings.values()) {
+    for (const placed of this.#mappings.values()) {
+      const { mapping } = placed;
       const rested = this.#resting.has(mapping.id);
       if (this.#rests(mapping) === rested) continue;
-      this.#put(mapping);
-      this.#removeKnown(mapping);
+      this.#put(placed);
+      this.#removeKnown(mapping, mapping.sources);
       for (const k of ports(mapping))
         for (const first of [mapping.external, mapping.internal])
           changed.set(endpointKey(shift(first, k)), mapping);
@@ -190,33 +231,47 @@ export class KernelMedia {
     return !isRouted(mapping) && this.#present?.has(mapping.external.address) === false;
   }
 
-  #put(mapping: InternalMapping): void {
-    const rests = this.#rests(mapping);
-    this.#store.put(mediaOwner(mapping.id), rests ? [] : elements(mapping));
-    if (rests) this.#resting.add(mapping.id);
-    else this.#resting.delete(mapping.id);
+  #put({ mapping, owner, own, admitted }: Placed): void {
+    if (this.#rests(mapping)) {
+      this.#store.put(owner, []);
+      this.#resting.add(mapping.id);
+      return;
+    }
+    const wanted = [...own];
+    for (const { elements } of admitted) wanted.push(...elements);
+    this.#store.put(owner, wanted);
+    this.#resting.delete(mapping.id);
   }
 
-  #set(mapping: InternalMapping, before?: InternalMapping): void {
-    this.#put(mapping);
-    this.#mappings.set(mapping.id, mapping);
+  #set(mapping: InternalMapping, before: Placed | undefined): void {
+    const moved = before !== undefined && !sameInside(before.mapping, mapping);
+    const placed = place(mapping, moved ? undefined : before);
+    this.#put(placed);
+    this.#mappings.set(mapping.id, placed);
     // What is routed has no NAT that could be another one; who may not send any more is found in the walk.
     if (!isRouted(mapping)) {
-      if (before !== undefined) this.#removeKnown(before);
-      this.#removeKnown(mapping);
+      const known = before?.mapping.sources ?? [];
+      const gone = moved ? known : known.filter((one) => !isAmong(one, mapping.sources));
+      if (before !== undefined && gone.length > 0 && this.#isQuiet()) this.#removeKnown(before.mapping, gone);
+      this.#removeKnown(
+        mapping,
+        moved ? mapping.sources : mapping.sources.filter((one) => !isAmong(one, known)),
+      );
     }
-    const old = before !== undefined && inside(before) !== inside(mapping) ? before : undefined;
+    const old = moved ? before.mapping : undefined;
+    const ends = endsOf(mapping);
+    if (old !== undefined) ends.push(...endsOf(old));
     this.#sweep.laterOf(
-      mediaOwner(mapping.id),
-      [...endsOf(mapping), ...(old === undefined ? [] : endsOf(old))],
+      placed.owner,
+      ends,
       (entry) => isStale(entry, mapping) || (old !== undefined && isMadeBy(entry, old)),
     );
   }
 
-  /** The flows between the phone and whom its media has been allowed to, in whichever direction they were made. */
-  #removeKnown({ internal, external, ports: count, sources }: InternalMapping): void {
+  /** The flows between the phone and these, to whom its media has been allowed, in whichever direction they were made. */
+  #removeKnown({ internal, external, ports: count }: InternalMapping, sources: readonly Endpoint[]): void {
     for (const source of sources) {
-      if (!fits(source, external) || source.port === 0) continue;
+      if (!fits(source, external) || source.port === 0 || this.#sipPorts.includes(source.port)) continue;
       for (let k = 0; k < count && source.port + k <= 65_535; k++) {
         const remote = shift(source, k);
         // A lookup finds an entry by either of its tuples.
@@ -233,21 +288,30 @@ export function mediaOwner(id: MappingId): string {
 }
 
 /** One of these is an end of every flow that a mapping may have to do with. */
-function endsOf(mapping: InternalMapping): Endpoint[] {
-  return ports(mapping).flatMap((k) => [shift(mapping.internal, k), shift(mapping.external, k)]);
+function endsOf({ internal, external, ports: count }: InternalMapping): Endpoint[] {
+  const ends: Endpoint[] = [];
+  for (let k = 0; k < count; k++) ends.push(shift(internal, k), shift(external, k));
+  return ends;
 }
 
 function shift(e: Endpoint, by: number): Endpoint {
-  return { address: e.address, port: e.port + by };
+  return by === 0 ? e : { address: e.address, port: e.port + by };
 }
 
 function ports(mapping: MediaMapping): number[] {
   return Array.from({ length: mapping.ports }, (_, k) => k);
 }
 
-function sourcesOf(mapping: MediaMapping): string[] {
-  const able = mapping.sources.filter((source) => fits(source, mapping.external));
-  return [...new Set(able.map((source) => source.address))].slice(0, MAX_SOURCES);
+function sourcesOf({ sources, external }: MediaMapping): Address[] {
+  const addresses: Address[] = [];
+  for (const source of sources)
+    if (addresses.length < MAX_SOURCES && fits(source, external) && !addresses.includes(source.address))
+      addresses.push(source.address);
+  return addresses;
+}
+
+function isAmong(one: Endpoint, endpoints: readonly Endpoint[]): boolean {
+  return endpoints.some((other) => sameEndpoint(one, other));
 }
 
 /** A source of the other family cannot send to a mapping. */
@@ -255,13 +319,13 @@ function fits(source: Endpoint, external: Endpoint): boolean {
   return isIPv6(source.address) === isIPv6(external.address);
 }
 
-function inside({ internal, ports: count }: InternalMapping): string {
-  return `${internal.address} ${internal.port} ${count}`;
+/** The external endpoint never changes. */
+function sameInside(a: InternalMapping, b: InternalMapping): boolean {
+  return a.ports === b.ports && sameEndpoint(a.internal, b.internal);
 }
 
-/** All of a mapping that the kernel's rules depend on, as text to compare. The external endpoint never changes. */
-function rules(mapping: InternalMapping): string {
-  return [inside(mapping), ...sourcesOf(mapping).sort()].join(' ');
+function sameAddresses(admitted: readonly Admitted[], addresses: readonly Address[]): boolean {
+  return admitted.length === addresses.length && admitted.every(({ address }) => addresses.includes(address));
 }
 
 /** Routed without NAT: there is nothing to map, and only the firewall has to let the sources in. */
@@ -269,30 +333,55 @@ function isRouted({ internal, external }: InternalMapping): boolean {
   return sameEndpoint(internal, external);
 }
 
-function elements(mapping: InternalMapping): WantedElement[] {
+/** `before`: of the same mapping, with the same ports. */
+function place(mapping: InternalMapping, before: Placed | undefined): Placed {
+  return {
+    owner: before?.owner ?? mediaOwner(mapping.id),
+    mapping,
+    own: before?.own ?? ownElements(mapping),
+    admitted: sourcesOf(mapping).map(
+      (address) =>
+        before?.admitted.find((one) => one.address === address) ?? {
+          address,
+          elements: elementsFor(address, mapping),
+        },
+    ),
+  };
+}
+
+function ownElements(mapping: InternalMapping): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
-  const { address } = mapping.external;
-  const routed = isRouted(mapping);
-  const sources = sourcesOf(mapping);
+  const { internal, external, ports: count } = mapping;
+  const { address } = external;
   const wanted: WantedElement[] = [];
-  for (let k = 0; k < mapping.ports; k++) {
-    const external = shift(mapping.external, k);
-    const inner = endpointElement(shift(mapping.internal, k));
-    if (!routed) {
-      const value = endpointElement(external);
-      wanted.push({ set: named(SETS.mediaOut, address), key: inner, value, timeoutMs });
-      wanted.push({ set: named(SETS.mediaInternal, address), key: inner, timeoutMs });
+  for (let k = 0; k < count; k++) {
+    const key = endpointElement(shift(internal, k));
+    if (!isRouted(mapping)) {
+      const value = endpointElement(shift(external, k));
+      wanted.push({ set: named(SETS.mediaOut, address), key, value, timeoutMs });
+      wanted.push({ set: named(SETS.mediaInternal, address), key, timeoutMs });
     }
     // For ever, because to renew it would begin its count anew.
     if (k === 0) {
-      wanted.push({ set: named(SETS.mediaFrom, address), key: inner });
-      wanted.push({ set: named(SETS.mediaTo, address), key: inner });
+      wanted.push({ set: named(SETS.mediaFrom, address), key });
+      wanted.push({ set: named(SETS.mediaTo, address), key });
     }
-    for (const source of sources) {
-      const key = sourceElement(source, external);
-      if (routed) wanted.push({ set: named(SETS.routedMedia, address), key, timeoutMs });
-      else wanted.push({ set: named(SETS.mediaIn, address), key, value: inner, timeoutMs });
-    }
+  }
+  return wanted;
+}
+
+/** What lets one address send to the phone. */
+function elementsFor(source: Address, mapping: InternalMapping): WantedElement[] {
+  const timeoutMs = MEDIA_TIMEOUT_MS;
+  const { internal, external, ports: count } = mapping;
+  const routed = isRouted(mapping);
+  const set = named(routed ? SETS.routedMedia : SETS.mediaIn, external.address);
+  const wanted: WantedElement[] = [];
+  for (let k = 0; k < count; k++) {
+    const key = sourceElement(source, shift(external, k));
+    wanted.push(
+      routed ? { set, key, timeoutMs } : { set, key, value: endpointElement(shift(internal, k)), timeoutMs },
+    );
   }
   return wanted;
 }

@@ -20,16 +20,25 @@ export interface Kernel {
   readonly floods: FloodWatch;
 }
 
-/** Opens the sockets to the kernel. Throws a `SystemError`. */
+/** Opens the sockets to the kernel. `commit` has all of it take effect. Throws a `SystemError`. */
 export function openKernel(
   families: readonly Family[],
+  sipPorts: readonly number[],
   tell: (code: string, error: unknown) => void,
+  commit: () => void,
 ): Kernel {
   const elements = new NftElements(TABLE);
   const conntrack = new Conntrack();
   const store = new ElementStore(elements);
-  const sweep = new FlowSweep(conntrack, (error) => tell('linux.flows', error));
+  const sweep: FlowSweep = new FlowSweep(
+    conntrack,
+    (error) => tell('linux.flows', error),
+    () => {
+      media.finish();
+      commit();
+    },
+  );
   const flows = new FlowChanges(conntrack);
-  const media = new KernelMedia(store, flows, sweep);
+  const media: KernelMedia = new KernelMedia(store, flows, sweep, sipPorts);
   return { elements, conntrack, store, flows, sweep, media, floods: new FloodWatch(elements, families) };
 }

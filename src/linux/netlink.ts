@@ -73,7 +73,7 @@ export class NetlinkWriter {
     this.#view.setUint16(this.#length, size, true);
     this.#view.setUint16(this.#length + 2, type, true);
     this.#bytes.set(value, this.#length + 4);
-    this.#bytes.fill(0, this.#length + size, this.#length + ((size + 3) & ~3));
+    for (let at = this.#length + size; (at & 3) !== 0; at++) this.#bytes[at] = 0;
     this.#length += (size + 3) & ~3;
   }
 
@@ -110,9 +110,10 @@ export class NetlinkWriter {
     this.attribute(type, small.subarray(0, 4));
   }
 
-  /** Network order. */
-  u64(type: number, value: bigint): void {
-    smallView.setBigUint64(0, value, false);
+  /** Network order; up to 2^53 - 1. */
+  u64(type: number, value: number): void {
+    smallView.setUint32(0, Math.floor(value / 2 ** 32), false);
+    smallView.setUint32(4, value >>> 0, false);
     this.attribute(type, small.subarray(0, 8));
   }
 

@@ -115,30 +115,42 @@ export function writeBatch(
   writer.reset();
   writer.begin(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES);
   writer.end();
-  const messages: { change: ElementChange; from: number }[] = [];
-  for (const change of changes)
-    for (let from = 0; from < change.elements.length; from += ELEMENTS_PER_MESSAGE)
-      messages.push({ change, from });
-  messages.forEach(({ change, from }, index) => {
-    const add = change.action === 'add';
-    const acknowledge = index === messages.length - 1 ? NLM_F_ACK : 0;
-    writer.begin(
-      add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
-      NLM_F_REQUEST | acknowledge | (add ? NLM_F_CREATE : 0),
-      sequence,
-      NFPROTO_INET,
-      0,
-    );
-    writer.string(NFTA_SET_ELEM_LIST_TABLE, table);
-    writer.string(NFTA_SET_ELEM_LIST_SET, change.set);
-    const list = writer.open(NFTA_SET_ELEM_LIST_ELEMENTS);
-    for (const element of change.elements.slice(from, from + ELEMENTS_PER_MESSAGE))
-      writeElement(writer, element, add);
-    writer.close(list);
-    writer.end();
-  });
+  const last = changes.findLast(({ elements }) => elements.length > 0);
+  for (const change of changes) {
+    const { action, set, elements } = change;
+    const add = action === 'add';
+    for (let from = 0; from < elements.length; from += ELEMENTS_PER_MESSAGE) {
+      const end = Math.min(elements.length, from + ELEMENTS_PER_MESSAGE);
+      const acknowledge = change === last && end === elements.length ? NLM_F_ACK : 0;
+      writer.begin(
+        add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM,
+        NLM_F_REQUEST | acknowledge | (add ? NLM_F_CREATE : 0),
+        sequence,
+        NFPROTO_INET,
+        0,
+      );
+      writer.attribute(NFTA_SET_ELEM_LIST_TABLE, nameOctets(table));
+      writer.attribute(NFTA_SET_ELEM_LIST_SET, nameOctets(set));
+      const list = writer.open(NFTA_SET_ELEM_LIST_ELEMENTS);
+      for (let i = from; i < end; i++) writeElement(writer, elements[i]!, add);
+      writer.close(list);
+      writer.end();
+    }
+  }
   writer.begin(NFNL_MSG_BATCH_END, NLM_F_REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES);
   writer.end();
+}
+
+/** Names of our own: of the table and of its sets. */
+const names = new Map<string, Uint8Array>();
+
+function nameOctets(name: string): Uint8Array {
+  let octets = names.get(name);
+  if (octets === undefined) {
+    octets = Buffer.from(`${name}\0`, 'latin1');
+    names.set(name, octets);
+  }
+  return octets;
 }
 
 function writeElement(writer: NetlinkWriter, element: SetElement, whole: boolean): void {
@@ -152,7 +164,7 @@ function writeElement(writer: NetlinkWriter, element: SetElement, whole: boolean
     writer.close(value);
   }
   if (whole && element.timeoutMs !== undefined)
-    writer.u64(NFTA_SET_ELEM_TIMEOUT, BigInt(Math.max(1, Math.round(element.timeoutMs))));
+    writer.u64(NFTA_SET_ELEM_TIMEOUT, Math.max(1, Math.round(element.timeoutMs)));
   writer.close(item);
 }
 
@@ -228,5 +240,8 @@ function readCounter(expression: Uint8Array): number {
 
 /** A key as what `counts` calls it. */
 export function keyText(octets: Uint8Array): string {
-  return Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength).toString('latin1');
+  // Without a copy or a view: a key has 6 to 36 octets.
+  let text = '';
+  for (let i = 0; i < octets.length; i++) text += String.fromCharCode(octets[i]!);
+  return text;
 }

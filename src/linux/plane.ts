@@ -115,7 +115,12 @@ class Plane implements LinuxPlane {
         isOurs: (address) => this.#monitor?.has(address) ?? true,
         tell: (code, what) => this.#tell(code, what),
       });
-      this.#kernel = openKernel(this.#providers.families, (code, error) => this.#tell(code, error));
+      this.#kernel = openKernel(
+        this.#providers.families,
+        this.#sipPorts,
+        (code, error) => this.#tell(code, error),
+        () => this.#endTurn(),
+      );
       if (this.#options.shared !== true) {
         if (this.#providers.port(IPV6) !== undefined) this.#routed.open();
         this.#interception = this.#newInterception(this.#kernel);
@@ -298,6 +303,7 @@ class Plane implements LinuxPlane {
   }
 
   #tearDown(): void {
+    this.#kernel?.media.finish();
     if (this.#kernel !== undefined) this.#attempt('linux.stop', () => this.#endTurn());
     this.#isTurnArmed = false;
     for (const timer of this.#timers) clearInterval(timer);
