@@ -126,14 +126,24 @@ export class ElementStore {
 
   #flushEach(changed: ReadonlyMap<string, readonly Claim[]>): Map<string, unknown> {
     const refused = new Map<string, unknown>();
+    /** Of those that were refused, now and before: with another owner's part they may have been written as was wanted then. */
+    const shared = new Set<Row>();
     for (const [owner, before] of changed) {
+      const rows = new Set<Row>();
+      this.#putRows(owner, before, rows);
       try {
-        const rows = new Set<Row>();
-        this.#putRows(owner, before, rows);
         this.#bring(rows);
       } catch (error) {
+        const asked = this.#owners.get(owner) ?? NO_CLAIMS;
         refused.set(owner, this.#undo(owner, before, error));
+        for (const { row } of [...asked, ...(this.#owners.get(owner) ?? NO_CLAIMS)]) shared.add(row);
       }
+    }
+    for (const row of shared) if (isWritten(row)) shared.delete(row);
+    try {
+      this.#bring(shared);
+    } catch {
+      // Whose elements these are has been told why.
     }
     return refused;
   }

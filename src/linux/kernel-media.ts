@@ -60,8 +60,8 @@ export class KernelMedia {
   readonly #sweep: FlowSweep;
   readonly #sipPorts: readonly number[];
   readonly #mappings = new Map<MappingId, Placed>();
-  /** Closed for the engine, and in the kernel soon. */
-  #closing: Placed[] = [];
+  /** Closed for the engine, and in the kernel soon; by the phone's endpoint. */
+  readonly #closing = new Map<string, Placed>();
   #closedAtOnce = 0;
   readonly #activity = new MediaActivity();
   /** Those whose external address is not there. */
@@ -116,6 +116,8 @@ export class KernelMedia {
       if (!isRouted({ ...mapping, internal }) && !this.#isFree(local))
         return `a program on this machine holds UDP ${local.address}:${local.port}`;
     }
+    // What still comes to a call that has ended is not for the next one on the phone's port.
+    this.#finish(this.#closing.get(endpointKey(internal)));
     this.#set({ ...mapping, internal }, undefined);
     return undefined;
   }
@@ -141,25 +143,34 @@ export class KernelMedia {
     else this.#set(next, before);
   }
 
-  /** At once; or, where many close, with the next walk: ports rest before they are used again, and who is given one decides it. */
+  /** At once; or, where many close, with the next walk: external ports rest before they are used again. */
   close(id: MappingId): void {
     const placed = this.#mappings.get(id);
     if (placed === undefined) return;
     const { mapping, owner } = placed;
     this.#mappings.delete(id);
     this.#resting.delete(id);
-    if (this.#isQuiet()) {
-      this.#store.drop(owner);
-      this.#removeKnown(mapping, mapping.sources);
-    } else this.#closing.push(placed);
+    const key = endpointKey(mapping.internal);
+    this.#finish(this.#closing.get(key));
+    this.#closing.set(key, placed);
+    if (this.#isQuiet()) this.#finish(placed);
     this.#sweep.laterOf(owner, endsOf(mapping), (entry) => leadsTo(entry, mapping));
   }
 
   /** What is still to be closed is dropped; to be called before each walk. */
-  finish(): void {
-    for (const { owner } of this.#closing) this.#store.drop(owner);
-    this.#closing = [];
+  finishClosings(): void {
+    for (const { owner } of this.#closing.values()) this.#store.drop(owner);
+    this.#closing.clear();
     this.#closedAtOnce = 0;
+  }
+
+  /** Without the walk: what is known of its flows goes with it. */
+  #finish(closing: Placed | undefined): void {
+    if (closing === undefined) return;
+    const { mapping, owner } = closing;
+    this.#closing.delete(endpointKey(mapping.internal));
+    this.#store.drop(owner);
+    this.#removeKnown(mapping, mapping.sources);
   }
 
   /** Whether what has to go is to go at once. */

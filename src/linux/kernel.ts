@@ -34,7 +34,7 @@ export function openKernel(
     conntrack,
     (error) => tell('linux.flows', error),
     () => {
-      media.finish();
+      media.finishClosings();
       commit();
     },
   );

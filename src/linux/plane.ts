@@ -303,7 +303,7 @@ class Plane implements LinuxPlane {
   }
 
   #tearDown(): void {
-    this.#kernel?.media.finish();
+    this.#kernel?.media.finishClosings();
     if (this.#kernel !== undefined) this.#attempt('linux.stop', () => this.#endTurn());
     this.#isTurnArmed = false;
     for (const timer of this.#timers) clearInterval(timer);

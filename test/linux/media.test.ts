@@ -108,6 +108,42 @@ for (const router of [
   });
 }
 
+test(
+  'many calls that end at once are all shut; a port that a phone uses again hears nothing of the call before',
+  options,
+  async () => {
+    using lab = await started();
+    const calls = Array.from({ length: 20 }, (_, k) => ({
+      ...mapping,
+      id: 100 + k,
+      internal: { address: A, port: 4200 + 2 * k },
+      external: { address: WAN, port: 16_100 + 2 * k },
+    }));
+    for (const call of calls) {
+      await lab.a.bind(A, call.internal.port);
+      await media(lab, { action: 'open', ...call });
+      await lab.provider.send([MEDIA, 20_000], [WAN, call.external.port], `in ${call.id}`);
+      await lab.a.datagram(`in ${call.id}`);
+    }
+    for (const { id } of calls) await media(lab, { action: 'close', id });
+    const last = calls.at(-1)!;
+    await media(lab, { action: 'open', ...last, id: 200, external: { address: WAN, port: 17_000 } });
+    await lab.provider.send([MEDIA, 20_000], [WAN, last.external.port], 'of the call before');
+    await lab.provider.send([MEDIA, 20_000], [WAN, 17_000], 'of the next one');
+    await lab.a.datagram('of the next one');
+    assert.equal(lab.a.seen('of the call before'), false);
+    const state = 'nft list map inet sipalg media_in; conntrack -L -p udp 2>/dev/null';
+    lab.run(
+      'r',
+      `for i in $(seq 100); do { ${state}; } | grep -q 'dport=161\\|\\. 161' || exit 0; sleep 0.05; done; exit 1`,
+    );
+    const left = lab.run('r', state);
+    for (const { external } of calls)
+      assert.equal(left.includes(String(external.port)), false, `${external.port}`);
+    assert.ok(left.includes('17000'));
+  },
+);
+
 test('media that came before the mapping was open does not block it', options, async () => {
   using lab = await started();
   await lab.provider.send([MEDIA, 20_000], toWan, 'too early');
