@@ -49,6 +49,8 @@ interface Admitted {
 interface Placed {
   readonly owner: string;
   readonly mapping: InternalMapping;
+  /** The phone's ports, as keys and values of elements. */
+  readonly inner: readonly Uint8Array[];
   /** Those that do not depend on who may send. */
   readonly own: readonly WantedElement[];
   readonly admitted: readonly Admitted[];
@@ -346,27 +348,32 @@ function isRouted({ internal, external }: InternalMapping): boolean {
 
 /** `before`: of the same mapping, with the same ports. */
 function place(mapping: InternalMapping, before: Placed | undefined): Placed {
+  const inner = before?.inner ?? innerElements(mapping);
   return {
     owner: before?.owner ?? mediaOwner(mapping.id),
     mapping,
-    own: before?.own ?? ownElements(mapping),
+    inner,
+    own: before?.own ?? ownElements(mapping, inner),
     admitted: sourcesOf(mapping).map(
       (address) =>
         before?.admitted.find((one) => one.address === address) ?? {
           address,
-          elements: elementsFor(address, mapping),
+          elements: elementsFor(address, mapping, inner),
         },
     ),
   };
 }
 
-function ownElements(mapping: InternalMapping): WantedElement[] {
+function innerElements({ internal, ports: count }: InternalMapping): Uint8Array[] {
+  return Array.from({ length: count }, (_, k) => endpointElement(shift(internal, k)));
+}
+
+function ownElements(mapping: InternalMapping, inner: readonly Uint8Array[]): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
-  const { internal, external, ports: count } = mapping;
+  const { external } = mapping;
   const { address } = external;
   const wanted: WantedElement[] = [];
-  for (let k = 0; k < count; k++) {
-    const key = endpointElement(shift(internal, k));
+  inner.forEach((key, k) => {
     if (!isRouted(mapping)) {
       const value = endpointElement(shift(external, k));
       wanted.push({ set: named(SETS.mediaOut, address), key, value, timeoutMs });
@@ -377,24 +384,24 @@ function ownElements(mapping: InternalMapping): WantedElement[] {
       wanted.push({ set: named(SETS.mediaFrom, address), key });
       wanted.push({ set: named(SETS.mediaTo, address), key });
     }
-  }
+  });
   return wanted;
 }
 
 /** What lets one address send to the phone. */
-function elementsFor(source: Address, mapping: InternalMapping): WantedElement[] {
+function elementsFor(
+  source: Address,
+  mapping: InternalMapping,
+  inner: readonly Uint8Array[],
+): WantedElement[] {
   const timeoutMs = MEDIA_TIMEOUT_MS;
-  const { internal, external, ports: count } = mapping;
+  const { external } = mapping;
   const routed = isRouted(mapping);
   const set = named(routed ? SETS.routedMedia : SETS.mediaIn, external.address);
-  const wanted: WantedElement[] = [];
-  for (let k = 0; k < count; k++) {
+  return inner.map((value, k) => {
     const key = sourceElement(source, shift(external, k));
-    wanted.push(
-      routed ? { set, key, timeoutMs } : { set, key, value: endpointElement(shift(internal, k)), timeoutMs },
-    );
-  }
-  return wanted;
+    return routed ? { set, key, timeoutMs } : { set, key, value, timeoutMs };
+  });
 }
 
 /** Whether a flow is one of the mapping: made from outside to it, or made by the phone and leaving by it. */
