@@ -24,7 +24,7 @@ export const HEARTBEAT_MS = 1_000;
 const GAP_MS = (HEARTBEAT_S - 1) * 1_000;
 /** How often the accept rules are looked after. */
 export const LOOK_MS = 15_000;
-const DEFAULT_SIP_PORTS: readonly number[] = [5060];
+export const DEFAULT_SIP_PORTS: readonly number[] = [5060];
 
 export interface InterceptionParts {
   readonly elements: NftElements;

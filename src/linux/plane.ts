@@ -16,6 +16,7 @@ import { AddressMonitor } from './address-monitor.ts';
 import { signallingOwner } from './element-store.ts';
 import { FAMILIES, IPV4, IPV6 } from './family.ts';
 import {
+  DEFAULT_SIP_PORTS,
   HEARTBEAT_MS,
   Interception,
   LOOK_MS,
@@ -117,7 +118,7 @@ class Plane implements LinuxPlane {
       });
       this.#kernel = openKernel(
         this.#providers.families,
-        this.#sipPorts,
+        this.#options.sipPorts ?? DEFAULT_SIP_PORTS,
         (code, error) => this.#tell(code, error),
         () => this.#endTurn(),
       );
