@@ -44,6 +44,13 @@ export interface FactOptions {
 }
 
 export async function gatherFacts(options: FactOptions): Promise<MachineFacts> {
+  // First of all: what a gateway that starts meanwhile opens, is not there yet.
+  const atOnce = {
+    capabilities: parseCapabilities(readText('/proc/self/status')),
+    interfaces: readInterfaces(),
+    modules: new Set(readDirectory('/sys/module')),
+    udpSockets: parseUdpSockets(readText('/proc/net/udp') + readText('/proc/net/udp6')),
+  };
   const [nft, ip] = await Promise.all([
     runAside('nft', ['--version']).then(isFine),
     runAside('ip', ['-V']).then(isFine),
@@ -56,20 +63,17 @@ export async function gatherFacts(options: FactOptions): Promise<MachineFacts> {
     ofBoth(({ option }) => readForeignRoutes(option, options.routeTable ?? ROUTE_TABLE)),
   ]);
   return {
-    capabilities: parseCapabilities(readText('/proc/self/status')),
+    ...atOnce,
     programs: { nft, ip },
     missingFeatures,
-    interfaces: readInterfaces(),
     sysctl: (name) => {
       const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`).trim();
       return text === '' ? undefined : text;
     },
-    modules: new Set(readDirectory('/sys/module')),
     ruleset,
     iptablesHelpers,
     rules,
     foreignRoutes,
-    udpSockets: parseUdpSockets(readText('/proc/net/udp') + readText('/proc/net/udp6')),
   };
 }
 
