@@ -341,7 +341,7 @@ export const configSchema = v.object({
     }),
     'engine-threads': key(integerBetween(1, 16), 1, {
       summary:
-        'How many threads handle messages, each those of its own share of the phones (transparent mode). One core carries more than ten thousand messages a second, and one thread is the simplest and smallest; with more, each has the limits above for itself, and 30 MB to 60 MB of memory.',
+        'How many threads handle messages, each those of its own share of the phones (transparent mode). One core carries more than ten thousand messages a second, and one thread is the simplest and smallest; with more, each has the limits above for itself and 30 MB to 60 MB of memory, and metrics.listen and hep cost each message a copy from thread to thread.',
       unit: 'threads; no more than cores',
       example: 'engine-threads = 2',
     }),
