@@ -4,7 +4,7 @@
  * A call is carried when every message came that the scenario waits for. For variants that translate, the provider also
  * checks that the offer names the router's external address, so that a call which passed untouched counts as failed.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Namespace } from '../../demo/namespace.ts';
@@ -53,6 +53,15 @@ export interface LoadResult {
 export interface MediaStream {
   readonly phone: Endpoint;
   readonly target: Endpoint;
+}
+
+/** A line of the scenario's log. */
+function mediaStream(line: string): MediaStream {
+  const [phone, phonePort, address, port] = line.split(' ');
+  return {
+    phone: { address: phone!, port: Number(phonePort) },
+    target: { address: address!, port: Number(port) },
+  };
 }
 
 /** Messages of one exchange, each counted once on its way. */
@@ -124,23 +133,15 @@ export class Load {
     return this.#uac.statistics().get('CurrentCall') ?? 0;
   }
 
-  /** Waits until all calls are up, and gives their media: the phone's endpoint, and where it was told to send to. */
+  /** Waits until all calls have been answered, and gives their media: the phone's endpoint, and where it was told to send to. */
   async mediaStreams(): Promise<MediaStream[]> {
     const { calls, rate } = this.options;
-    for (const deadline = performance.now() + (calls / rate) * 2_000 + GRACE_MS; this.up() < calls; ) {
-      if (performance.now() > deadline) throw new Error(`only ${this.up()} of ${calls} calls are up`);
-      await sleep(100);
+    const file = join(this.#directory, MEDIA_LOG);
+    for (const deadline = performance.now() + (calls / rate) * 2_000 + GRACE_MS; ; await sleep(100)) {
+      const lines = existsSync(file) ? readFileSync(file, 'latin1').split('\n').slice(0, -1) : [];
+      if (lines.length >= calls) return lines.map(mediaStream);
+      if (performance.now() > deadline) throw new Error(`${lines.length} of ${calls} calls were answered`);
     }
-    const lines = readFileSync(join(this.#directory, MEDIA_LOG), 'latin1').trim().split('\n');
-    const streams = lines.map((line) => {
-      const [phone, phonePort, address, port] = line.split(' ');
-      return {
-        phone: { address: phone!, port: Number(phonePort) },
-        target: { address: address!, port: Number(port) },
-      };
-    });
-    if (streams.length !== calls) throw new Error(`${calls} calls have ${streams.length} media streams`);
-    return streams;
   }
 
   /** Begins no new calls, or begins them again; those that are up go on. */
