@@ -15,6 +15,8 @@
  * - Rules of one family are passed over by packets of the other; `tproxy ip` breaks off for IPv6, and the other way round.
  * - A TCP connection is taken with its first packet (SYN) or never: one that exists belongs to whoever made it. What follows
  *   finds the accepted socket; `socket wildcard` cannot be asked of a handshake that is not done, and is not.
+ * - Each packet of media pays for every expression on its way and for every look into a set, found or not (0.1 to 0.3 µs): what
+ *   is settled for most of them stands first.
  * - `mangle + 10` comes after rules that set whole marks at `mangle`, and before `dstnat`.
  */
 import { type Address, type Endpoint, formatHost, isIPv6, parseAddress } from '../core/net/address.ts';
@@ -215,6 +217,7 @@ export function renderRuleset(options: RulesetOptions): string {
     ),
     ...chain('intercept', 'filter hook prerouting priority mangle + 10', [
       `iifname != ${internal} return`,
+      `ct status dnat,snat udp sport != ${ports} return comment "media, for the most part: neither ours nor to be learned from"`,
       'meta l4proto != { udp, tcp } return',
       ...each(({ nft, suffix }) => [
         `ct direction reply ct status dnat udp sport ${ports} update @${SETS.forwarded}${suffix} { ${nft} saddr . udp sport }`,
@@ -251,10 +254,9 @@ export function renderRuleset(options: RulesetOptions): string {
     ]),
     ...chain('forward', 'filter hook forward priority mangle + 10', [
       ...each(({ nft, suffix }) => [
-        `${nft} saddr . udp sport @${SETS.mediaFrom}${suffix} comment "counted, and nothing else"`,
-        `${nft} daddr . udp dport @${SETS.mediaTo}${suffix} comment "counted, and nothing else"`,
-      ]),
-      ...each(({ nft, suffix }) => [
+        ...(suffix === '' ? [] : ['meta nfproto ipv4 return comment "the rest is of IPv6"']),
+        `iifname ${internal} ${nft} saddr . udp sport @${SETS.mediaFrom}${suffix} comment "counted, and nothing else"`,
+        `oifname ${internal} ${nft} daddr . udp dport @${SETS.mediaTo}${suffix} comment "counted, and nothing else"`,
         `ct status dnat ${nft} daddr . udp dport @${SETS.mediaInternal}${suffix} ${accept}`,
       ]),
       ...(families.includes(IPV6) ? pinholes(accept) : []),
