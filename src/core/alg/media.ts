@@ -248,6 +248,9 @@ export class MediaTable {
       return before;
     }
     if (!this.#pool.isFree(row.external.address, row.external.port, row.ports)) return undefined;
+    // Rows were written one by one: an older one may name what a younger one has been given since.
+    if (row.inner !== undefined && !this.#pool.isFree(row.inner.address, row.inner.port, row.ports))
+      return undefined;
     this.#pool.claim(row.external.address, row.external.port, row.ports);
     if (row.inner !== undefined) this.#pool.claim(row.inner.address, row.inner.port, row.ports);
     return this.#insert(row, dialog, row.index, 1, new Map(), out);
