@@ -69,8 +69,8 @@ export function cutHeader(text: string): { lines: Line[]; body: number } {
       if (next < 0) break;
       end = next;
     }
-    const written =
-      /^([^ \t\r\n:]+)[ \t]*:/.exec(text.slice(at, Math.min(end, at + 80)))?.[1]?.toLowerCase() ?? '';
+    // Any number of blanks may stand before the colon (RFC 3261 §25.1, HCOLON).
+    const written = /^([^ \t\r\n:]+)[ \t]*:/.exec(text.slice(at, end))?.[1]?.toLowerCase() ?? '';
     const long = LONG_NAMES[written] ?? written;
     lines.push({ name: lines.length === 0 ? '' : KNOWN.has(long) ? long : 'other', start: at, end });
     at = end + 2;
