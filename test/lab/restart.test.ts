@@ -146,6 +146,15 @@ labFile('the gateway is restarted', ['conntrack'], () => {
             methodOf(message) === 'OPTIONS' &&
             (values(message, 'via')[0] ?? '').includes('203.0.113.1') === translated,
         );
+      // One has to come before, or nothing says when it began.
+      await journal.until(
+        (e) =>
+          e.direction === 'in' &&
+          methodOf(e.message!) === 'OPTIONS' &&
+          first(e.message!, 'via').includes('203.0.113.1'),
+        3000,
+        'the first that is asked',
+      );
       await lab.gateway!.stop();
       const before = came(true).at(-1)!.atMs;
       await lab.startGateway({ stateDir });
