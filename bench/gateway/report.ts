@@ -1,7 +1,9 @@
 /** The results as a table for people. */
 
 import type { CallStep, MessageRound } from './against.ts';
+import { KINDS } from './bare.ts';
 import { type CoresRow, scales } from './cores.ts';
+import type { FullLoadResult } from './full-load.ts';
 import { median } from './machine.ts';
 import { kernelRows, type MediaResults, overloadRows, relayRows } from './media-tables.ts';
 import type { MemoryRow } from './memory.ts';
@@ -27,6 +29,8 @@ export interface Results {
   /** Absent in what an older run has written. */
   readonly cores?: CoresRow[];
   /** Empty, or one. */
+  /** Empty, or one. */
+  readonly load: FullLoadResult[];
   readonly soak: SoakResult[];
 }
 
@@ -40,6 +44,7 @@ export function render(results: Results): string {
     ...mediaTable(results),
     ...memoryTable(results),
     ...coresTable(results),
+    ...results.load.flatMap(loadLines),
     ...results.soak.flatMap(soakTable),
     '',
   ].join('\n');
@@ -232,6 +237,17 @@ function memoryTable({ memory }: Results): string[] {
     ['', 'resident MB', 'peak MB', 'failed'],
     ...memory.map((row) => [row.when, number(row.residentMb, 1), number(row.peakMb, 1), String(row.failed)]),
   ]);
+}
+
+function loadLines(load: FullLoadResult): string[] {
+  const { minutes, requests, unanswered, dropped, processUs, firstMb, lastMb } = load;
+  return [
+    '',
+    `Full load for ${minutes} minutes: ${requests} requests, ${unanswered} unanswered, ${dropped} dropped by limits`,
+    ...KINDS.map((kind) => `  ${kind.padEnd(10)} ${processUs[kind].toFixed(1)} µs a message`),
+    `  resident   ${firstMb.toFixed(0)} MB when all kinds had been there, ${lastMb.toFixed(0)} MB at the end`,
+    unanswered > dropped ? 'NOT HELD: messages were lost that no limit has dropped' : 'held',
+  ];
 }
 
 function soakTable(soak: SoakResult): string[] {

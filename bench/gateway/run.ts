@@ -5,9 +5,9 @@
  *         [--page]
  *
  * Needs root, SIPp, tcpdump, and for the peers a C compiler, Kamailio and rtpengine; what is missing is left out and said.
- * By default: messages, calls, phones, media and cores (several engines), about fifteen minutes; `--quick` takes four. `--page` writes
+ * By default: messages, calls, phones, media and cores (several engines), about seventeen minutes; `--quick` takes four. `--page` writes
  * docs/performance.json and docs/performance.md. The other sections look at one thing closely: signalling (delay in the router),
- * capacity, growth, memory, and soak (`--minutes`, 20 by default). Peers take turns within a round, so that a busy
+ * capacity, growth, memory, load (`--minutes`, 2 by default) and soak (20). Peers take turns within a round, so that a busy
  * machine hits all of them; what compares is their ratio within one run, never a figure against another machine's.
  */
 import { execFileSync } from 'node:child_process';
@@ -19,6 +19,7 @@ import { removeStaleDirectories } from '../../demo/run.ts';
 import { MESSAGE_RATES, measureCalls, measureMessages } from './against.ts';
 import { KINDS, type Kind } from './bare.ts';
 import { measureCores } from './cores.ts';
+import { measureFullLoad } from './full-load.ts';
 import { facts, median } from './machine.ts';
 import { measureKernelMedia } from './media.ts';
 import { measureMemory } from './memory.ts';
@@ -31,7 +32,7 @@ import { measureCapacity, measureFixed, measureGrowth, VARIANTS } from './signal
 import { measureSoak } from './soak.ts';
 
 const DEFAULT_SECTIONS = ['messages', 'calls', 'phones', 'media', 'cores'] as const;
-const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memory', 'soak'] as const;
+const SECTIONS = [...DEFAULT_SECTIONS, 'signalling', 'capacity', 'growth', 'memory', 'load', 'soak'] as const;
 const CALL_RATES = [50, 100, 200, 400, 600, 1000, 1500, 2000];
 const QUICK_CALL_RATES = [50, 200, 600, 1000];
 const RATES = [50, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400];
@@ -54,18 +55,20 @@ const { values } = parseArgs({
     peers: { type: 'string' },
     siproxd: { type: 'string' },
     page: { type: 'boolean', default: false },
-    minutes: { type: 'string', default: '20' },
+    minutes: { type: 'string' },
     json: { type: 'string' },
   },
 });
 const { quick } = values;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
-const minutes = Number(values.minutes);
+const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
+const LOAD_MINUTES = 2;
+const SOAK_MINUTES = 20;
 const wanted = new Set(
   values.only?.split(',') ?? (quick ? ['messages', 'calls', 'media'] : DEFAULT_SECTIONS),
 );
 for (const name of wanted)
-  if (!SECTIONS.some((section) => section === name) || !(rounds >= 1) || !(minutes >= 1)) {
+  if (!SECTIONS.some((section) => section === name) || !(rounds >= 1) || !((minutes ?? 1) >= 1)) {
     process.stderr.write(
       `--only takes ${SECTIONS.join(', ')}; --rounds and --minutes take a number from 1\n`,
     );
@@ -95,6 +98,7 @@ const results: Results = {
   media: { kernel: [], relay: [] },
   memory: [],
   cores: [],
+  load: [],
   soak: [],
 };
 
@@ -119,7 +123,7 @@ for (let round = 1; round <= rounds; round++) {
       progress(`messages, round ${round} of ${rounds}: ${name}`);
       const seconds = quick ? 1.5 : 2;
       const { low, high } = MESSAGE_RATES;
-      const ratesOf = (kind: Kind): number[] => (kind === 'OPTIONS' && !quick ? [low, high] : [high]);
+      const ratesOf = (kind: Kind): number[] => (kind === 'INVITE' || quick ? [high] : [low, high]);
       await attempt(name, async () =>
         results.messages.push(...(await measureMessages(name, ratesOf, KINDS, seconds, peerOptions))),
       );
@@ -178,9 +182,13 @@ if (wanted.has('memory')) {
   progress('memory');
   results.memory.push(...(await measureMemory((row) => progress(`  ${row.when}: ${row.residentMb} MB`))));
 }
+if (wanted.has('load')) {
+  progress('full load');
+  results.load.push(await measureFullLoad(minutes ?? LOAD_MINUTES, (text) => progress(`  ${text}`)));
+}
 if (wanted.has('soak')) {
   progress('soak');
-  results.soak.push(await measureSoak(minutes, (text) => progress(`  ${text}`)));
+  results.soak.push(await measureSoak(minutes ?? SOAK_MINUTES, (text) => progress(`  ${text}`)));
 }
 
 save();
@@ -192,8 +200,9 @@ if (values.page) {
   writeFileSync(`${ROOT}docs/performance.md`, page(results));
 }
 process.stdout.write(render(results));
-// What a soak promises is a verdict, not a figure.
+// What a soak and a full load promise is a verdict, not a figure.
 if (results.soak.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
+if (results.load.some(({ unanswered, dropped }) => unanswered > dropped)) process.exitCode = 1;
 
 /** A peer that cannot be run leaves the others their figures. */
 async function attempt(name: PeerName, measure: () => Promise<unknown>): Promise<void> {
