@@ -91,12 +91,12 @@ export class RelaySocket {
       if (isIPv6(local.address)) sys.trySetOption(fd, IPV6, IPV6_V6ONLY, 1);
       sys.bindInet(fd, local);
       this.local = local.port === 0 ? sys.localEndpoint(fd) : local;
+      this.#watch = watch(fd, () => this.#drain());
     } catch (error) {
       sys.close(fd);
       throw error;
     }
     this.#fd = fd;
-    this.#watch = watch(fd, () => this.#drain());
   }
 
   send(bytes: Uint8Array, to: Endpoint): void {

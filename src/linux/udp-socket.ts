@@ -139,12 +139,12 @@ export class UdpSocket {
       if (options.shared === true) sys.setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, 'SO_REUSEADDR');
       sys.bindInet(fd, options.local);
       this.local = options.local.port === 0 ? sys.localEndpoint(fd) : options.local;
+      this.#watch = watch(fd, () => this.#drain());
     } catch (error) {
       sys.close(fd);
       throw error;
     }
     this.#fd = fd;
-    this.#watch = watch(fd, () => this.#drain());
   }
 
   /** Whether the kernel took the datagram. Its failures are counted, never thrown. */
